@@ -1,0 +1,51 @@
+"""Index orders, key names and array layouts that the whole program shares (numpy only).
+
+Born effective charges inside the program: ``born_effective_charges[atom, polarization, displacement]``
+= ∂P_α/∂r_iβ in units of e. i-PI's ``BEC`` is ``(3N, 3)``: row = (atom, displacement), column = polarization.
+"""
+
+from enum import StrEnum
+
+import numpy as np
+
+
+class Property(StrEnum):
+    """What an evaluation can return, with shape and unit in :class:`les_ipi.evaluator.Results`."""
+
+    ENERGY = "energy"
+    FORCES = "forces"
+    VIRIAL = "virial"
+    CHARGES = "charges"
+    DIPOLE = "dipole"
+    BORN_EFFECTIVE_CHARGES = "born_effective_charges"
+
+
+#: Names under which other programs store the same label in extended XYZ files; the first one is ours.
+LABEL_ALIASES = {
+    "energy": ("energy", "REF_energy", "TotEnergy", "ref_energy"),
+    "forces": ("forces", "REF_forces", "force", "ref_forces"),
+    "stress": ("stress", "REF_stress", "ref_stress"),
+    "born_effective_charges": ("bec", "BEC", "REF_becs", "REF_bec", "born_effective_charges"),
+    "dipole": ("dipole", "REF_dipole", "total_dipole"),
+}
+
+#: Keys of the JSON object that the driver sends to i-PI with every evaluation.
+IPI_DIPOLE_KEY = "dipole"
+IPI_BEC_KEY = "BEC"
+IPI_CHARGES_KEY = "charges"
+
+
+def born_to_ipi(born_effective_charges: np.ndarray) -> np.ndarray:
+    """Reorder Born effective charges for i-PI: ``[atom, P, R]`` → ``(3N, 3)`` with rows (atom, R), columns P.
+
+    Parameters: ``born_effective_charges`` of shape (N, 3, 3), unit e. Returns an array of shape (3N, 3), unit e.
+    """
+    born = np.asarray(born_effective_charges)
+    return born.transpose(0, 2, 1).reshape(-1, 3)
+
+
+def born_from_ipi(rows: np.ndarray) -> np.ndarray:
+    """Inverse of :func:`born_to_ipi`: (..., 3N, 3) → (..., N, 3, 3) ``[atom, polarization, displacement]``, unit e."""
+    rows = np.asarray(rows)
+    blocks = rows.reshape(*rows.shape[:-2], -1, 3, 3)
+    return np.swapaxes(blocks, -1, -2)
