@@ -1,0 +1,85 @@
+"""Optical constants from the current spectrum: one quantity S_J gives conductivity, permittivity and absorption.
+
+Notation: S_J(ω) = ∫⟨J(0)·J(t)⟩ e^{iωt} dt, two-sided, summed over x, y, z, in (e Å/fs)² fs; V in Å³; T in K.
+The classical correlation function stands for the Kubo-transformed one (linear response, no quantum correction).
+"""
+
+import numpy as np
+from scipy import constants as si
+
+_CURRENT2_TIME = (si.e * 1e-10 / 1e-15) ** 2 * 1e-15  # (e Å/fs)² fs in (C m/s)² s
+_VOLUME = 1e-30  # Å³ in m³
+_VACUUM_ADMITTANCE = si.c * si.epsilon_0  # c ε0 in S
+
+#: Wavenumber [cm⁻¹] of a frequency of 1 fs⁻¹ (not angular).
+CM1_PER_INVERSE_FS = 1e15 / (100.0 * si.c)
+#: Wavenumber [cm⁻¹] of a photon of energy k_B·1 K.
+CM1_PER_KELVIN = si.k / (100.0 * si.h * si.c)
+#: Re σ [S/m] = this · S_J / (V T), from σ = S_J/(6 V k_B T).
+CONDUCTIVITY_PER_POWER = _CURRENT2_TIME / (6.0 * _VOLUME * si.k)
+#: n·α [cm⁻¹] = this · Re σ [S/m], from n·α = Re σ/(c ε0).
+N_ALPHA_PER_CONDUCTIVITY = 1.0 / _VACUUM_ADMITTANCE / 100.0
+#: n·α [cm⁻¹] = this · S_J / (V T).
+N_ALPHA_PER_POWER = CONDUCTIVITY_PER_POWER * N_ALPHA_PER_CONDUCTIVITY
+#: ε_s − ε_∞ = this · ⟨δM²⟩ [e² Å²] / (V T), from ⟨δM²⟩/(3 V ε0 k_B T).
+DIELECTRIC_PER_FLUCTUATION = (si.e * 1e-10) ** 2 / (3.0 * _VOLUME * si.epsilon_0 * si.k)
+#: ∫ n·α dν̃ [cm⁻²] = this · ⟨J²⟩ [(e Å/fs)²] / (V T): the f-sum rule.
+F_SUM_PER_CURRENT2 = N_ALPHA_PER_POWER / 2.0 * CM1_PER_INVERSE_FS
+#: ∫ n·α dν̃ [cm⁻²] = this · Σ_i |Z_i|²_F/m_i [e²/amu] / V: the same at equipartition, ⟨J²⟩ = k_B T Σ|Z_i|²_F/m_i.
+F_SUM_PER_CHARGE2_MASS = F_SUM_PER_CURRENT2 * si.k / si.atomic_mass * 1e-10
+
+
+def absorption(power: np.ndarray, volume: float, temperature: float) -> np.ndarray:
+    """Refractive index times absorption coefficient from the current spectrum.
+
+    n(ω) α(ω) = S_J(ω) / (6 c V ε0 k_B T).
+
+    Parameters: ``power`` S_J, any shape, (e Å/fs)² fs; ``volume`` Å³; ``temperature`` K. Returns n·α in cm⁻¹.
+    Source: linear response with tin-foil boundaries, Neumann, 10.1080/00268978300102721.
+    """
+    return N_ALPHA_PER_POWER * np.asarray(power) / (volume * temperature)
+
+
+def conductivity(power: np.ndarray, volume: float, temperature: float) -> np.ndarray:
+    """Real part of the optical conductivity, Re σ(ω) = S_J(ω)/(6 V k_B T).
+
+    Parameters: as :func:`absorption`. Returns S/m.
+    """
+    return CONDUCTIVITY_PER_POWER * np.asarray(power) / (volume * temperature)
+
+
+def permittivity_loss(n_alpha: np.ndarray, wavenumber: np.ndarray) -> np.ndarray:
+    """Imaginary permittivity from n·α: ε''(ω) = n α c/ω = n α/(2π ν̃).
+
+    Parameters: ``n_alpha`` cm⁻¹; ``wavenumber`` cm⁻¹, greater than zero. Returns ε'' (no unit).
+    """
+    return np.asarray(n_alpha) / (2.0 * np.pi * np.asarray(wavenumber))
+
+
+def dielectric_increment(fluctuation: float, volume: float, temperature: float) -> float:
+    """Static permittivity above ε_∞: ε_s − ε_∞ = ⟨δM²⟩/(3 V ε0 k_B T).
+
+    Parameters: ``fluctuation`` ⟨δM·δM⟩ in e² Å² (path integrals: of the bead-averaged dipole); ``volume`` Å³;
+    ``temperature`` K. Returns a number without unit. Source: Neumann, 10.1080/00268978300102721.
+    """
+    return DIELECTRIC_PER_FLUCTUATION * fluctuation / (volume * temperature)
+
+
+def f_sum(current_square: float, volume: float, temperature: float) -> float:
+    """Integrated absorption that the mean square current demands.
+
+    ∫_0^∞ n α dν̃ = ⟨J²⟩ / (12 c² V ε0 k_B T), the classical f-sum rule.
+
+    Parameters: ``current_square`` ⟨J·J⟩ in (e Å/fs)²; ``volume`` Å³; ``temperature`` K. Returns cm⁻².
+    """
+    return F_SUM_PER_CURRENT2 * current_square / (volume * temperature)
+
+
+def f_sum_of_charges(charge_square_per_mass: float, volume: float) -> float:
+    """Integrated absorption that Born charges and masses demand, whatever the temperature.
+
+    ∫_0^∞ n α dν̃ = e² Σ_i (|Z_i|²_F/m_i) / (12 c² ε0 V).
+
+    Parameters: ``charge_square_per_mass`` Σ_i |Z_i|²_F/m_i in e²/amu; ``volume`` Å³. Returns cm⁻².
+    """
+    return F_SUM_PER_CHARGE2_MASS * charge_square_per_mass / volume
