@@ -1,0 +1,140 @@
+"""Structures of different size, cell and periodicity as one set of padded tensors."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from les_ipi.electrostatics.ewald import padded_modes
+from les_ipi.errors import UserError
+from les_ipi.neighbors import Neighbors, neighbor_matrix
+from les_ipi.system import AtomicSystem
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B structures padded to N atoms, M neighbours and K wave vectors; A = B·N rows in per-atom tables.
+
+    ==============  ============  ==================================================================
+    field           shape         meaning, unit
+    ==============  ============  ==================================================================
+    species         (A,)          row of the element in the model's species list; 0 where padded
+    atom_mask       (A,)          True for real atoms
+    positions       (B, N, 3)     Å
+    cell            (B, 3, 3)     Å, rows; identity if isolated
+    periodic        (B,)          bool
+    total_charge    (B,)          e
+    neighbors       (A, M)        row of the neighbour
+    shift           (A, M, 3)     Å
+    reverse         (A, M)        flat place of the reverse edge in (A·M)
+    modes           (B, K, 3)     wave vectors as integer triples, zeros where padded
+    ==============  ============  ==================================================================
+    """
+
+    species: Tensor
+    atom_mask: Tensor
+    positions: Tensor
+    cell: Tensor
+    periodic: Tensor
+    total_charge: Tensor
+    neighbors: Tensor
+    shift: Tensor
+    reverse: Tensor
+    modes: Tensor
+
+    @property
+    def n_structures(self) -> int:
+        return self.positions.shape[0]
+
+    @property
+    def n_rows(self) -> int:
+        return self.positions.shape[1]
+
+    @property
+    def atom_counts(self) -> Tensor:
+        """Real atoms of every structure, (B,)."""
+        return self.atom_mask.view(self.n_structures, -1).sum(1)
+
+    def edges(self, positions: Tensor | None = None) -> Tensor:
+        """Edge vectors r_j − r_i + shift in Å, shape (A, M, 3)."""
+        flat = (self.positions if positions is None else positions).reshape(-1, 3)
+        return flat[self.neighbors] - flat[:, None, :] + self.shift
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Batch":
+        """Copy on another device; floating-point tables also in another dtype."""
+        moved = {}
+        for field in fields(self):
+            value: Tensor = getattr(self, field.name)
+            moved[field.name] = value.to(device=device, dtype=dtype if value.is_floating_point() else None)
+        return Batch(**moved)
+
+
+def collate(
+    systems: Sequence[AtomicSystem],
+    species: Sequence[int],
+    cutoff: float,
+    k_cutoff: float,
+    *,
+    neighbors: Sequence[Neighbors] | None = None,
+    modes: np.ndarray | None = None,
+    dtype: torch.dtype = torch.float64,
+) -> Batch:
+    """Batch of structures for a model with the given species (atomic numbers), cutoff (Å) and k-cutoff (1/Å).
+
+    Parameters: ``neighbors`` and ``modes`` may be passed in when they are already known.
+    Raises ``UserError`` for an element that the model does not know.
+    """
+    if neighbors is None:
+        neighbors = [neighbor_matrix(s, cutoff) for s in systems]
+    n_rows = max(len(s.numbers) for s in systems)
+    columns = max(n.index.shape[1] for n in neighbors)
+    B = len(systems)
+    table = {z: row for row, z in enumerate(species)}
+    kind = np.zeros((B, n_rows), dtype=np.int64)
+    mask = np.zeros((B, n_rows), dtype=bool)
+    positions = np.zeros((B, n_rows, 3))
+    index = np.tile(np.arange(n_rows)[:, None], (B, 1, columns)).reshape(B, n_rows, columns)
+    shift = np.zeros((B, n_rows, columns, 3))
+    shift[..., 0] = 2.0 * cutoff
+    reverse = np.arange(n_rows * columns).reshape(n_rows, columns)[None].repeat(B, axis=0)
+    for b, (system, near) in enumerate(zip(systems, neighbors, strict=True)):
+        n, m = near.index.shape
+        kind[b, :n] = species_rows(system.numbers, table)
+        mask[b, :n] = True
+        positions[b, :n] = system.positions
+        index[b, :n, :m] = near.index
+        shift[b, :n, :m] = near.shift
+        row, column = np.divmod(near.reverse, m)
+        reverse[b, :n, :m] = row * columns + column
+    offset = np.arange(B)[:, None, None]
+    periodic = np.array([s.periodic for s in systems])
+    cells = np.stack([s.cell if s.periodic else np.eye(3) for s in systems])
+    if modes is None:
+        modes = padded_modes(cells, periodic, k_cutoff)
+    return Batch(
+        species=torch.from_numpy(kind.reshape(-1)),
+        atom_mask=torch.from_numpy(mask.reshape(-1)),
+        positions=torch.from_numpy(positions).to(dtype),
+        cell=torch.from_numpy(cells).to(dtype),
+        periodic=torch.from_numpy(periodic),
+        total_charge=torch.tensor([s.total_charge for s in systems], dtype=dtype),
+        neighbors=torch.from_numpy((index + offset * n_rows).reshape(-1, columns)),
+        shift=torch.from_numpy(shift.reshape(-1, columns, 3)).to(dtype),
+        reverse=torch.from_numpy((reverse + offset * n_rows * columns).reshape(-1, columns)),
+        modes=torch.from_numpy(np.asarray(modes)).to(dtype),
+    )
+
+
+def species_rows(numbers: np.ndarray, table: dict[int, int]) -> np.ndarray:
+    """Row of every atom's element in the model's species list. Raises ``UserError`` for an unknown element."""
+    from ase.data import chemical_symbols
+
+    unknown = sorted({int(z) for z in numbers} - set(table))
+    if unknown:
+        raise UserError(
+            f"The structure contains {', '.join(chemical_symbols[z] for z in unknown)}, but this model knows only "
+            f"{', '.join(chemical_symbols[z] for z in table)}: use a model trained for these elements."
+        )
+    return np.array([table[int(z)] for z in numbers], dtype=np.int64)

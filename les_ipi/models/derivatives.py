@@ -1,0 +1,78 @@
+"""Forces, virial and Born charges from gradients with respect to edges, positions and cell."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from les_ipi.batch import Batch
+from les_ipi.electrostatics.born import SumRule, apply_sum_rule, local_born_charges
+from les_ipi.models.les_model import Evaluation, LESModel
+
+
+@dataclass(frozen=True)
+class Leaves:
+    """The geometric leaves of one evaluation: ``edges`` (A, M, 3), ``positions`` (B, N, 3), ``cell`` (B, 3, 3), Å."""
+
+    edges: Tensor
+    positions: Tensor
+    cell: Tensor
+
+    @classmethod
+    def of(cls, batch: Batch) -> "Leaves":
+        """Fresh leaves that require gradients."""
+        return cls(
+            batch.edges().detach().requires_grad_(),
+            batch.positions.detach().clone().requires_grad_(),
+            batch.cell.detach().clone().requires_grad_(),
+        )
+
+
+def gradient(scalar: Tensor, leaves: Leaves, create_graph: bool = False) -> Leaves:
+    """∂(scalar)/∂(edges, positions, cell) as another ``Leaves``; a leaf without influence has zero gradient."""
+    inputs = (leaves.edges, leaves.positions, leaves.cell)
+    found = torch.autograd.grad(scalar, inputs, create_graph=create_graph, retain_graph=True, allow_unused=True)
+    return Leaves(*(torch.zeros_like(x) if g is None else g for g, x in zip(found, inputs, strict=True)))
+
+
+def atom_gradient(batch: Batch, grad: Leaves) -> Tensor:
+    """Total derivative with respect to atomic positions, (B, N, 3), from the gradient of the leaves.
+
+    An edge r_j − r_i counts minus at its centre and plus at its neighbour; the latter is gathered through the reverse
+    edges, so there is no scatter.
+    """
+    incoming = grad.edges.reshape(-1, 3)[batch.reverse]
+    edge_part = (incoming - grad.edges).sum(1)
+    return grad.positions + edge_part.view_as(grad.positions)
+
+
+def strain_derivative(batch: Batch, leaves: Leaves, grad: Leaves) -> Tensor:
+    """∂/∂ε_ab under r → r(1+ε), h → h(1+ε): Σ e_a g_b over edges, positions and cell rows; (B, 3, 3), unit of the scalar."""
+    B = batch.n_structures
+    edges, edge_gradient = leaves.edges.view(B, -1, 3), grad.edges.view(B, -1, 3)
+    total = edges.transpose(1, 2) @ edge_gradient
+    total = total + leaves.positions.transpose(1, 2) @ grad.positions
+    return total + leaves.cell.transpose(1, 2) @ grad.cell
+
+
+def born_effective_charges(
+    model: LESModel, batch: Batch, leaves: Leaves, evaluation: Evaluation, rule: SumRule = SumRule.PROJECT
+) -> Tensor:
+    """Latent Born charges (B, N, 3, 3) in e, ``[atom, polarization, displacement]``; multiply by √ε_e for physical ones.
+
+    ``latent`` head: the exact local form from one backward pass. ``transfer`` head: Z = ∂P/∂r of the single-valued
+    polarization, three passes. Source: doi:10.1038/s41524-025-01911-z and docs/physics.md.
+    """
+    B, N = batch.n_structures, batch.n_rows
+    mask = batch.atom_mask.view(B, N)
+    expected = batch.total_charge / model.screening(batch.periodic).sqrt()
+    if model.head.single_valued_polarization:
+        rows = [atom_gradient(batch, gradient(evaluation.dipole[:, a].sum(), leaves)) for a in range(3)]
+        born = torch.stack(rows, dim=2)
+        expected = evaluation.charges.sum((1, 2)).detach()
+    else:
+        grad = gradient(evaluation.local_charges.sum(), leaves)
+        # Padded edges keep a finite length but belong to no neighbour: their gradient is zero by the cutoff.
+        ending_here = grad.edges.reshape(-1, 3)[batch.reverse]
+        born = local_born_charges(evaluation.local_charges, leaves.edges, ending_here).view(B, N, 3, 3)
+    return apply_sum_rule(born.detach(), mask, rule, expected.detach())

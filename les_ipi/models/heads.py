@@ -1,0 +1,101 @@
+"""Charge heads: latent charges from local features, and pairwise charge transfer."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from les_ipi.models.networks import ElementNetworks
+from les_ipi.models.radial import RadialBasis
+
+
+class ChargeOutput(NamedTuple):
+    """Latent (unscaled) charges of one batch.
+
+    ==================  ===========  =================================================================
+    field               shape        meaning, unit
+    ==================  ===========  =================================================================
+    charges             (A, C)       e, before any neutrality projection
+    local_dipole        (A, 3)       e·Å; the polarization is Σ q⁰ r + Σ local_dipole (transfer), or None
+    reference_charges   (A,)         q⁰ in e (transfer), or None
+    ==================  ===========  =================================================================
+    """
+
+    charges: Tensor
+    local_dipole: Tensor | None = None
+    reference_charges: Tensor | None = None
+
+
+class LatentHead(nn.Module):
+    """q_i = λ z_formal + Q_φ(features_i): the published form, optionally around scaled formal charges.
+
+    Parameters: ``n_species``, ``n_features``; ``formal_charges`` one number per element (zeros: published form);
+    ``channels`` independent latent charges per atom; ``hidden`` layers; ``scale`` first value of λ.
+    Source: doi:10.1038/s41524-025-01577-7.
+    """
+
+    name = "latent"
+    single_valued_polarization = False
+
+    def __init__(
+        self,
+        n_species: int,
+        n_features: int,
+        formal_charges: list[float],
+        channels: int = 1,
+        hidden: tuple[int, ...] = (32, 16),
+        scale: float = 0.3,
+    ):
+        super().__init__()
+        self.networks = ElementNetworks(n_species, (n_features, *hidden, channels), output_scale=0.1)
+        self.formal_scale = nn.Parameter(torch.tensor(float(scale)))
+        self.register_buffer("formal_charges", torch.tensor(formal_charges, dtype=torch.get_default_dtype()))
+        self.register_buffer("sign", torch.tensor(1.0))
+
+    def forward(self, features: Tensor, edges: Tensor, neighbors: Tensor, reverse: Tensor, species: Tensor) -> ChargeOutput:
+        """Charges of shape (A, C)."""
+        base = self.formal_scale * self.formal_charges[species]
+        return ChargeOutput(self.sign * (base[:, None] + self.networks(features, species)))
+
+
+class TransferHead(nn.Module):
+    """q_i = λ z_formal + Σ_j (t_ji − t_ij), t_ij = Σ_n c_n(features_i, z_j) φ_n(r_ij): neutral by construction.
+
+    Charge only moves along edges, so the total charge is exactly λ Σ z_formal, the acoustic sum rule holds exactly, and
+    P = Σ_i λ z_formal r_i + Σ_ij t_ij (r_j − r_i) is a single-valued, continuous function of unwrapped coordinates.
+
+    Parameters: as :class:`LatentHead`; ``cutoff`` in Å of the edges that carry charge; ``n_radial`` functions φ_n.
+    """
+
+    name = "transfer"
+    single_valued_polarization = True
+
+    def __init__(
+        self,
+        n_species: int,
+        n_features: int,
+        formal_charges: list[float],
+        cutoff: float = 3.5,
+        n_radial: int = 5,
+        hidden: tuple[int, ...] = (32, 16),
+        scale: float = 0.3,
+    ):
+        super().__init__()
+        self.n_species, self.n_radial = n_species, n_radial
+        self.radial = RadialBasis(n_radial, cutoff)
+        self.networks = ElementNetworks(n_species, (n_features, *hidden, n_species * n_radial), output_scale=0.1)
+        self.formal_scale = nn.Parameter(torch.tensor(float(scale)))
+        self.register_buffer("formal_charges", torch.tensor(formal_charges, dtype=torch.get_default_dtype()))
+        self.register_buffer("sign", torch.tensor(1.0))
+
+    def forward(self, features: Tensor, edges: Tensor, neighbors: Tensor, reverse: Tensor, species: Tensor) -> ChargeOutput:
+        """Charges of shape (A, 1), local dipoles and reference charges."""
+        r = torch.sqrt((edges * edges).sum(-1))
+        coefficients = self.networks(features, species).view(-1, self.n_species, self.n_radial)
+        by_species = self.radial(r) @ coefficients.transpose(1, 2)
+        transfer = torch.gather(by_species, 2, species[neighbors][..., None])[..., 0]
+        base = self.sign * self.formal_scale * self.formal_charges[species]
+        incoming = transfer.reshape(-1)[reverse]
+        charges = base + self.sign * (incoming - transfer).sum(1)
+        local_dipole = self.sign * (transfer[..., None] * edges).sum(1)
+        return ChargeOutput(charges[:, None], local_dipole, base)

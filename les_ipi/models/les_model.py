@@ -1,0 +1,129 @@
+"""The complete potential: short range + latent Ewald + reference energies."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from les_ipi.batch import Batch
+from les_ipi.electrostatics.ewald import isolated_energy, periodic_energy
+from les_ipi.electrostatics.window import LongRangeKernel
+from les_ipi.models.heads import ChargeOutput
+from les_ipi.models.protocol import ShortRangeModel
+
+
+class Evaluation(NamedTuple):
+    """One evaluation of the model on a batch; everything is differentiable.
+
+    =============  =========  ======================================================================
+    field          shape      meaning, unit
+    =============  =========  ======================================================================
+    energy         (B,)       eV, without the constant reference energies
+    charges        (B, N, C)  latent charges as they enter the Ewald sum, e
+    local_charges  (A,)       latent charges before the neutrality projection, summed over channels, e
+    dipole         (B, 3)     latent dipole of unwrapped positions, e·Å
+    =============  =========  ======================================================================
+
+    Latent means: not yet multiplied by √ε_e (see ``les_ipi.evaluator``).
+    """
+
+    energy: Tensor
+    charges: Tensor | None
+    local_charges: Tensor | None
+    dipole: Tensor | None
+
+
+class LESModel(nn.Module):
+    """E = E_short(edges) + E_long(r, h, q(edges)) + Σ E0_Z.
+
+    Parameters:
+        species: atomic numbers, in the order of every per-element table.
+        short_range: see :class:`ShortRangeModel`.
+        head: a charge head, or None for a purely short-range model.
+        kernel: smearing and window of the long-range sum.
+        energy_scale: eV, multiplies the short-range energy so that raw network outputs stay of order one.
+        core: optional core repulsion.
+
+    Source: doi:10.1038/s41524-025-01577-7.
+    """
+
+    def __init__(
+        self,
+        species: list[int],
+        short_range: ShortRangeModel,
+        head: nn.Module | None,
+        kernel: LongRangeKernel,
+        energy_scale: float = 1.0,
+        core: nn.Module | None = None,
+        epsilon_infinity: float = 1.0,
+    ):
+        super().__init__()
+        self.species = list(species)
+        self.short_range, self.head, self.kernel, self.core = short_range, head, kernel, core
+        self.epsilon_infinity = epsilon_infinity
+        self.register_buffer("energy_scale", torch.tensor(float(energy_scale)))
+        self.register_buffer("reference_energies", torch.zeros(len(species), dtype=torch.float64))
+
+    @property
+    def cutoff(self) -> float:
+        """Short-range cutoff in Å."""
+        return self.short_range.cutoff
+
+    def forward(self, batch: Batch, edges: Tensor, positions: Tensor, cell: Tensor) -> Evaluation:
+        """Evaluate with explicit geometric leaves.
+
+        Parameters: ``edges`` (A, M, 3), ``positions`` (B, N, 3), ``cell`` (B, 3, 3), all Å: the three leaves from which
+        every derivative (forces, virial, Born charges) is taken; topology and species come from ``batch``.
+        """
+        B, N = batch.n_structures, batch.n_rows
+        mask = batch.atom_mask.to(positions.dtype)
+        energies, features = self.short_range(edges, batch.neighbors, batch.species)
+        energies = self.energy_scale * energies
+        if self.core is not None:
+            energies = energies + self.core(edges, batch.neighbors, batch.species)
+        energy = (energies * mask).view(B, N).sum(1)
+        if self.head is None:
+            return Evaluation(energy, None, None, None)
+        output: ChargeOutput = self.head(features, edges, batch.neighbors, batch.reverse, batch.species)
+        local = output.charges * mask[:, None]
+        charges = self._neutralise(local.view(B, N, -1), batch, mask.view(B, N, 1))
+        energy = energy + self.long_range_energy(batch, positions, cell, charges)
+        if output.local_dipole is None:
+            dipole = torch.einsum("bnc,bnx->bx", charges, positions)
+        else:
+            dipole = torch.einsum("bn,bnx->bx", (output.reference_charges * mask).view(B, N), positions)
+            dipole = dipole + (output.local_dipole * mask[:, None]).view(B, N, 3).sum(1)
+        return Evaluation(energy, charges, local.sum(1), dipole)
+
+    def _neutralise(self, charges: Tensor, batch: Batch, mask: Tensor) -> Tensor:
+        """Shift all charges of a structure equally to the wanted total (latent head); a transfer head needs none."""
+        if self.head.single_valued_polarization:
+            return charges
+        # The total applies to the sum over channels; spread it evenly over them.
+        wanted = batch.total_charge / self.screening(batch.periodic).sqrt() / charges.shape[2]
+        excess = (charges.sum(1) - wanted[:, None]) / mask.sum(1)
+        return (charges - excess[:, None, :]) * mask
+
+    def screening(self, periodic: Tensor) -> Tensor:
+        """ε_e of every structure: ε_∞ in a periodic medium, 1 for an isolated system; (B,), dimensionless.
+
+        Physical charges, dipoles and Born charges are √ε_e times the latent ones. Source: doi:10.1038/s41524-025-01911-z.
+        """
+        medium = torch.full(periodic.shape, self.epsilon_infinity, dtype=self.energy_scale.dtype, device=periodic.device)
+        return torch.where(periodic, medium, torch.ones_like(medium))
+
+    def long_range_energy(self, batch: Batch, positions: Tensor, cell: Tensor, charges: Tensor) -> Tensor:
+        """Latent Ewald energy (B,) in eV; each structure by its own periodicity."""
+        if bool(batch.periodic.all()):
+            return periodic_energy(positions, cell, charges, batch.modes, self.kernel)
+        isolated = isolated_energy(positions, charges, self.kernel)
+        if not bool(batch.periodic.any()):
+            return isolated
+        return torch.where(
+            batch.periodic, periodic_energy(positions, cell, charges, batch.modes, self.kernel), isolated
+        )
+
+    def composition_energy(self, batch: Batch) -> Tensor:
+        """Σ E0_Z of every structure in double precision, (B,) eV."""
+        terms = self.reference_energies[batch.species] * batch.atom_mask
+        return terms.view(batch.n_structures, -1).sum(1)

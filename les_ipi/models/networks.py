@@ -1,0 +1,39 @@
+"""Small per-element networks."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class ElementNetworks(nn.Module):
+    """One multilayer perceptron per element plus a parallel linear map: y = W_z x + MLP_z(x).
+
+    Parameters: ``n_species``; ``sizes`` = (inputs, hidden..., outputs); ``output_scale`` multiplies the result.
+    """
+
+    def __init__(self, n_species: int, sizes: Sequence[int], output_scale: float = 1.0):
+        super().__init__()
+        self.output_scale = output_scale
+        self.networks = nn.ModuleList()
+        self.skips = nn.ModuleList()
+        for _ in range(n_species):
+            layers: list[nn.Module] = []
+            for n_in, n_out in zip(sizes[:-2], sizes[1:-1], strict=True):
+                layers += [nn.Linear(n_in, n_out), nn.SiLU()]
+            layers.append(nn.Linear(sizes[-2], sizes[-1]))
+            self.networks.append(nn.Sequential(*layers))
+            skip = nn.Linear(sizes[0], sizes[-1], bias=False)
+            # Standardised inputs and a 1/n start keep the first outputs of order output_scale.
+            nn.init.normal_(skip.weight, std=1.0 / sizes[0])
+            self.skips.append(skip)
+
+    def forward(self, x: Tensor, species: Tensor) -> Tensor:
+        """Apply each atom's own network: ``x`` (A, F), ``species`` (A,) → (A, outputs)."""
+        total = None
+        for z, (network, skip) in enumerate(zip(self.networks, self.skips, strict=True)):
+            y = network(x) + skip(x)
+            if len(self.networks) > 1:
+                y = torch.where((species == z)[:, None], y, torch.zeros_like(y))
+            total = y if total is None else total + y
+        return self.output_scale * total
