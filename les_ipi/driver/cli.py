@@ -1,0 +1,122 @@
+"""The commands ``les-ipi driver`` and ``les-ipi run``."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from les_ipi.driver.client import UNIX_PREFIX
+
+
+class _Dtype(StrEnum):
+    FLOAT32 = "float32"
+    FLOAT64 = "float64"
+
+
+class _Record(StrEnum):
+    CURRENT = "current"
+
+
+def _print_pes_path(wanted: bool) -> None:
+    if wanted:
+        from les_ipi.driver.pes import SHIM
+
+        typer.echo(SHIM)
+        raise typer.Exit
+
+
+def driver(
+    model: Annotated[str, typer.Argument(help="Name of a shipped model, or path of a model folder.")],
+    template: Annotated[
+        Path, typer.Option(help="Structure with the atoms in i-PI's order, e.g. the start file.")
+    ],
+    unix: Annotated[str | None, typer.Option(help="<address> of an <ffsocket mode='unix'>.")] = None,
+    host: Annotated[str, typer.Option(help="<address> of an <ffsocket mode='inet'>.")] = "localhost",
+    port: Annotated[int | None, typer.Option(help="<port> of an <ffsocket mode='inet'>.")] = None,
+    prefix: Annotated[str, typer.Option(help="i-PI's sockets_prefix.")] = UNIX_PREFIX,
+    properties: Annotated[
+        str, typer.Option(help="Extras for i-PI, comma-separated: dipole, born_effective_charges, charges.")
+    ] = "dipole",
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
+    dtype: Annotated[_Dtype, typer.Option(help="Arithmetic of the model.")] = _Dtype.FLOAT32,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads per process.")] = None,
+    retry: Annotated[float, typer.Option(min=0, help="Seconds to wait for i-PI.")] = 60.0,
+    pes_path: Annotated[
+        bool,
+        typer.Option(
+            "--pes-path",
+            is_eager=True,
+            callback=_print_pes_path,
+            help="Print the <pes_path> for <ffdirect> and exit.",
+        ),
+    ] = False,
+) -> None:
+    """Serve energies, forces, virials and dipoles of MODEL to a running i-PI.
+
+    Start as many as you like, on any machine that reaches i-PI; each serves one bead (or one batch) at a time.
+
+    Example: les-ipi driver water-pbe0-ts --template start.xyz --unix les
+
+    Example: les-ipi driver water-pbe0-ts --template start.xyz --host node01 --port 31415 --properties BEC
+    """
+    from les_ipi.driver.serve import DriverOptions, run_driver
+
+    options = DriverOptions(
+        model,
+        str(template),
+        unix,
+        None if unix else host,
+        port,
+        prefix,
+        properties,
+        device,
+        dtype.value,
+        threads,
+        retry,
+    )
+    count = run_driver(options)
+    typer.echo(f"i-PI ended; {count} structures evaluated.", err=True)
+
+
+def run(
+    input_xml: Annotated[
+        Path, typer.Argument(metavar="INPUT.xml", help="i-PI input with an <ffdirect> or <ffsocket>.")
+    ],
+    model: Annotated[str | None, typer.Option(help="Model name or folder; overrides the input.")] = None,
+    template: Annotated[
+        str | None, typer.Option(help="Structure with the atoms in order (default: the start file).")
+    ] = None,
+    drivers: Annotated[int, typer.Option(min=0, help="Driver processes for an <ffsocket>; 0: yours.")] = 1,
+    directory: Annotated[Path | None, typer.Option(help="Run here instead of beside INPUT.xml.")] = None,
+    record: Annotated[
+        _Record | None, typer.Option(help="Write the dipole current dM/dt = sum Z* v to PREFIX.current.")
+    ] = None,
+    record_stride: Annotated[
+        int | None, typer.Option(min=1, help="Steps between records (default: the most within 2 fs).")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from RESTART to <total_steps>.")] = False,
+    properties: Annotated[str | None, typer.Option(help="Extras for i-PI (see les-ipi driver).")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...")] = None,
+    dtype: Annotated[_Dtype | None, typer.Option(help="Arithmetic of the model (default: float32).")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads per process.")] = None,
+) -> None:
+    """Run i-PI on INPUT.xml with everything that it needs, show the progress, stop cleanly on Ctrl-C.
+
+    Example: les-ipi run inputs/water/nvt.xml --directory runs/water --record current
+
+    Example: les-ipi run inputs/water/nvt.xml --directory runs/water --resume
+    """
+    from les_ipi.driver.run import RunOptions
+    from les_ipi.driver.run import run as run_simulation
+
+    result = run_simulation(
+        RunOptions(input_xml, model, template, drivers, directory, record is not None, record_stride, resume,
+                   properties, device, dtype.value if dtype else None, threads)
+    )  # fmt: skip
+    if result.signal is not None:
+        typer.echo(
+            f"Stopped at step {result.step} of {result.total_steps}; --resume continues from there.", err=True
+        )
+        raise typer.Exit(128 + result.signal)
+    typer.echo(f"Step {result.step} of {result.total_steps} reached.", err=True)

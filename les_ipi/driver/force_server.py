@@ -1,0 +1,109 @@
+"""The one class that answers i-PI: evaluator + template in, checked replies in atomic units out.
+
+The socket client and the ``ffdirect`` PES are two doors to this room, so that all transports give the same
+numbers and the same messages.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from les_ipi.conventions import Property
+from les_ipi.driver import wire
+from les_ipi.driver.extras import encode_extras, parse_properties
+from les_ipi.driver.template import Template, symbols
+from les_ipi.errors import UserError
+from les_ipi.system import AtomicSystem
+
+
+class Reply(NamedTuple):
+    """One structure's answer in i-PI's order: hartree, (N, 3) hartree/bohr, (3, 3) hartree, JSON text."""
+
+    energy: float
+    forces: np.ndarray
+    virial: np.ndarray
+    extras: str
+
+
+class ForceServer:
+    """Evaluate batches of (cell, positions) as i-PI sends them.
+
+    Parameters: ``evaluator``, any object with the contract of :class:`les_ipi.evaluator.Evaluator`;
+    ``template``, the atoms in i-PI's order; ``properties``, what to send besides energy, forces and virial
+    (see :mod:`les_ipi.driver.extras`). Raises ``UserError`` if the model does not know one of the elements
+    or a property name is unknown.
+    """
+
+    def __init__(self, evaluator, template: Template, properties: str | Iterable[str] = ()):
+        self.evaluator = evaluator
+        self.template = template
+        self.properties = parse_properties(properties)
+        self._asked = (Property.ENERGY, Property.FORCES, Property.VIRIAL, *self.properties)
+        self._checked_cell: np.ndarray | None = None
+        unknown = set(template.numbers.tolist()) - {int(z) for z in evaluator.species}
+        if unknown:
+            raise UserError(
+                f"The template '{template.path}' contains {symbols(unknown)}, but the model "
+                f"'{evaluator.card.get('name', 'unnamed')}' knows only {symbols(evaluator.species)}: "
+                "choose a model trained for these elements."
+            )
+
+    def __call__(self, cells: Sequence[np.ndarray], positions: Sequence[np.ndarray]) -> list[Reply]:
+        """Answer one batch.
+
+        Parameters: ``cells``, each (3, 3) bohr with lattice vectors as columns; ``positions``, each 3N numbers
+        in bohr, unwrapped. Returns one :class:`Reply` a structure. Raises ``UserError`` for a wrong atom
+        count, a cell smaller than the cutoff, and non-finite positions or results.
+        """
+        systems = [self.system(cell, xyz) for cell, xyz in zip(cells, positions, strict=True)]
+        replies = []
+        for results in self.evaluator(systems, self._asked):
+            reply = Reply(
+                wire.energy_to_wire(results.energy),
+                wire.forces_to_wire(results.forces),
+                wire.virial_to_wire(results.virial),
+                encode_extras(results, self.properties),
+            )
+            if not (np.isfinite(reply.energy) and np.isfinite(reply.forces).all()
+                    and np.isfinite(reply.virial).all()):  # fmt: skip
+                raise UserError(
+                    "The model returned an energy, force or virial that is not a number: the structure has left "
+                    "the model's range; use a smaller time step, a better start, or a model trained for it."
+                )
+            replies.append(reply)
+        return replies
+
+    def system(self, cell: np.ndarray, positions: np.ndarray) -> AtomicSystem:
+        """Build the checked ``AtomicSystem`` (Å) of one structure from i-PI's cell and positions (bohr)."""
+        xyz = wire.positions_from_wire(positions)
+        expected = len(self.template.numbers)
+        if len(xyz) != expected:
+            raise UserError(
+                f"i-PI sent {len(xyz)} atoms, but the template '{self.template.path}' has {expected}: "
+                "give the driver the structure that i-PI starts from."
+            )
+        if not np.isfinite(xyz).all():
+            raise UserError("i-PI sent positions that are not numbers: the trajectory has blown up; "
+                            "use a smaller time step or a better start.")  # fmt: skip
+        box = np.zeros((3, 3))
+        if self.template.periodic:
+            box = wire.cell_from_wire(cell)
+            self._check_cell(box)
+        return AtomicSystem(
+            self.template.numbers, xyz, box, self.template.periodic, self.template.total_charge
+        )
+
+    def _check_cell(self, cell: np.ndarray) -> None:
+        """Refuse a cell in which an atom would be its own neighbour; repeated cells cost nothing."""
+        if self._checked_cell is not None and np.array_equal(cell, self._checked_cell):
+            return
+        volume = abs(np.linalg.det(cell))
+        areas = [np.linalg.norm(np.cross(cell[(k + 1) % 3], cell[(k + 2) % 3])) for k in range(3)]
+        height = min(volume / area if area > 0 else 0.0 for area in areas)
+        if not height >= self.evaluator.cutoff:
+            raise UserError(
+                f"The cell is {height:.2f} Å thin, but the model's cutoff is {self.evaluator.cutoff:.2f} Å: "
+                'start from a larger supercell (or write pbc="F F F" in the template of an isolated system).'
+            )
+        self._checked_cell = cell

@@ -1,0 +1,90 @@
+"""The evaluator inside i-PI (``<ffdirect>`` with a custom PES): no socket, all beads in one batch.
+
+.. code-block:: xml
+
+    <ffdirect name='les'> <pes>custom</pes> <pes_path>les_ipi_pes.py</pes_path> <batch_size>32</batch_size>
+      <parameters>{model: water-pbe0-ts, template: start.xyz, properties: dipole;BEC}</parameters> </ffdirect>
+
+``les-ipi driver --pes-path`` prints the path of ``les_ipi_pes.py``; ``les-ipi run`` fills it in.
+"""
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import NoReturn
+
+from ipi.pes.dummy import Dummy_driver
+from ipi.utils.softexit import softexit
+
+from les_ipi.driver.force_server import ForceServer
+from les_ipi.driver.loading import ERROR_MARK, load_evaluator, print_error
+from les_ipi.driver.template import read_template
+from les_ipi.errors import UserError
+
+#: The file that i-PI's <pes_path> must name; its stem is unique because i-PI puts it into ``sys.modules``.
+SHIM = Path(__file__).with_name("les_ipi_pes.py")
+
+
+class LESDriver(Dummy_driver):
+    """i-PI's custom PES.
+
+    ``<parameters>`` (scalars; i-PI splits them at commas): ``model`` (name or path), ``template`` (structure
+    file), ``properties`` (``;``-separated, default ``dipole``), ``device``, ``dtype`` (``float32`` or
+    ``float64``), ``threads``. A mistake in them ends i-PI with one sentence and status 1; an error during
+    the run ends it with a RESTART file.
+    """
+
+    #: Called as ``load_evaluator(model, device=, dtype=, threads=)``; another subclass may serve another model.
+    load_evaluator = staticmethod(load_evaluator)
+
+    def __init__(self, model="", template="", properties="dipole", device="cpu", dtype="float32", threads=None,
+                 verbosity=None, **unknown):  # fmt: skip
+        super().__init__(verbose=verbosity)
+        try:
+            if unknown:
+                raise UserError(
+                    f"Unknown parameter '{next(iter(unknown))}' of the les-ipi PES: it takes model, template, "
+                    "properties, device, dtype and threads."
+                )
+            for name, value in (("model", model), ("template", template)):
+                if value == "":
+                    raise UserError(f"<parameters> of the les-ipi PES lacks '{name}': write {{model: NAME, "
+                                    "template: START.xyz}.")  # fmt: skip
+            structure = read_template(str(template))
+            evaluator = self.load_evaluator(str(model), device=str(device), dtype=str(dtype), threads=threads)
+            self.server = ForceServer(evaluator, structure, str(properties))
+        except UserError as error:
+            # SystemExit is the only exception that i-PI lets through without a traceback.
+            raise SystemExit(ERROR_MARK + str(error)) from error
+
+    def compute(self, cell, pos):
+        """Answer one structure (arrays) or a batch (lists) with i-PI's (energy, forces, virial, extras)."""
+        try:
+            if isinstance(cell, list):
+                return self.server(cell, pos)
+            return self.server([cell], [pos])[0]
+        except UserError as error:
+            self._stop(str(error))
+        except Exception as error:
+            traceback.print_exc()
+            self._stop(f"The evaluation failed ({type(error).__name__}: {error}).")
+
+    @staticmethod
+    def _stop(message: str) -> NoReturn:
+        """Let i-PI write RESTART and close its outputs, then end with a sentence and a non-zero status.
+
+        i-PI itself ends such runs with status 0. Its cleanup functions run in order of registration, so one
+        that is registered now comes last; in a script or notebook (no ``hard_exit``) the process is left alone.
+        """
+        print_error(message)
+        if softexit.hard_exit:
+            softexit.register_function(_exit_with_failure)
+        softexit.trigger(status="restartable", message=message)  # raises SystemExit
+        raise SystemExit(1)
+
+
+def _exit_with_failure() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)

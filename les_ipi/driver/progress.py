@@ -1,0 +1,60 @@
+"""The progress bar of ``les-ipi run``: steps, speed in ns/day, drift of the conserved quantity."""
+
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from les_ipi.units import HARTREE_EV
+
+
+class RunProgress:
+    """Show a run's progress; a context manager.
+
+    Parameters: ``first_step`` and ``total_steps`` (steps), ``timestep_fs``, ``n_atoms``. On a terminal it is a bar,
+    in a batch job's log one line a minute.
+    """
+
+    def __init__(self, first_step: int, total_steps: int, timestep_fs: float, n_atoms: int):
+        self.console = Console(stderr=True)
+        self.timestep_fs = timestep_fs
+        self.n_atoms = n_atoms
+        self.total_steps = total_steps
+        self.step = first_step
+        self._started: tuple[float, int] | None = None
+        self._conserved_at_start: float | None = None
+        self._logged = time.monotonic()
+        self._bar = Progress(
+            BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeRemainingColumn(), TextColumn("{task.description}"),
+            console=self.console, disable=not self.console.is_terminal,
+        )  # fmt: skip
+        self._task = self._bar.add_task("starting", total=total_steps, completed=first_step)
+
+    def __enter__(self) -> "RunProgress":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._bar.stop()
+
+    def update(self, step: int, conserved: float) -> None:
+        """Take one report of i-PI: steps done and the conserved quantity in hartree."""
+        now = time.monotonic()
+        self.step = step
+        if self._started is None:
+            self._started, self._conserved_at_start = (now, step), conserved
+        text = self.describe(now, conserved)
+        self._bar.update(self._task, completed=step, description=text)
+        if not self.console.is_terminal and (now - self._logged > 60 or step == self.total_steps):
+            self._logged = now
+            self.console.print(f"step {step}/{self.total_steps}  {text}", highlight=False)
+
+    def describe(self, now: float, conserved: float) -> str:
+        """Word the speed since the first report and the drift of the conserved quantity since then."""
+        started, first = self._started
+        drift = (conserved - self._conserved_at_start) * HARTREE_EV * 1000 / self.n_atoms
+        text = f"drift {drift:+.2g} meV/atom"
+        if self.step > first:
+            speed = (self.step - first) * self.timestep_fs * 1e-6 / ((now - started) / 86400)
+            text = f"{speed:.3g} ns/day  {text}"
+        return text

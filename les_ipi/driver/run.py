@@ -1,0 +1,281 @@
+"""``les-ipi run``: one command from an i-PI input to a finished (or cleanly stopped) run."""
+
+import json
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+
+from les_ipi.driver.force_server import ForceServer
+from les_ipi.driver.loading import load_evaluator
+from les_ipi.driver.outputs import trim_outputs
+from les_ipi.driver.pes import SHIM
+from les_ipi.driver.progress import RunProgress
+from les_ipi.driver.serve import DriverOptions
+from les_ipi.driver.simulate import SimulateOptions
+from les_ipi.driver.supervise import supervise
+from les_ipi.driver.template import read_template
+from les_ipi.driver.xml_input import SimulationInput, get_parameters, set_parameters
+from les_ipi.errors import UserError
+
+#: The largest interval between recorded currents: 2 fs resolves vibrations up to 8000 cm⁻¹.
+_RECORD_EVERY_FS = 2.0
+
+RUN_FILE = "les_ipi_run.json"
+EFFECTIVE_INPUT = "les_ipi_input.xml"
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What ``les-ipi run`` is asked for; see its ``--help``. None means: as the XML says."""
+
+    input: Path
+    model: str | None = None
+    template: str | None = None
+    drivers: int = 1
+    directory: Path | None = None
+    record_current: bool = False
+    record_stride: int | None = None
+    resume: bool = False
+    properties: str | None = None
+    device: str | None = None
+    dtype: str | None = None
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class Programs:
+    """Command lines of the child processes, to which options are added as one JSON argument."""
+
+    simulate: Sequence[str] = (sys.executable, "-m", "les_ipi.driver.simulate")
+    serve: Sequence[str] = (sys.executable, "-m", "les_ipi.driver.serve")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Steps done, steps asked for, and the signal that stopped the run (None if it finished)."""
+
+    step: int
+    total_steps: int
+    signal: int | None = None
+
+
+def run(options: RunOptions, programs: Programs | None = None, load=load_evaluator) -> RunResult:
+    """Run i-PI with what it needs, to the last step or to a clean stop.
+
+    Parameters: ``options``; ``programs``, the child processes; ``load``, called as ``load(model)`` to check the
+    model before anything is started. Returns a :class:`RunResult`. Raises ``UserError`` for every mistake in the
+    input, and when the run ends early for another reason than a signal (RESTART is there then).
+    """
+    programs = programs or Programs()
+    directory, simulation = _prepare_directory(options)
+    total_steps = simulation.total_steps
+    restart = _find_restart(simulation, directory) if options.resume else None
+    first_step = restart.step if restart else 0
+    if first_step >= total_steps:
+        return RunResult(first_step, total_steps)
+
+    simulation.fill_in_shim(SHIM, directory)
+    model, template = _resolve_force_field(simulation, options, directory)
+    card, n_atoms = {}, None
+    if model is not None:
+        evaluator = load(model)
+        server = ForceServer(evaluator, read_template(directory / template), options.properties or "dipole")
+        card, n_atoms = evaluator.card, len(server.template.numbers)
+        del evaluator, server
+    if restart is not None:
+        trim_outputs(restart, directory, first_step)
+        restart.replace_force_fields(simulation)
+        restart.remove_time_limit()
+        restart.total_steps = total_steps
+    effective = restart or simulation
+    if options.record_current and not effective.records_current:
+        effective.record_current(options.record_stride or _default_stride(simulation.timestep_fs))
+    effective.print_all_digits()
+    effective.write(directory / EFFECTIVE_INPUT)
+    (directory / "EXIT").unlink(missing_ok=True)  # a stale one would stop i-PI at once
+    for element in simulation.sockets:
+        _check_address(simulation, element)
+    _write_run_file(directory, model, card, n_atoms, simulation, first_step)
+
+    read_end, write_end = os.pipe()
+    defaults = {
+        "device": options.device or "cpu",
+        "dtype": options.dtype or "float32",
+        "threads": options.threads,
+    }
+    child = SimulateOptions(EFFECTIVE_INPUT, write_end, model or "", template or "", **defaults)
+    simulate = [*programs.simulate, json.dumps(asdict(child))]
+    drivers = _driver_commands(simulation, options, programs, model, template, defaults)
+    with RunProgress(first_step, total_steps, simulation.timestep_fs, n_atoms or 1) as progress:
+        outcome = supervise(simulate, drivers, directory, (read_end, write_end), progress)
+    return _judge(directory, total_steps, outcome, options)
+
+
+# -- preparation ---------------------------------------------------------------------------------------------
+
+
+def _prepare_directory(options: RunOptions) -> tuple[Path, SimulationInput]:
+    """Make the run directory with all files in it; refuse one that holds another run."""
+    simulation = SimulationInput(options.input)
+    source = options.input.resolve().parent
+    directory = (options.directory or source).resolve()
+    exists = (directory / RUN_FILE).exists() or (directory / "RESTART").exists()
+    if exists and not options.resume:
+        raise UserError(
+            f"'{directory}' already holds a run: continue it with --resume, or choose another --directory."
+        )
+    if options.resume and not exists:
+        raise UserError(f"'{directory}' holds no run to resume: start without --resume.")
+    if directory != source:
+        directory.mkdir(parents=True, exist_ok=True)
+        simulation.copy_files(source, directory)
+        shutil.copy2(options.input, directory / "input.xml")
+    return directory, simulation
+
+
+def _find_restart(simulation: SimulationInput, directory: Path) -> SimulationInput | None:
+    """The most advanced of RESTART and the checkpoints (a killed i-PI writes no RESTART), None if there is none."""
+    candidates = []
+    for name in ["RESTART", *(f"{start}*" for start in simulation.checkpoint_names)]:
+        for path in directory.glob(name):
+            try:
+                candidates.append(SimulationInput(path))
+            except UserError:
+                continue  # a checkpoint that was cut short: i-PI does not write them atomically
+    return max(candidates, key=lambda candidate: candidate.step, default=None)
+
+
+def _resolve_force_field(
+    simulation: SimulationInput, options: RunOptions, directory: Path
+) -> tuple[str | None, str | None]:
+    """Settle model and template (path seen from ``directory``), and write them into an <ffdirect>."""
+    if len(simulation.sockets) > 1:
+        raise UserError(
+            f"'{options.input}' has {len(simulation.sockets)} <ffsocket>, but les-ipi run serves one: start i-PI and "
+            "the drivers yourself (see les-ipi driver --help)."
+        )
+    if not simulation.sockets and not simulation.direct:
+        raise UserError(
+            f"'{options.input}' has neither an <ffsocket> nor an <ffdirect> with <pes>custom</pes>, so there is no "
+            "force field for les-ipi to serve."
+        )
+    given: dict[str, str] = get_parameters(simulation.direct[0]) if simulation.direct else {}
+    model = _absolute_if_path(options.model, Path.cwd()) or _absolute_if_path(
+        given.get("model"), options.input.resolve().parent
+    )
+    template = (
+        _absolute_if_path(options.template, Path.cwd()) or given.get("template") or simulation.start_file
+    )
+    if model is None:
+        raise UserError(
+            f"No model is named: give --model MODEL (or a model in the <ffdirect> of '{options.input}')."
+        )
+    if template is None:
+        raise UserError(
+            "No start structure is named in <initialize><file>, so the atoms are unknown: give --template."
+        )
+    for element in simulation.direct:
+        extra = options.properties.replace(",", ";") if options.properties else None
+        set_parameters(
+            element,
+            {"model": model, "template": template, "properties": extra, "device": options.device,
+             "dtype": options.dtype, "threads": options.threads},
+        )  # fmt: skip
+    return model, template
+
+
+def _absolute_if_path(name: str | None, base: Path) -> str | None:
+    """A model or template that exists under ``base`` as an absolute path; other names as they are."""
+    if name is None:
+        return None
+    path = base / name
+    return str(path.resolve()) if path.exists() else name
+
+
+def _default_stride(timestep_fs: float) -> int:
+    return max(1, int(_RECORD_EVERY_FS / timestep_fs + 1e-9))
+
+
+def _check_address(simulation: SimulationInput, element) -> None:
+    """Refuse an address that is taken; remove the socket file that a killed i-PI left behind."""
+    address = (element.findtext("address") or "localhost").strip()
+    mode = element.get("mode", "inet")
+    if mode == "unix":
+        path = simulation.sockets_prefix + address
+        if not os.path.exists(path):
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            try:
+                probe.connect(path)
+            except OSError:
+                os.unlink(path)
+                return
+        raise UserError(f"The unix socket {path} is used by a running i-PI: choose another <address>.")
+    if mode != "inet":
+        raise UserError(
+            f'The <ffsocket> has mode="{mode}", but les-ipi speaks "unix" and "inet": choose one of them.'
+        )
+    port = int(element.findtext("port") or 65535)
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            raise UserError(
+                f"Port {port} at '{address}' cannot be used ({error.strerror}): choose another <port>."
+            ) from error
+
+
+def _driver_commands(
+    simulation: SimulationInput, options: RunOptions, programs: Programs, model: str | None, template: str | None,
+    defaults: dict,
+) -> list[list[str]]:  # fmt: skip
+    commands = []
+    for element in simulation.sockets:
+        address = (element.findtext("address") or "localhost").strip()
+        base = DriverOptions(model, template, properties=options.properties or "dipole", **defaults)
+        if element.get("mode", "inet") == "unix":
+            driver = replace(base, unix=address, prefix=simulation.sockets_prefix)
+        else:
+            driver = replace(base, host=address, port=int(element.findtext("port") or 65535))
+        commands += [[*programs.serve, json.dumps(asdict(driver))]] * options.drivers
+    return commands
+
+
+def _write_run_file(
+    directory: Path, model: str | None, card: dict, n_atoms: int | None, simulation: SimulationInput, first_step: int
+) -> None:  # fmt: skip
+    facts = {
+        "model": card.get("name", model),
+        "model_path": model,
+        **{key: card.get(key) for key in ("charge_head", "dipole_single_valued", "epsilon_infinity")},
+        "n_atoms": n_atoms,
+        "n_beads": simulation.n_beads,
+        "timestep_fs": simulation.timestep_fs,
+        "resumed_from_step": first_step or None,
+        "command": sys.argv,
+        "versions": {name: version(name) for name in ("les-ipi", "ipi", "numpy", "torch")},
+    }
+    (directory / RUN_FILE).write_text(json.dumps(facts, indent=2) + "\n")
+
+
+# -- the end -------------------------------------------------------------------------------------------------
+
+
+def _judge(directory: Path, total_steps: int, outcome, options: RunOptions) -> RunResult:
+    """Read from RESTART how far the run came (i-PI's status does not tell), and say what happened."""
+    restart = _find_restart(SimulationInput(directory / EFFECTIVE_INPUT), directory)
+    step = restart.step if restart else 0
+    if outcome.signal is not None or (outcome.problem is None and step >= total_steps):
+        return RunResult(step, total_steps, outcome.signal)
+    problem = outcome.problem or f"i-PI stopped early; see {directory / 'ipi.log'}."
+    if restart is None:
+        raise UserError(f"{problem} The run ended before its first step.")
+    raise UserError(
+        f"{problem} The run stopped at step {step} of {total_steps}; --resume continues it from RESTART."
+    )

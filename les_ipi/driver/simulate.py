@@ -1,0 +1,100 @@
+"""One i-PI process: i-PI with the dipole current as a property, reporting its progress on a pipe.
+
+``python -m les_ipi.driver.simulate '{"input": ..., ...}'`` is how ``les-ipi run`` starts i-PI.
+"""
+
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass
+from functools import cache
+
+from ipi.engine.simulation import Simulation
+from ipi.utils.softexit import softexit
+
+from les_ipi.driver.force_server import ForceServer
+from les_ipi.driver.loading import load_evaluator, print_error
+from les_ipi.driver.pes import LESDriver
+from les_ipi.driver.record import CURRENT, register_current
+from les_ipi.driver.template import read_template
+from les_ipi.errors import UserError
+
+_REPORT_EVERY = 0.3
+
+
+@dataclass(frozen=True)
+class SimulateOptions:
+    """What the i-PI process needs; the model is only used for ``dipole_current`` with socket drivers."""
+
+    input: str
+    report_fd: int
+    model: str = ""
+    template: str = ""
+    device: str = "cpu"
+    dtype: str = "float32"
+    threads: int | None = None
+
+
+def simulate(options: SimulateOptions, load=load_evaluator) -> None:
+    """Run i-PI in the current directory until it is done or stopped; does not return (as i-PI itself).
+
+    Parameters: ``options``; ``load`` as in :func:`les_ipi.driver.serve.run_driver`. Raises ``UserError``.
+    """
+    with open(options.input) as file:
+        records = CURRENT in file.read()
+
+    def before_binding(simulation: Simulation) -> None:
+        if records:
+            register_current(simulation, cache(lambda: _current_server(simulation, options, load)))
+
+    with open(options.input) as file:
+        simulation = Simulation.load_from_xml(file, post_init_hook=before_binding)
+    _report_progress(simulation, options.report_fd)
+    softexit.hard_exit = True  # as in the i-pi program
+    simulation.run()
+    softexit.trigger(status=simulation.exit_status, message=simulation.exit_message)
+
+
+def _current_server(simulation: Simulation, options: SimulateOptions, load) -> ForceServer:
+    for forcefield in simulation.fflist.values():
+        driver = getattr(forcefield, "driver", None)
+        if isinstance(driver, LESDriver):
+            return driver.server
+    evaluator = load(options.model, device=options.device, dtype=options.dtype, threads=options.threads)
+    return ForceServer(evaluator, read_template(options.template))
+
+
+def _report_progress(simulation: Simulation, fd: int) -> None:
+    """Write ``{"step", "conserved"}`` (steps done, hartree) as JSON lines, a few a second."""
+    write_outputs = simulation.write_outputs
+    last = 0.0
+
+    def write_and_report() -> None:
+        nonlocal last
+        write_outputs()
+        now = time.monotonic()
+        done = simulation.step + 1
+        if now - last < _REPORT_EVERY and done != simulation.tsteps:
+            return
+        last = now
+        conserved = float(simulation.syslist[0].ensemble.econs)
+        try:
+            os.write(fd, (json.dumps({"step": done, "conserved": conserved}) + "\n").encode())
+        except BrokenPipeError:  # les-ipi run is gone: nobody would ever stop this process
+            os.kill(os.getpid(), 15)
+
+    simulation.write_outputs = write_and_report
+
+
+def main(argument: str, load=load_evaluator) -> None:
+    """Run i-PI from its options as JSON text; mistakes end with one marked sentence and status 2."""
+    try:
+        simulate(SimulateOptions(**json.loads(argument)), load)
+    except UserError as error:
+        print_error(str(error))
+        raise SystemExit(2) from error
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

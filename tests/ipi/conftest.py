@@ -1,0 +1,86 @@
+"""A lattice of toy waters and i-PI inputs for it."""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited by all child processes
+
+TOY_PES = Path(__file__).with_name("toy_pes.py")
+SPACING = 3.1  # Å
+
+SOCKET = """<ffsocket name='les' mode='{mode}' pbc='False'> <address>{address}</address> <port>{port}</port>
+  <batch_size>{batch}</batch_size> <latency>1e-3</latency> </ffsocket>"""
+DIRECT = """<ffdirect name='les'> <pes>custom</pes> <pes_path>{pes}</pes_path> <batch_size>{batch}</batch_size>
+  <parameters>{{model: {model}, template: start.xyz, dtype: float64}}</parameters> </ffdirect>"""
+INPUT = """<simulation verbosity='low' safe_stride='{safe_stride}'>
+<total_steps>{steps}</total_steps>
+{force_field}
+<output prefix='sim'>
+  <properties filename='out' stride='1'>[step, time{{femtosecond}}, conserved{{electronvolt}}, potential{{electronvolt}},
+    temperature{{kelvin}}]</properties>
+  {outputs}
+</output>
+<prng><seed>7</seed></prng>
+<system>
+  <forces><force forcefield='les'/></forces>
+  <initialize nbeads='{beads}'><file mode='xyz'>start.xyz</file>
+    <velocities mode='thermal' units='kelvin'>300</velocities></initialize>
+  <ensemble><temperature units='kelvin'>300</temperature><pressure units='bar'>1</pressure></ensemble>
+  <motion mode='dynamics'>{motion}</motion>
+</system>
+</simulation>
+"""
+NVE = "<dynamics mode='nve'><timestep units='femtosecond'>{dt}</timestep></dynamics>"
+NVT = """<dynamics mode='nvt'><timestep units='femtosecond'>{dt}</timestep>
+  <thermostat mode='langevin'><tau units='femtosecond'>50</tau></thermostat></dynamics>"""
+
+
+def water_lattice(per_side: int, seed: int = 3):
+    """Symbols (N,), positions (N, 3) Å and cubic edge (Å) of slightly disordered molecules, order O H H."""
+    rng = np.random.default_rng(seed)
+    grid = SPACING * np.stack(np.meshgrid(*[np.arange(per_side)] * 3), -1).reshape(-1, 3)
+    molecules = []
+    for corner in grid:
+        rotation = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+        half = 0.5 * np.deg2rad(104.0)
+        arms = 0.97 * np.array([[np.sin(half), 0, np.cos(half)], [-np.sin(half), 0, np.cos(half)]]) @ rotation
+        molecules.append(corner + np.vstack([np.zeros(3), arms]) + 0.02 * rng.normal(size=(3, 3)))
+    return ["O", "H", "H"] * len(grid), np.concatenate(molecules), SPACING * per_side
+
+
+def write_start(path, per_side=2):
+    symbols, positions, edge = water_lattice(per_side)
+    cell = f"# CELL(abcABC): {edge} {edge} {edge} 90 90 90 positions{{angstrom}} cell{{angstrom}}"
+    rows = [f"{s} {x:.8f} {y:.8f} {z:.8f}" for s, (x, y, z) in zip(symbols, positions, strict=True)]
+    path.write_text("\n".join([str(len(symbols)), cell, *rows]) + "\n")
+
+
+@pytest.fixture
+def make_input(tmp_path):
+    """Write ``start.xyz`` and an input into a new directory; returns the input's path."""
+    count = 0
+
+    def make(transport="direct", *, model="toy", batch=1, beads=1, steps=100, motion=NVE, dt=0.5, outputs="",
+             safe_stride=1, per_side=2, name=None, port=31415, pes=TOY_PES):  # fmt: skip
+        nonlocal count
+        count += 1
+        directory = tmp_path / (name or f"run{count}")
+        directory.mkdir()
+        write_start(directory / "start.xyz", per_side)
+        if transport == "direct":
+            field = DIRECT.format(pes=pes, batch=batch, model=model)
+        else:
+            address = f"{tmp_path.name}_{count}_{os.getpid()}" if transport == "unix" else "localhost"
+            field = SOCKET.format(mode=transport, address=address, port=port, batch=batch)
+        text = INPUT.format(force_field=field, beads=beads, steps=steps, outputs=outputs, safe_stride=safe_stride,
+                            motion=motion.format(dt=dt))  # fmt: skip
+        path = directory / "input.xml"
+        path.write_text(text)
+        return path
+
+    return make
