@@ -1,0 +1,109 @@
+"""Band positions by local fits, with jackknife errors."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage, signal
+
+from analysis.infrared import Infrared
+from analysis.uncertainty import jackknife_error
+
+#: Ranges [cm⁻¹] in which the bands of liquid water are looked for.
+WATER_BANDS = {
+    "hydrogen-bond stretch": (100.0, 300.0),
+    "libration": (400.0, 1000.0),
+    "bend": (1450.0, 1850.0),
+    "O-H stretch": (2900.0, 4000.0),
+}
+
+
+@dataclass(frozen=True)
+class Peak:
+    """A band: ``position_cm1`` ± ``position_error_cm1`` and ``height_cm1`` ± ``height_error_cm1`` (n·α), all cm⁻¹.
+
+    The numbers are None when the range holds no maximum.
+    """
+
+    name: str
+    low_cm1: float
+    high_cm1: float
+    position_cm1: float | None = None
+    position_error_cm1: float | None = None
+    height_cm1: float | None = None
+    height_error_cm1: float | None = None
+
+
+def find_peaks(spectrum: Infrared, bands: Mapping[str, tuple[float, float]]) -> list[Peak]:
+    """Position and height of the highest maximum in each named range.
+
+    A parabola is fitted to ln(n·α) (a Gaussian locally) where the smoothed band is above 3/4 of its maximum; the same
+    points serve every jackknife replicate, whose scatter is the error.
+
+    Parameters: ``spectrum``; ``bands`` name → (low, high) cm⁻¹. Returns one :class:`Peak` a range, in order.
+    """
+    peaks = []
+    for name, (low, high) in bands.items():
+        points = fit_range(spectrum.wavenumber_cm1, spectrum.n_alpha_cm1, low, high, spectrum.resolution_cm1)
+        fit = None if points is None else fit_vertex(spectrum.wavenumber_cm1[points], spectrum.n_alpha_cm1[points])
+        if fit is None or not low < fit[0] < high:
+            peaks.append(Peak(name, low, high))
+            continue
+        fits = [fit_vertex(spectrum.wavenumber_cm1[points], row[points]) for row in spectrum.replicates]
+        fits = [pair for pair in fits if pair is not None]
+        complete = len(fits) == len(spectrum.replicates) > 1
+        error = jackknife_error(np.array(fits)) if complete else (np.nan, np.nan)
+        position_error, height_error = (float(e) if np.isfinite(e) else None for e in error)
+        peaks.append(Peak(name, low, high, fit[0], position_error, fit[1], height_error))
+    return peaks
+
+
+def automatic_bands(spectrum: Infrared) -> dict[str, tuple[float, float]]:
+    """Ranges around the maxima that stand out of their surroundings by more than three errors.
+
+    Parameters: ``spectrum``. Returns name (``band 1``, ...) → (low, high) cm⁻¹, from low to high wavenumber.
+    """
+    wavenumber = spectrum.wavenumber_cm1
+    points = spectrum.resolution_cm1 / (wavenumber[1] - wavenumber[0])
+    smooth = ndimage.gaussian_filter1d(spectrum.n_alpha_cm1, points / 2.355)
+    floor = 0.01 * smooth.max()
+    tops, found = signal.find_peaks(smooth, height=floor, prominence=floor)
+    keep = [k for k, top in enumerate(tops) if found["prominences"][k] > 3.0 * spectrum.n_alpha_error_cm1[top]]
+    _, _, left, right = signal.peak_widths(smooth, tops[keep], rel_height=0.9)
+    grid = np.arange(wavenumber.size)
+    low, high = np.interp(left, grid, wavenumber), np.interp(right, grid, wavenumber)
+    return {f"band {k + 1}": (float(a), float(b)) for k, (a, b) in enumerate(zip(low, high, strict=True))}
+
+
+def fit_range(x: np.ndarray, y: np.ndarray, low: float, high: float, resolution: float) -> slice | None:
+    """Points around the highest smoothed maximum in ``low``..``high`` where it is above 3/4; None at an edge.
+
+    Parameters: ``x`` (F,) cm⁻¹, regular; ``y`` (F,); ``low``, ``high``, ``resolution`` cm⁻¹. Returns a slice of points.
+    """
+    spacing = x[1] - x[0]
+    width = max(resolution, (high - low) / 12.0)
+    smooth = ndimage.gaussian_filter1d(y, width / 2.355 / spacing)
+    inside = np.flatnonzero((x >= low) & (x <= high))
+    if inside.size < 5:
+        return None
+    top = inside[np.argmax(smooth[inside])]
+    if top in (inside[0], inside[-1]):
+        return None
+    first, last = top, top
+    while first > inside[0] and smooth[first - 1] > 0.75 * smooth[top]:
+        first -= 1
+    while last < inside[-1] and smooth[last + 1] > 0.75 * smooth[top]:
+        last += 1
+    half = max(min(top - first, last - top), int(np.ceil(0.75 * resolution / spacing)), 2)
+    return slice(max(top - half, 0), min(top + half + 1, x.size))
+
+
+def fit_vertex(x: np.ndarray, y: np.ndarray) -> tuple[float, float] | None:
+    """Vertex (position, height) of a parabola through ln y; None when it opens upwards."""
+    if (y <= 0).any():
+        return None
+    centre, scale = x.mean(), np.ptp(x) / 2.0
+    a, b, c = np.polyfit((x - centre) / scale, np.log(y), 2)
+    if a >= 0:
+        return None
+    return float(centre - scale * b / (2.0 * a)), float(np.exp(c - b * b / (4.0 * a)))
