@@ -54,7 +54,7 @@ def driver(
 ) -> None:
     """Serve energies, forces, virials and dipoles of MODEL to a running i-PI.
 
-    Start as many as you like, on any machine that reaches i-PI; each serves one bead (or one batch) at a time.
+    Start as many as you like, on any machine that reaches i-PI; each serves one bead (or batch) at a time.
 
     Example: les-ipi driver water-pbe0-ts --template start.xyz --unix les
 

@@ -68,8 +68,8 @@ def _connect(attempt: Callable[[], socket.socket], where: str, retry: float) -> 
         except OSError as error:
             if time.monotonic() >= deadline:
                 raise UserError(
-                    f"No i-PI server answers at {where} after {retry:g} s ({error.strerror or error}): start i-PI "
-                    "first and use the address of its <ffsocket>."
+                    f"No i-PI server answers at {where} after {retry:g} s ({error.strerror or error}): "
+                    "start i-PI first and use the address of its <ffsocket>."
                 ) from error
             time.sleep(_RETRY_EVERY)
 
@@ -116,8 +116,8 @@ class _Client:
                     return self.evaluated
                 if header not in actions:
                     raise UserError(
-                        f"The server sent '{header}', which is not part of i-PI's socket protocol: check that the "
-                        'address belongs to i-PI and that its <ffsocket> has mode="unix" or mode="inet".'
+                        f"The server sent '{header}', which is not part of i-PI's socket protocol: check "
+                        'that the address is i-PI\'s and that its <ffsocket> has mode="unix" or "inet".'
                     )
                 actions[header]()
         except (_ServerClosed, ConnectionError):

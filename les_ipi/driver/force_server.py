@@ -52,9 +52,9 @@ class ForceServer:
     def __call__(self, cells: Sequence[np.ndarray], positions: Sequence[np.ndarray]) -> list[Reply]:
         """Answer one batch.
 
-        Parameters: ``cells``, each (3, 3) bohr with lattice vectors as columns; ``positions``, each 3N numbers
-        in bohr, unwrapped. Returns one :class:`Reply` a structure. Raises ``UserError`` for a wrong atom
-        count, a cell smaller than the cutoff, and non-finite positions or results.
+        Parameters: ``cells``, each (3, 3) bohr with lattice vectors as columns; ``positions``, each 3N
+        numbers in bohr, unwrapped. Returns one :class:`Reply` a structure. Raises ``UserError`` for a wrong
+        atom count, a cell smaller than the cutoff, and non-finite positions or results.
         """
         systems = [self.system(cell, xyz) for cell, xyz in zip(cells, positions, strict=True)]
         replies = []
@@ -65,11 +65,10 @@ class ForceServer:
                 wire.virial_to_wire(results.virial),
                 encode_extras(results, self.properties),
             )
-            if not (np.isfinite(reply.energy) and np.isfinite(reply.forces).all()
-                    and np.isfinite(reply.virial).all()):  # fmt: skip
+            if not all(np.isfinite(part).all() for part in reply[:3]):
                 raise UserError(
-                    "The model returned an energy, force or virial that is not a number: the structure has left "
-                    "the model's range; use a smaller time step, a better start, or a model trained for it."
+                    "The model returned an energy, force or virial that is not a number: the "
+                    "structure has left its range; use a smaller time step, a better start or another model."
                 )
             replies.append(reply)
         return replies

@@ -15,7 +15,7 @@ _LINES_BEFORE_STEP = {".xyz": 1, ".extxyz": 1, ".pdb": 0}
 
 
 def trim_outputs(simulation: SimulationInput, directory: Path, step: int) -> None:
-    """Remove all property rows and trajectory frames later than ``step`` from the outputs in ``directory``."""
+    """Remove property rows and trajectory frames later than ``step`` from the outputs in ``directory``."""
     for element, start in simulation.output_files:
         stride = int(element.get("stride", 1))
         for path in sorted(directory.glob(f"*{_escape(start)}*")):

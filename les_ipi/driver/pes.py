@@ -8,17 +8,14 @@
 ``les-ipi driver --pes-path`` prints the path of ``les_ipi_pes.py``; ``les-ipi run`` fills it in.
 """
 
-import os
-import sys
 import traceback
 from pathlib import Path
-from typing import NoReturn
 
 from ipi.pes.dummy import Dummy_driver
-from ipi.utils.softexit import softexit
 
 from les_ipi.driver.force_server import ForceServer
-from les_ipi.driver.loading import ERROR_MARK, load_evaluator, print_error
+from les_ipi.driver.loading import ERROR_MARK, load_evaluator
+from les_ipi.driver.stopping import stop_simulation
 from les_ipi.driver.template import read_template
 from les_ipi.errors import UserError
 
@@ -35,17 +32,19 @@ class LESDriver(Dummy_driver):
     the run ends it with a RESTART file.
     """
 
-    #: Called as ``load_evaluator(model, device=, dtype=, threads=)``; another subclass may serve another model.
+    #: Called as ``load_evaluator(model, device=, dtype=, threads=)``; a subclass may load something else.
     load_evaluator = staticmethod(load_evaluator)
 
-    def __init__(self, model="", template="", properties="dipole", device="cpu", dtype="float32", threads=None,
-                 verbosity=None, **unknown):  # fmt: skip
+    def __init__(
+        self, model="", template="", properties="dipole", device="cpu", dtype="float32", threads=None,
+        verbosity=None, **unknown,
+    ):  # fmt: skip
         super().__init__(verbose=verbosity)
         try:
             if unknown:
                 raise UserError(
-                    f"Unknown parameter '{next(iter(unknown))}' of the les-ipi PES: it takes model, template, "
-                    "properties, device, dtype and threads."
+                    f"Unknown parameter '{next(iter(unknown))}' of the les-ipi PES: it takes model, "
+                    "template, properties, device, dtype and threads."
                 )
             for name, value in (("model", model), ("template", template)):
                 if value == "":
@@ -65,26 +64,7 @@ class LESDriver(Dummy_driver):
                 return self.server(cell, pos)
             return self.server([cell], [pos])[0]
         except UserError as error:
-            self._stop(str(error))
+            stop_simulation(str(error))
         except Exception as error:
             traceback.print_exc()
-            self._stop(f"The evaluation failed ({type(error).__name__}: {error}).")
-
-    @staticmethod
-    def _stop(message: str) -> NoReturn:
-        """Let i-PI write RESTART and close its outputs, then end with a sentence and a non-zero status.
-
-        i-PI itself ends such runs with status 0. Its cleanup functions run in order of registration, so one
-        that is registered now comes last; in a script or notebook (no ``hard_exit``) the process is left alone.
-        """
-        print_error(message)
-        if softexit.hard_exit:
-            softexit.register_function(_exit_with_failure)
-        softexit.trigger(status="restartable", message=message)  # raises SystemExit
-        raise SystemExit(1)
-
-
-def _exit_with_failure() -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(1)
+            stop_simulation(f"The evaluation failed ({type(error).__name__}: {error}).")

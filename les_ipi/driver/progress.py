@@ -11,8 +11,8 @@ from les_ipi.units import HARTREE_EV
 class RunProgress:
     """Show a run's progress; a context manager.
 
-    Parameters: ``first_step`` and ``total_steps`` (steps), ``timestep_fs``, ``n_atoms``. On a terminal it is a bar,
-    in a batch job's log one line a minute.
+    Parameters: ``first_step`` and ``total_steps`` (steps), ``timestep_fs``, ``n_atoms``. On a terminal it
+    is a bar, in a batch job's log one line a minute.
     """
 
     def __init__(self, first_step: int, total_steps: int, timestep_fs: float, n_atoms: int):
@@ -25,8 +25,8 @@ class RunProgress:
         self._conserved_at_start: float | None = None
         self._logged = time.monotonic()
         self._bar = Progress(
-            BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeRemainingColumn(), TextColumn("{task.description}"),
-            console=self.console, disable=not self.console.is_terminal,
+            BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeRemainingColumn(),
+            TextColumn("{task.description}"), console=self.console, disable=not self.console.is_terminal,
         )  # fmt: skip
         self._task = self._bar.add_task("starting", total=total_steps, completed=first_step)
 

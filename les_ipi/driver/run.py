@@ -3,13 +3,13 @@
 import json
 import os
 import shutil
-import socket
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from les_ipi.driver.addresses import claim_address, driver_address
 from les_ipi.driver.force_server import ForceServer
 from les_ipi.driver.loading import load_evaluator
 from les_ipi.driver.outputs import trim_outputs
@@ -17,7 +17,7 @@ from les_ipi.driver.pes import SHIM
 from les_ipi.driver.progress import RunProgress
 from les_ipi.driver.serve import DriverOptions
 from les_ipi.driver.simulate import SimulateOptions
-from les_ipi.driver.supervise import supervise
+from les_ipi.driver.supervise import Outcome, supervise
 from les_ipi.driver.template import read_template
 from les_ipi.driver.xml_input import SimulationInput, get_parameters, set_parameters
 from les_ipi.errors import UserError
@@ -67,9 +67,9 @@ class RunResult:
 def run(options: RunOptions, programs: Programs | None = None, load=load_evaluator) -> RunResult:
     """Run i-PI with what it needs, to the last step or to a clean stop.
 
-    Parameters: ``options``; ``programs``, the child processes; ``load``, called as ``load(model)`` to check the
-    model before anything is started. Returns a :class:`RunResult`. Raises ``UserError`` for every mistake in the
-    input, and when the run ends early for another reason than a signal (RESTART is there then).
+    Parameters: ``options``; ``programs``, the child processes; ``load``, called as ``load(model)`` to check
+    the model before anything is started. Returns a :class:`RunResult`. Raises ``UserError`` for every mistake
+    in the input, and when the run ends early for another reason than a signal (RESTART is there then).
     """
     programs = programs or Programs()
     directory, simulation = _prepare_directory(options)
@@ -81,39 +81,29 @@ def run(options: RunOptions, programs: Programs | None = None, load=load_evaluat
 
     simulation.fill_in_shim(SHIM, directory)
     model, template = _resolve_force_field(simulation, options, directory)
-    card, n_atoms = {}, None
-    if model is not None:
-        evaluator = load(model)
-        server = ForceServer(evaluator, read_template(directory / template), options.properties or "dipole")
-        card, n_atoms = evaluator.card, len(server.template.numbers)
-        del evaluator, server
-    if restart is not None:
-        trim_outputs(restart, directory, first_step)
-        restart.replace_force_fields(simulation)
-        restart.remove_time_limit()
-        restart.total_steps = total_steps
-    effective = restart or simulation
-    if options.record_current and not effective.records_current:
-        effective.record_current(options.record_stride or _default_stride(simulation.timestep_fs))
-    effective.print_all_digits()
-    effective.write(directory / EFFECTIVE_INPUT)
-    (directory / "EXIT").unlink(missing_ok=True)  # a stale one would stop i-PI at once
-    for element in simulation.sockets:
-        _check_address(simulation, element)
-    _write_run_file(directory, model, card, n_atoms, simulation, first_step)
+    server = ForceServer(load(model), read_template(directory / template), options.properties or "dipole")
+    addresses = [driver_address(simulation, element) for element in simulation.sockets]
+    for address in addresses:
+        claim_address(**address)
+    _write_effective_input(simulation, restart, options, directory)
+    _write_run_file(directory, model, server, simulation, first_step)
+    n_atoms = len(server.template.numbers)
+    del server  # the children have their own
 
     read_end, write_end = os.pipe()
-    defaults = {
+    model_options = {
         "device": options.device or "cpu",
         "dtype": options.dtype or "float32",
         "threads": options.threads,
     }
-    child = SimulateOptions(EFFECTIVE_INPUT, write_end, model or "", template or "", **defaults)
+    child = SimulateOptions(EFFECTIVE_INPUT, write_end, model, template, **model_options)
     simulate = [*programs.simulate, json.dumps(asdict(child))]
-    drivers = _driver_commands(simulation, options, programs, model, template, defaults)
-    with RunProgress(first_step, total_steps, simulation.timestep_fs, n_atoms or 1) as progress:
-        outcome = supervise(simulate, drivers, directory, (read_end, write_end), progress)
-    return _judge(directory, total_steps, outcome, options)
+    properties = options.properties or "dipole"
+    drivers = [DriverOptions(model, template, properties=properties, **a, **model_options) for a in addresses]
+    serve = [[*programs.serve, json.dumps(asdict(driver))] for driver in drivers] * options.drivers
+    with RunProgress(first_step, total_steps, simulation.timestep_fs, n_atoms) as progress:
+        outcome = supervise(simulate, serve, directory, (read_end, write_end), progress)
+    return _judge(directory, total_steps, outcome)
 
 
 # -- preparation ---------------------------------------------------------------------------------------------
@@ -139,7 +129,7 @@ def _prepare_directory(options: RunOptions) -> tuple[Path, SimulationInput]:
 
 
 def _find_restart(simulation: SimulationInput, directory: Path) -> SimulationInput | None:
-    """The most advanced of RESTART and the checkpoints (a killed i-PI writes no RESTART), None if there is none."""
+    """The most advanced of RESTART and the checkpoints (a killed i-PI writes no RESTART), if there is any."""
     candidates = []
     for name in ["RESTART", *(f"{start}*" for start in simulation.checkpoint_names)]:
         for path in directory.glob(name):
@@ -152,17 +142,17 @@ def _find_restart(simulation: SimulationInput, directory: Path) -> SimulationInp
 
 def _resolve_force_field(
     simulation: SimulationInput, options: RunOptions, directory: Path
-) -> tuple[str | None, str | None]:
+) -> tuple[str, str]:
     """Settle model and template (path seen from ``directory``), and write them into an <ffdirect>."""
     if len(simulation.sockets) > 1:
         raise UserError(
-            f"'{options.input}' has {len(simulation.sockets)} <ffsocket>, but les-ipi run serves one: start i-PI and "
-            "the drivers yourself (see les-ipi driver --help)."
+            f"'{options.input}' has {len(simulation.sockets)} <ffsocket>, but les-ipi run serves one: "
+            "start i-PI and the drivers yourself (see les-ipi driver --help)."
         )
     if not simulation.sockets and not simulation.direct:
         raise UserError(
-            f"'{options.input}' has neither an <ffsocket> nor an <ffdirect> with <pes>custom</pes>, so there is no "
-            "force field for les-ipi to serve."
+            f"'{options.input}' has neither an <ffsocket> nor an <ffdirect> with <pes>custom</pes>, so "
+            "there is no force field for les-ipi to serve."
         )
     given: dict[str, str] = get_parameters(simulation.direct[0]) if simulation.direct else {}
     model = _absolute_if_path(options.model, Path.cwd()) or _absolute_if_path(
@@ -201,60 +191,33 @@ def _default_stride(timestep_fs: float) -> int:
     return max(1, int(_RECORD_EVERY_FS / timestep_fs + 1e-9))
 
 
-def _check_address(simulation: SimulationInput, element) -> None:
-    """Refuse an address that is taken; remove the socket file that a killed i-PI left behind."""
-    address = (element.findtext("address") or "localhost").strip()
-    mode = element.get("mode", "inet")
-    if mode == "unix":
-        path = simulation.sockets_prefix + address
-        if not os.path.exists(path):
-            return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            try:
-                probe.connect(path)
-            except OSError:
-                os.unlink(path)
-                return
-        raise UserError(f"The unix socket {path} is used by a running i-PI: choose another <address>.")
-    if mode != "inet":
-        raise UserError(
-            f'The <ffsocket> has mode="{mode}", but les-ipi speaks "unix" and "inet": choose one of them.'
-        )
-    port = int(element.findtext("port") or 65535)
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address, port))
-        except OSError as error:
-            raise UserError(
-                f"Port {port} at '{address}' cannot be used ({error.strerror}): choose another <port>."
-            ) from error
-
-
-def _driver_commands(
-    simulation: SimulationInput, options: RunOptions, programs: Programs, model: str | None, template: str | None,
-    defaults: dict,
-) -> list[list[str]]:  # fmt: skip
-    commands = []
-    for element in simulation.sockets:
-        address = (element.findtext("address") or "localhost").strip()
-        base = DriverOptions(model, template, properties=options.properties or "dipole", **defaults)
-        if element.get("mode", "inet") == "unix":
-            driver = replace(base, unix=address, prefix=simulation.sockets_prefix)
-        else:
-            driver = replace(base, host=address, port=int(element.findtext("port") or 65535))
-        commands += [[*programs.serve, json.dumps(asdict(driver))]] * options.drivers
-    return commands
+def _write_effective_input(
+    simulation: SimulationInput, restart: SimulationInput | None, options: RunOptions, directory: Path
+) -> None:
+    """Write what i-PI really runs: the completed input, or RESTART with its force field and length."""
+    effective = simulation
+    if restart is not None:
+        trim_outputs(restart, directory, restart.step)
+        restart.replace_force_fields(simulation)
+        restart.remove_time_limit()
+        restart.total_steps = simulation.total_steps
+        effective = restart
+    if options.record_current and not effective.records_current:
+        effective.record_current(options.record_stride or _default_stride(simulation.timestep_fs))
+    effective.print_all_digits()
+    effective.write(directory / EFFECTIVE_INPUT)
+    (directory / "EXIT").unlink(missing_ok=True)  # a stale one would stop i-PI at once
 
 
 def _write_run_file(
-    directory: Path, model: str | None, card: dict, n_atoms: int | None, simulation: SimulationInput, first_step: int
-) -> None:  # fmt: skip
+    directory: Path, model: str, server: ForceServer, simulation: SimulationInput, first_step: int
+) -> None:
+    card = server.evaluator.card
     facts = {
         "model": card.get("name", model),
         "model_path": model,
         **{key: card.get(key) for key in ("charge_head", "dipole_single_valued", "epsilon_infinity")},
-        "n_atoms": n_atoms,
+        "n_atoms": len(server.template.numbers),
         "n_beads": simulation.n_beads,
         "timestep_fs": simulation.timestep_fs,
         "resumed_from_step": first_step or None,
@@ -267,7 +230,7 @@ def _write_run_file(
 # -- the end -------------------------------------------------------------------------------------------------
 
 
-def _judge(directory: Path, total_steps: int, outcome, options: RunOptions) -> RunResult:
+def _judge(directory: Path, total_steps: int, outcome: Outcome) -> RunResult:
     """Read from RESTART how far the run came (i-PI's status does not tell), and say what happened."""
     restart = _find_restart(SimulationInput(directory / EFFECTIVE_INPUT), directory)
     step = restart.step if restart else 0

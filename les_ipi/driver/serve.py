@@ -36,8 +36,9 @@ class DriverOptions:
 def run_driver(options: DriverOptions, load=load_evaluator) -> int:
     """Serve i-PI until it says EXIT or closes the connection.
 
-    Parameters: ``options``; ``load``, called as ``load(model, device=, dtype=, threads=)``. Returns the number of
-    structures evaluated. Raises ``UserError`` for every mistake that a user can make, after hanging up cleanly.
+    Parameters: ``options``; ``load``, called as ``load(model, device=, dtype=, threads=)``. Returns the
+    number of structures evaluated. Raises ``UserError`` for every mistake that a user can make, after hanging
+    up cleanly.
     """
     if (options.unix is None) == (options.port is None):
         raise UserError(

@@ -1,7 +1,7 @@
 """Keeping i-PI and its drivers together: start, watch, stop cleanly.
 
-i-PI 3.3 hangs for ever when a driver is killed during an evaluation, and ends with status 0 when it stops early.
-Therefore the drivers are watched here, and success is read from the last step, not from the status.
+i-PI 3.3 hangs for ever when a driver is killed during an evaluation, and ends with status 0 when it stops
+early. Therefore the drivers are watched here, and success is read from the last step, not from the status.
 """
 
 import contextlib
@@ -48,11 +48,11 @@ def supervise(
     simulate: Sequence[str], drivers: Sequence[Sequence[str]], directory: Path, report_fds: tuple[int, int],
     progress: RunProgress,
 ) -> Outcome:  # fmt: skip
-    """Run i-PI and its drivers in ``directory`` until i-PI ends, a driver dies, or SIGINT/SIGTERM arrives.
+    """Run i-PI and its drivers in ``directory`` until i-PI ends, a driver dies, or a signal comes.
 
-    Parameters: ``simulate`` and ``drivers``, command lines; ``report_fds``, the (read, write) ends of the pipe on which
-    ``simulate`` reports; ``progress``, shown meanwhile. Logs go to ``ipi.log`` and ``driver_K.log``. All children have
-    ended when this returns.
+    Parameters: ``simulate`` and ``drivers``, command lines; ``report_fds``, (read, write) ends of the pipe
+    on which ``simulate`` reports; ``progress``, shown meanwhile. Logs go to ``ipi.log`` and ``driver_K.log``.
+    All children have ended when this returns.
     """
     read_end, write_end = report_fds
     caught: list[int] = []

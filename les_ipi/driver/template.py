@@ -43,8 +43,8 @@ def read_template(path: str | Path) -> Template:
             return _read_ipi_xyz(path, lines)
         if not re.search(r"Lattice=|pbc=", comment):
             raise UserError(
-                f"The template '{path}' does not say whether it is periodic: write pbc=\"T T T\" with a Lattice, "
-                'pbc="F F F", or i-PI\'s "# CELL(abcABC): ..." in its second line.'
+                f"The template '{path}' does not say whether it is periodic: write a Lattice with "
+                'pbc="T T T", pbc="F F F", or i-PI\'s "# CELL(abcABC): ..." in its second line.'
             )
     return _read_with_ase(path)
 

@@ -107,7 +107,7 @@ class SimulationInput:
         return [e for e in self.root.findall("ffdirect") if (e.findtext("pes") or "").strip() == "custom"]
 
     def fill_in_shim(self, shim: Path, directory: Path) -> None:
-        """Point every ``<pes_path>`` named ``les_ipi_pes.py`` that does not exist in ``directory`` to ``shim``."""
+        """Point every missing ``<pes_path>`` named ``les_ipi_pes.py`` in ``directory`` to ``shim``."""
         for element in self.direct:
             path = element.find("pes_path")
             if path is None or not path.text:
@@ -135,7 +135,7 @@ class SimulationInput:
     # -- files -----------------------------------------------------------------------------------------------
 
     def copy_files(self, source: Path, target: Path) -> None:
-        """Copy every file of ``source`` that the text of some element (or a PES parameter) names to ``target``."""
+        """Copy every file of ``source`` that some element or PES parameter names to ``target``."""
         names = [(element.text or "").strip() for element in self.root.iter()]
         for element in self.root.findall("ffdirect"):
             names += get_parameters(element).values()
@@ -178,7 +178,7 @@ class SimulationInput:
         element.text = f"[ step, time{{femtosecond}}, {CURRENT} ]"
 
     def print_all_digits(self) -> None:
-        """Let i-PI print 16 digits unless the input asks for a format: exact restarts and exact differences."""
+        """Let i-PI print 16 digits unless the input asks for a format: exact restarts and differences."""
         self.root.attrib.setdefault("floatformat", "%23.15e")
 
 

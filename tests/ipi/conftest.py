@@ -1,11 +1,13 @@
 """A lattice of toy waters and i-PI inputs for it."""
 
 import os
+import socket
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from ase.geometry import cell_to_cellpar
 
 sys.path.insert(0, str(Path(__file__).parent))
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited by all child processes
@@ -13,16 +15,18 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited by all child processe
 TOY_PES = Path(__file__).with_name("toy_pes.py")
 SPACING = 3.1  # Å
 
-SOCKET = """<ffsocket name='les' mode='{mode}' pbc='False'> <address>{address}</address> <port>{port}</port>
+SOCKET = """<ffsocket name='les' mode='{mode}' pbc='False'>
+  <address>{address}</address> <port>{port}</port>
   <batch_size>{batch}</batch_size> <latency>1e-3</latency> </ffsocket>"""
-DIRECT = """<ffdirect name='les'> <pes>custom</pes> <pes_path>{pes}</pes_path> <batch_size>{batch}</batch_size>
+DIRECT = """<ffdirect name='les'> <pes>custom</pes> <pes_path>{pes}</pes_path>
+  <batch_size>{batch}</batch_size>
   <parameters>{{model: {model}, template: start.xyz, dtype: float64}}</parameters> </ffdirect>"""
 INPUT = """<simulation verbosity='low' safe_stride='{safe_stride}'>
 <total_steps>{steps}</total_steps>
 {force_field}
 <output prefix='sim'>
-  <properties filename='out' stride='1'>[step, time{{femtosecond}}, conserved{{electronvolt}}, potential{{electronvolt}},
-    temperature{{kelvin}}]</properties>
+  <properties filename='out' stride='1'>[step, time{{femtosecond}}, conserved{{electronvolt}},
+    potential{{electronvolt}}, temperature{{kelvin}}]</properties>
   {outputs}
 </output>
 <prng><seed>7</seed></prng>
@@ -53,11 +57,27 @@ def water_lattice(per_side: int, seed: int = 3):
     return ["O", "H", "H"] * len(grid), np.concatenate(molecules), SPACING * per_side
 
 
-def write_start(path, per_side=2):
+def write_start(path, per_side=2, deformation=None):
+    """Write i-PI's xyz; ``deformation``, upper triangular, is applied to positions and cell vectors."""
     symbols, positions, edge = water_lattice(per_side)
-    cell = f"# CELL(abcABC): {edge} {edge} {edge} 90 90 90 positions{{angstrom}} cell{{angstrom}}"
-    rows = [f"{s} {x:.8f} {y:.8f} {z:.8f}" for s, (x, y, z) in zip(symbols, positions, strict=True)]
+    deformation = np.eye(3) if deformation is None else deformation
+    positions = positions @ deformation.T
+    box = " ".join(f"{x:.10f}" for x in cell_to_cellpar(edge * deformation.T))
+    cell = f"# CELL(abcABC): {box} positions{{angstrom}} cell{{angstrom}}"
+    rows = [f"{s} {x:.12f} {y:.12f} {z:.12f}" for s, (x, y, z) in zip(symbols, positions, strict=True)]
     path.write_text("\n".join([str(len(symbols)), cell, *rows]) + "\n")
+
+
+@pytest.fixture
+def free_port():
+    """A function that finds a TCP port that nobody uses."""
+
+    def find() -> int:
+        with socket.socket() as probe:
+            probe.bind(("localhost", 0))
+            return probe.getsockname()[1]
+
+    return find
 
 
 @pytest.fixture
@@ -77,8 +97,10 @@ def make_input(tmp_path):
         else:
             address = f"{tmp_path.name}_{count}_{os.getpid()}" if transport == "unix" else "localhost"
             field = SOCKET.format(mode=transport, address=address, port=port, batch=batch)
-        text = INPUT.format(force_field=field, beads=beads, steps=steps, outputs=outputs, safe_stride=safe_stride,
-                            motion=motion.format(dt=dt))  # fmt: skip
+        text = INPUT.format(
+            force_field=field, beads=beads, steps=steps, outputs=outputs, safe_stride=safe_stride,
+            motion=motion.format(dt=dt),
+        )  # fmt: skip
         path = directory / "input.xml"
         path.write_text(text)
         return path

@@ -23,13 +23,15 @@ def test_toy_derivatives():
         plus[atom, axis] += step
         minus[atom, axis] -= step
         high, low = evaluate(system(plus, cell)), evaluate(system(minus, cell))
-        np.testing.assert_allclose((low.energy - high.energy) / (2 * step), results.forces[atom, axis], atol=1e-7)
+        np.testing.assert_allclose(
+            (low.energy - high.energy) / (2 * step), results.forces[atom, axis], atol=1e-7
+        )
         np.testing.assert_allclose(
             (high.dipole - low.dipole) / (2 * step), results.born_effective_charges[atom, :, axis], atol=1e-8
         )
     for a, b in ((0, 0), (1, 2)):
         strain = np.zeros((3, 3))
         strain[a, b] = step
-        energies = [evaluate(system(positions @ (np.eye(3) + s * strain), cell @ (np.eye(3) + s * strain))).energy
-                    for s in (1, -1)]  # fmt: skip
+        deformations = (np.eye(3) + strain, np.eye(3) - strain)
+        energies = [evaluate(system(positions @ f, cell @ f)).energy for f in deformations]
         np.testing.assert_allclose((energies[1] - energies[0]) / (2 * step), results.virial[a, b], atol=1e-6)

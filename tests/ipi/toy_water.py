@@ -75,7 +75,11 @@ def _bonds(molecules):
 def _springs(molecules):
     vectors, (r1, r2, rh), (u1, u2, uh) = _bonds(molecules)
     energy = 0.5 * K_OH * ((r1 - R_OH) ** 2 + (r2 - R_OH) ** 2).sum() + 0.5 * K_HH * ((rh - R_HH) ** 2).sum()
-    f1, f2, fh = -K_OH * (r1 - R_OH)[:, None] * u1, -K_OH * (r2 - R_OH)[:, None] * u2, -K_HH * (rh - R_HH)[:, None] * uh
+    f1, f2, fh = (
+        -K_OH * (r1 - R_OH)[:, None] * u1,
+        -K_OH * (r2 - R_OH)[:, None] * u2,
+        -K_HH * (rh - R_HH)[:, None] * uh,
+    )
     forces = np.stack([-(f1 + f2), f1 - fh, f2 + fh], axis=1)
     virial = sum(f.T @ v for f, v in zip((f1, f2, fh), vectors, strict=True))
     return energy, forces, virial

@@ -1,0 +1,137 @@
+"""What goes wrong during a run ends in one sentence, nothing hung, and a RESTART that continues."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from ipi import read_output
+from test_run import wait_for_rows
+from toy_programs import run_toy
+
+from les_ipi.errors import UserError
+
+
+def restart_continues(path, steps, **options):
+    """Resume with a healthy model and check that no row is lost or repeated."""
+    assert run_toy(path, resume=True, **{"model": "toy", **options}).step == steps
+    np.testing.assert_array_equal(read_output(str(path.parent / "sim.out"))[0]["step"], np.arange(steps + 1))
+
+
+@pytest.mark.timeout(100)
+@pytest.mark.parametrize("transport, batch", [("direct", 1), ("direct", 2), ("unix", 1), ("unix", 2)])
+def test_not_a_number(make_input, transport, batch):
+    path = make_input(transport, beads=2, batch=batch, steps=40)
+    with pytest.raises(UserError, match=r"not a number.*stopped at step \d+ of 40; --resume"):
+        run_toy(path, model="toy;nan_at=30")
+    restart_continues(path, 40)
+
+
+@pytest.mark.timeout(100)
+@pytest.mark.parametrize("transport", ["unix", "inet"])
+def test_killed_driver(make_input, transport, free_port):
+    path = make_input(transport, steps=150, port=free_port())
+
+    def kill_driver():
+        wait_for_rows(path.parent / "sim.out", 20)
+        os.kill(driver_pid(path.parent), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_driver)
+    killer.start()
+    with pytest.raises(UserError, match=r"Driver 0 was killed by signal 9 \(SIGKILL\).*stopped at step"):
+        run_toy(path, model="toy;delay=0.02")
+    killer.join()
+    restart_continues(path, 150)
+
+
+def driver_pid(directory):
+    """The driver among this process's children: ``serve`` is on its command line."""
+    children = subprocess.run(
+        ["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True
+    )
+    return next(int(line.split()[0]) for line in children.stdout.splitlines() if " serve {" in line)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("transport", ["direct", "unix"])
+def test_wrong_atom_count(make_input, transport):
+    path = make_input(transport)
+    other = make_input(per_side=3)
+    template = str(other.parent / "start.xyz")
+    with pytest.raises(UserError, match=r"i-PI sent 24 atoms, but the template .* has 81"):
+        run_toy(path, model="toy", template=template)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("transport", ["direct", "unix"])
+def test_cell_smaller_than_the_cutoff(make_input, transport):
+    path = make_input(transport, per_side=1)
+    with pytest.raises(UserError, match=r"The cell is 3.10 Å thin, but the model's cutoff is 4.00 Å"):
+        run_toy(path, model="toy")
+
+
+@pytest.mark.timeout(60)
+def test_mistake_in_the_xml(make_input):
+    path = make_input()
+    path.write_text(path.read_text().replace("conserved{electronvolt}", "conservd"))
+    with pytest.raises(UserError, match=r"conservd is not a recognized property"):
+        run_toy(path)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("model, status", [("best", "does not exist"), ("toy;nan_at=20", "not a number")])
+def test_plain_ipi_with_ffdirect(make_input, model, status):
+    """Without les-ipi run: i-PI prints the sentence, ends with a non-zero status and leaves RESTART."""
+    path = make_input(model=model)
+    end = subprocess.run(
+        [ipi_program(), "input.xml"], cwd=path.parent, capture_output=True, text=True, timeout=50
+    )
+    assert end.returncode == 1
+    sentence = [line for line in end.stderr.splitlines() if line.startswith("les-ipi error: ")]
+    assert len(sentence) == 1 and status in sentence[0]
+    assert "Traceback" not in end.stderr
+    assert (path.parent / "RESTART").exists() == (model != "best")
+
+
+def ipi_program():
+    return os.path.join(os.path.dirname(sys.executable), "i-pi")
+
+
+@pytest.mark.timeout(60)
+def test_plain_ipi_survives_a_driver_that_fails(make_input):
+    """A failing driver hangs up so that i-PI waits for the next driver and goes on with it."""
+    from toy_programs import PROGRAMS
+
+    from les_ipi.driver.xml_input import SimulationInput
+
+    path = make_input("unix", steps=60)
+    address = SimulationInput(path).sockets[0].findtext("address").strip()
+    options = '{"model": "%s", "template": "start.xyz", "unix": "%s", "retry": 20}'
+    ipi = subprocess.Popen([ipi_program(), "input.xml"], cwd=path.parent, stdout=subprocess.DEVNULL)
+    try:
+        failing = [*PROGRAMS.serve, options % ("toy;nan_at=30", address)]
+        first = subprocess.run(failing, cwd=path.parent, capture_output=True, text=True, timeout=30)
+        assert first.returncode == 2 and "not a number" in first.stderr
+        healthy = [*PROGRAMS.serve, options % ("toy", address)]
+        second = subprocess.run(healthy, cwd=path.parent, capture_output=True, text=True, timeout=30)
+        assert second.returncode == 0
+        assert ipi.wait(timeout=20) == 0
+    finally:
+        ipi.kill()
+    assert len(read_output(str(path.parent / "sim.out"))[0]["step"]) == 61
+
+
+@pytest.mark.timeout(30)
+def test_no_server(make_input):
+    from les_ipi.driver.client import connect_inet, connect_unix
+
+    start = time.monotonic()
+    with pytest.raises(UserError, match="No i-PI server answers at unix socket /tmp/ipi_nobody"):
+        connect_unix("nobody", retry=0.5)
+    with pytest.raises(UserError, match=r"host 'no\.such\.host\.invalid' cannot be found"):
+        connect_inet("no.such.host.invalid", 1)
+    assert time.monotonic() - start < 20
