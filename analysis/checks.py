@@ -9,7 +9,6 @@ from analysis.infrared import require_nyquist
 from analysis.trajectory import RunDirectory
 from analysis.uncertainty import equilibration_start, mean_and_error
 from les_ipi.errors import UserError
-from les_ipi.units import HARTREE_EV
 
 #: Drift of the conserved quantity, meV per atom and ps: above the first a warning, above the second a failure.
 DRIFT_LIMITS = (0.1, 5.0)
@@ -68,9 +67,8 @@ def _conserved(run: RunDirectory) -> Iterator[Check]:
     if series is None:
         yield Check("conserved quantity", "warn", "not printed; add conserved to the properties to see the drift")
         return
-    unit = _unit_ev(run, "conserved")
     atoms = max(len(run.symbols), 1)
-    slope = np.polyfit(series.time_fs / 1000.0, series.values * unit * 1000.0 / atoms, 1)[0]
+    slope = np.polyfit(series.time_fs / 1000.0, series.values * 1000.0 / atoms, 1)[0]
     status = "pass" if abs(slope) < DRIFT_LIMITS[0] else "warn" if abs(slope) < DRIFT_LIMITS[1] else "fail"
     if not np.isfinite(slope):
         status = "fail"
@@ -119,12 +117,3 @@ def _dynamics(run: RunDirectory) -> Iterator[Check]:
     if timestep is not None and timestep > 1.0 and "H" in run.symbols:
         yield Check("time step", "warn", f"{timestep:g} fs is coarse for hydrogen; 0.25 to 0.5 fs is usual")
 
-
-def _unit_ev(run: RunDirectory, name: str) -> float:
-    """eV per printed unit of an energy column."""
-    from analysis.readers import column_unit, to_program_units
-
-    for file, table in run.properties.items():
-        if name in table:
-            return to_program_units("energy", column_unit(run.path / file, name)) * HARTREE_EV
-    return HARTREE_EV

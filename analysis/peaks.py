@@ -37,7 +37,7 @@ class Peak:
 def find_peaks(spectrum: Infrared, bands: Mapping[str, tuple[float, float]]) -> list[Peak]:
     """Position and height of the highest maximum in each named range.
 
-    A parabola is fitted to ln(n·α) (a Gaussian locally) where the smoothed band is above 3/4 of its maximum; the same
+    A cubic is fitted to ln(n·α) (a skewed Gaussian) where the smoothed band is above 4/5 of its maximum; the same
     points serve every jackknife replicate, whose scatter is the error.
 
     Parameters: ``spectrum``; ``bands`` name → (low, high) cm⁻¹. Returns one :class:`Peak` a range, in order.
@@ -76,7 +76,7 @@ def automatic_bands(spectrum: Infrared) -> dict[str, tuple[float, float]]:
 
 
 def fit_range(x: np.ndarray, y: np.ndarray, low: float, high: float, resolution: float) -> slice | None:
-    """Points around the highest smoothed maximum in ``low``..``high`` where it is above 3/4; None at an edge.
+    """Points around the highest smoothed maximum in ``low``..``high`` where it is above 4/5; None at an edge.
 
     Parameters: ``x`` (F,) cm⁻¹, regular; ``y`` (F,); ``low``, ``high``, ``resolution`` cm⁻¹. Returns a slice of points.
     """
@@ -90,20 +90,20 @@ def fit_range(x: np.ndarray, y: np.ndarray, low: float, high: float, resolution:
     if top in (inside[0], inside[-1]):
         return None
     first, last = top, top
-    while first > inside[0] and smooth[first - 1] > 0.75 * smooth[top]:
+    while first > inside[0] and smooth[first - 1] > 0.8 * smooth[top]:
         first -= 1
-    while last < inside[-1] and smooth[last + 1] > 0.75 * smooth[top]:
+    while last < inside[-1] and smooth[last + 1] > 0.8 * smooth[top]:
         last += 1
-    half = max(min(top - first, last - top), int(np.ceil(0.75 * resolution / spacing)), 2)
-    return slice(max(top - half, 0), min(top + half + 1, x.size))
+    margin = max(int(np.ceil(0.75 * resolution / spacing)), 2)
+    return slice(max(min(first, top - margin), 0), min(max(last, top + margin) + 1, x.size))
 
 
 def fit_vertex(x: np.ndarray, y: np.ndarray) -> tuple[float, float] | None:
-    """Vertex (position, height) of a parabola through ln y; None when it opens upwards."""
+    """Maximum (position, height) of a cubic through ln y; None when it has none between the ends of ``x``."""
     if (y <= 0).any():
         return None
-    centre, scale = x.mean(), np.ptp(x) / 2.0
-    a, b, c = np.polyfit((x - centre) / scale, np.log(y), 2)
-    if a >= 0:
-        return None
-    return float(centre - scale * b / (2.0 * a)), float(np.exp(c - b * b / (4.0 * a)))
+    cubic = np.polynomial.Polynomial.fit(x, np.log(y), 3)
+    for root in cubic.deriv().roots():
+        if abs(root.imag) < 1e-9 and x[0] < root.real < x[-1] and cubic.deriv(2)(root.real) < 0:
+            return float(root.real), float(np.exp(cubic(root.real)))
+    return None

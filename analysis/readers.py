@@ -12,16 +12,25 @@ import numpy as np
 from ipi.utils.units import unit_to_internal
 
 from les_ipi.errors import UserError
-from les_ipi.units import ATOMIC_TIME_FS, BOHR_A
+from les_ipi.units import ATOMIC_TIME_FS, BOHR_A, HARTREE_EV
 
 _EXTRAS_HEADER = re.compile(rb"[ ]*#EXTRAS\(([^)]*)\)#[ ]*Step:[ ]+(\d+)[^\n]*\n")
 _COLUMN = re.compile(r"#\s*(?:column|cols\.)\s+(\d+)(?:-(\d+))?\s*-->\s*([^\s:]+)")
 _QUANTITY = re.compile(r"(\w+)\{([^}]*)\}")
 _STEP = re.compile(r"Step:\s+(\d+)")
 
+_DIMENSIONS = {
+    "time": "time",
+    "temperature": "temperature",
+    "volume": "volume",
+    "cell_h": "length",
+    "conserved": "energy",
+    "potential": "energy",
+}
+
 
 def to_program_units(dimension: str, unit: str) -> float:
-    """Factor from an i-PI unit to the program's unit (Å, Å/fs, e Å, fs, K; everything else atomic units).
+    """Factor from an i-PI unit to the program's unit (Å, Å/fs, e Å, Å³, eV, fs, K).
 
     Parameters: ``dimension`` i-PI family such as ``length``; ``unit`` i-PI unit name ('' is atomic units).
     Raises :class:`UserError` for an unknown unit.
@@ -35,10 +44,11 @@ def to_program_units(dimension: str, unit: str) -> float:
         "velocity": BOHR_A / ATOMIC_TIME_FS,
         "electric-dipole": BOHR_A,
         "volume": BOHR_A**3,
+        "energy": HARTREE_EV,
         "time": 1.0 / unit_to_internal("time", "femtosecond", 1.0),
         "temperature": 1.0 / unit_to_internal("temperature", "kelvin", 1.0),
     }
-    return internal * factors.get(dimension, 1.0)
+    return internal * factors[dimension]
 
 
 def last_of_each_step(steps: np.ndarray) -> np.ndarray:
@@ -73,7 +83,7 @@ def stride_of(steps: np.ndarray, where: str) -> int:
 def read_properties(path: Path) -> dict[str, np.ndarray]:
     """Columns of an i-PI property file, by the name in its header without unit (`temperature`, `volume`, ...).
 
-    Quantities of known dimension come in K, fs, Å³ and e Å; ``step`` is integer; the others stay as they were printed.
+    Those of :data:`_DIMENSIONS` come in K, fs, Å³, Å, eV; ``step`` is integer; the others stay as printed.
 
     Parameters: ``path``. Returns name → (T,) or (T, size). Raises :class:`UserError` when the header has no step.
     """
@@ -88,13 +98,12 @@ def read_properties(path: Path) -> dict[str, np.ndarray]:
     table = np.loadtxt(rows, ndmin=2) if rows else np.empty((0, width))
     steps = table[:, int(columns[names.index("step")][0]) - 1].round().astype(int)
     order = last_of_each_step(steps)
-    dimensions = {"time": "time", "temperature": "temperature", "volume": "volume", "dipole": "electric-dipole"}
     values = {}
     for name, (first, last, label) in zip(names, columns, strict=True):
         block = table[order, int(first) - 1 : int(last or first)]
         unit = re.search(r"\{(.*?)\}", label)
-        if name in dimensions:
-            block = block * to_program_units(dimensions[name], unit.group(1) if unit else "")
+        if name in _DIMENSIONS:
+            block = block * to_program_units(_DIMENSIONS[name], unit.group(1) if unit else "")
         values[name] = block[:, 0] if last is None else block
     values["step"] = steps[order]
     return values

@@ -118,8 +118,7 @@ class RunDirectory:
             if "volume" in table:
                 return float(table["volume"].mean())
             if "cell_h" in table:
-                unit = to_program_units("length", "atomic_unit")
-                return float(np.prod(table["cell_h"][:, :3], axis=1).mean() * unit**3)
+                return float(np.prod(table["cell_h"][:, :3], axis=1).mean())
         cell = self._atom_file.cell if self._atom_file else None
         cell = self.input.cell if cell is None else cell
         if cell is None:
