@@ -21,6 +21,8 @@ from les_ipi.driver.progress import RunProgress
 _POLL = 0.2
 #: How long i-PI may take to write RESTART: a long evaluation must end first.
 _STOP_PATIENCE = 120.0
+#: How long i-PI may live on after it has sent its drivers away, normally to write its last files.
+_LONELY_PATIENCE = 30.0
 
 
 @dataclass
@@ -96,19 +98,28 @@ def _watch(
     ipi: _Child, clients: Sequence[_Child], read_end: int, progress: RunProgress, caught: list[int]
 ) -> str | None:
     """Return what went wrong with a driver, or None when i-PI has ended or a signal arrived."""
+    served = time.monotonic()
     while ipi.process.poll() is None and not caught:
         if not _read_reports(read_end, progress):
             time.sleep(_POLL)
-        for number, client in enumerate(clients):
-            status = client.process.poll()
-            # 0: i-PI said EXIT or closed the connection, and will end by itself.
-            if status not in (None, 0) and ipi.process.poll() is None:
-                return client.error() or (
-                    f"Driver {number} was killed by signal {-status} ({signal.Signals(-status).name})."
-                    if status < 0
-                    else f"Driver {number} ended with status {status}; see {client.log}."
-                )
+        statuses = [client.process.poll() for client in clients]
+        if ipi.process.poll() is not None:
+            break
+        for number, status in enumerate(statuses):
+            # 0: i-PI said EXIT or closed the connection.
+            if status not in (None, 0):
+                return clients[number].error() or _describe(number, status, clients[number])
+        if not clients or None in statuses:
+            served = time.monotonic()
+        elif time.monotonic() - served > _LONELY_PATIENCE:
+            return "i-PI dropped all its drivers and waits for new ones (see <timeout> of its <ffsocket>)."
     return None
+
+
+def _describe(number: int, status: int, client: _Child) -> str:
+    if status < 0:
+        return f"Driver {number} was killed by signal {-status} ({signal.Signals(-status).name})."
+    return f"Driver {number} ended with status {status}; see {client.log}."
 
 
 def _read_reports(read_end: int, progress: RunProgress) -> bool:

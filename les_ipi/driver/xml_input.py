@@ -83,9 +83,11 @@ class SimulationInput:
 
     @property
     def start_file(self) -> str | None:
-        """Name of the first structure file of <initialize>, if any."""
-        element = self.root.find(".//initialize/file")
-        return None if element is None or not element.text else element.text.strip()
+        """Name of the first structure file of <initialize>, if any; checkpoints are not structure files."""
+        for element in self.root.findall(".//initialize/file"):
+            if element.get("mode") != "chk" and element.text:
+                return element.text.strip()
+        return None
 
     def _integer(self, tag: str, default: int) -> int:
         text = self.root.findtext(tag)
