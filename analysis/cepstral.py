@@ -63,7 +63,9 @@ def cepstral_spectrum(
     Source: Ercole, Marcolongo and Baroni, 10.1038/s41598-017-15843-2.
     """
     length = min(len(record) for record in records) // 2 * 2
-    pieces = [record[k : k + length] for record in records for k in range(0, len(record) - length + 1, length)]
+    pieces = [
+        record[k : k + length] for record in records for k in range(0, len(record) - length + 1, length)
+    ]
     power = np.mean([np.abs(fft.rfft(piece, axis=0)) ** 2 for piece in pieces], axis=(0, 2)) * dt / length
     last = min(int(f_max * length * dt), length // 2)
     power = np.maximum(power[: last + 1], power.max() * 1e-300)
@@ -84,4 +86,6 @@ def cepstral_spectrum(
         tail = chi_square[::-1].cumsum()[::-1]  # Σ_{n≥P}
         candidates = np.arange(1, last)
         n_coefficients = int(candidates[np.argmin(tail[candidates] + 2.0 * candidates)])
-    return CepstralSpectrum(coefficients[:n_coefficients], variance, last / (length * dt), float(n_components))
+    return CepstralSpectrum(
+        coefficients[:n_coefficients], variance, last / (length * dt), float(n_components)
+    )

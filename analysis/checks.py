@@ -30,7 +30,13 @@ def check_run(run: RunDirectory) -> list[Check]:
     """
     outcomes = []
     steps: list[Callable[[RunDirectory], Iterator[Check]]] = [
-        _files, _beads, _sampling, _conserved, _temperature, _dipole_jumps, _dynamics,
+        _files,
+        _beads,
+        _sampling,
+        _conserved,
+        _temperature,
+        _dipole_jumps,
+        _dynamics,
     ]
     for step in steps:
         try:
@@ -49,23 +55,43 @@ def _files(run: RunDirectory) -> Iterator[Check]:
 
 def _beads(run: RunDirectory) -> Iterator[Check]:
     for name in run.sources:
-        series = run.dipole() if name == "dipole" else run.current() if name == "current" else run.born_current()[0]
+        series = (
+            run.dipole()
+            if name == "dipole"
+            else run.current()
+            if name == "current"
+            else run.born_current()[0]
+        )
         stride = series.steps[1] - series.steps[0]
-        message = f"{name}: {run.n_beads} bead(s), {series.steps.size} frames, every {stride} steps without gap"
+        message = (
+            f"{name}: {run.n_beads} bead(s), {series.steps.size} frames, every {stride} steps without gap"
+        )
         yield Check("beads and strides", "pass", message)
 
 
 def _sampling(run: RunDirectory) -> Iterator[Check]:
     for name in run.sources[:1]:
-        series = run.dipole() if name == "dipole" else run.current() if name == "current" else run.born_current()[0]
+        series = (
+            run.dipole()
+            if name == "dipole"
+            else run.current()
+            if name == "current"
+            else run.born_current()[0]
+        )
         require_nyquist(series.dt_fs, run.symbols)
-        yield Check("sampling", "pass", f"one frame every {series.dt_fs:g} fs, Nyquist {16678.2 / series.dt_fs:.0f} cm-1")
+        yield Check(
+            "sampling",
+            "pass",
+            f"one frame every {series.dt_fs:g} fs, Nyquist {16678.2 / series.dt_fs:.0f} cm-1",
+        )
 
 
 def _conserved(run: RunDirectory) -> Iterator[Check]:
     series = run.property("conserved")
     if series is None:
-        yield Check("conserved quantity", "warn", "not printed; add conserved to the properties to see the drift")
+        yield Check(
+            "conserved quantity", "warn", "not printed; add conserved to the properties to see the drift"
+        )
         return
     atoms = max(len(run.symbols), 1)
     slope = np.polyfit(series.time_fs / 1000.0, series.values * 1000.0 / atoms, 1)[0]
@@ -88,7 +114,11 @@ def _temperature(run: RunDirectory) -> Iterator[Check]:
     yield Check("temperature", status, f"{mean:.1f} ± {error:.1f} K, input {run.temperature_K:g} K")
     start_ps = start * series.dt_fs / 1000.0
     if start > 0.1 * series.values.size:
-        yield Check("equilibration", "warn", f"the temperature settles after {start_ps:.3g} ps: --discard-ps {start_ps:.3g}")
+        yield Check(
+            "equilibration",
+            "warn",
+            f"the temperature settles after {start_ps:.3g} ps: --discard-ps {start_ps:.3g}",
+        )
     else:
         yield Check("equilibration", "pass", "the temperature is stationary from the start")
 
@@ -97,7 +127,9 @@ def _dipole_jumps(run: RunDirectory) -> Iterator[Check]:
     if "dipole" not in run.sources:
         return
     if run.model.get("dipole_single_valued") is False:
-        yield Check("dipole", "warn", "the model's dipole is not single-valued in a periodic cell: use the current")
+        yield Check(
+            "dipole", "warn", "the model's dipole is not single-valued in a periodic cell: use the current"
+        )
     beads = run.bead_dipoles().values
     jumps = np.linalg.norm(np.diff(beads, axis=0), axis=-1)
     typical = float(np.median(jumps))
@@ -111,9 +143,10 @@ def _dipole_jumps(run: RunDirectory) -> Iterator[Check]:
 def _dynamics(run: RunDirectory) -> Iterator[Check]:
     dynamics = run.input.dynamics
     status = "warn" if dynamics.sampling_only else "pass"
-    verdict = "sampling only, no spectrum from it" if dynamics.sampling_only else "time correlations are usable"
+    verdict = (
+        "sampling only, no spectrum from it" if dynamics.sampling_only else "time correlations are usable"
+    )
     yield Check("dynamics", status, f"{dynamics.method} ({dynamics.description}): {verdict}")
     timestep = run.input.timestep_fs
     if timestep is not None and timestep > 1.0 and "H" in run.symbols:
         yield Check("time step", "warn", f"{timestep:g} fs is coarse for hydrogen; 0.25 to 0.5 fs is usual")
-

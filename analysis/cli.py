@@ -28,16 +28,24 @@ def ir(
     window: Annotated[str, typer.Option(help="hann, hamming, blackman or rectangular.")] = "hann",
     max_wavenumber: Annotated[float, typer.Option("--max", help="Largest wavenumber in cm-1.")] = 4200.0,
     discard_ps: Annotated[float, typer.Option(help="Equilibration dropped from each run, ps.")] = 0.0,
-    temperature: Annotated[float | None, typer.Option(help="Temperature in K instead of the input's.")] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="Temperature in K instead of the input's.")
+    ] = None,
     quantum_correction: Annotated[
         str, typer.Option(help="harmonic (= classical linear response), none, standard, schofield or mixed.")
     ] = "harmonic",
     peaks: Annotated[str | None, typer.Option(help="Ranges to fit, cm-1, like 1500-1800,3000-3900.")] = None,
-    experiment: Annotated[Path | None, typer.Option(help="Table of wavenumber and n*alpha to compare.")] = None,
+    experiment: Annotated[
+        Path | None, typer.Option(help="Table of wavenumber and n*alpha to compare.")
+    ] = None,
     input_name: InputName = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Default: ir.json in the first run.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Default: ir.json in the first run.")
+    ] = None,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Default: ir.csv in the first run.")] = None,
-    plot_file: Annotated[Path | None, typer.Option("--plot", help="Default: ir.png in the first run.")] = None,
+    plot_file: Annotated[
+        Path | None, typer.Option("--plot", help="Default: ir.png in the first run.")
+    ] = None,
 ) -> None:
     """Infrared absorption n·α in cm-1 with error band, peaks, sum rules and the measured spectrum."""
     from analysis.compare import is_water, read_measured, water_25c
@@ -85,7 +93,10 @@ def ir(
 
 
 @app.command()
-def check(run_dir: Annotated[Path, typer.Argument(help="Directory in which i-PI ran.")], input_name: InputName = None) -> None:
+def check(
+    run_dir: Annotated[Path, typer.Argument(help="Directory in which i-PI ran.")],
+    input_name: InputName = None,
+) -> None:
     """Tell whether a run can carry a spectrum; exit status 1 when something fails."""
     from analysis.checks import check_run
     from analysis.trajectory import RunDirectory
@@ -117,7 +128,9 @@ def _ranges(text: str) -> dict[str, tuple[float, float]]:
     for part in text.split(","):
         match = re.fullmatch(r"\s*([0-9.]+)\s*-\s*([0-9.]+)\s*", part)
         if not match or float(match.group(1)) >= float(match.group(2)):
-            raise UserError(f"'{part}' is not a range of wavenumbers; write for example --peaks 1500-1800,3000-3900.")
+            raise UserError(
+                f"'{part}' is not a range of wavenumbers; write for example --peaks 1500-1800,3000-3900."
+            )
         bands[f"{part.strip()} cm-1"] = (float(match.group(1)), float(match.group(2)))
     return bands
 

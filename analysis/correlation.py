@@ -78,7 +78,9 @@ def block_spectra(
     by_component = sums.sum(axis=0)
     share = (by_component**2).sum(axis=0) / np.maximum(by_component.sum(axis=0), 1e-300) ** 2
     overlap = 1.0 + 2.0 * overlap_correlation(weights, step) * (total - len(records)) / total
-    doubled = np.abs(fft.fft(weights**2, padded)[(2 * np.arange(padded // 2 + 1)) % padded]) / (weights @ weights)
+    doubled = np.abs(fft.fft(weights**2, padded)[(2 * np.arange(padded // 2 + 1)) % padded]) / (
+        weights @ weights
+    )
     variance = share * overlap * (1.0 + doubled**2) / total
     return BlockSpectra(fft.rfftfreq(padded, dt), sums, np.array(counts), variance, length)
 

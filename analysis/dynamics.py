@@ -62,7 +62,11 @@ def _classical(kind: str, tau: float | None, setting: str) -> Dynamics:
         note = ("the global thermostat is fast (tau < 100 fs) and disturbs the dynamics",) if fast else ()
         return Dynamics("NVT (global)", f"classical, {setting}", artefacts=quantum + note)
     gentle = kind in ("langevin", "pile_l") and tau is not None and tau >= 1e4
-    damping = (f"Langevin friction broadens every line by {CM1_PER_INVERSE_FS / (2 * pi * tau):.0f} cm-1 and more",) if tau else ()
+    damping = (
+        (f"Langevin friction broadens every line by {CM1_PER_INVERSE_FS / (2 * pi * tau):.0f} cm-1 and more",)
+        if tau
+        else ()
+    )
     name = "GLE" if "gle" in kind else "Langevin"
     return Dynamics(name, f"classical, {setting}", sampling_only=not gentle, artefacts=quantum + damping)
 

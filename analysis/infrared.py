@@ -92,7 +92,9 @@ def infrared_spectrum(
     samples = sum(len(record) for record in records)
     length = _segment_length([len(record) for record in records], resolution, window, dt)
     spectra = block_spectra(records, dt, length, window)
-    response = derivative_response(spectra.frequency, dt) if kind == "dipole" else np.ones(spectra.frequency.size)
+    response = (
+        derivative_response(spectra.frequency, dt) if kind == "dipole" else np.ones(spectra.frequency.size)
+    )
     wavenumber = spectra.frequency * CM1_PER_INVERSE_FS
     whole = N_ALPHA_PER_POWER * spectra.mean / response
     shown = wavenumber <= max_wavenumber
@@ -146,10 +148,14 @@ class InfraredSpectrum(AnalysisBase):
         """Backends of MDAnalysis that can split the frames."""
         return ("serial", "multiprocessing", "dask")
 
-    def __init__(self, universe, source: str = "dipole", temperature: float = 300.0, verbose=False, **options):
+    def __init__(
+        self, universe, source: str = "dipole", temperature: float = 300.0, verbose=False, **options
+    ):
         super().__init__(universe.trajectory, verbose=verbose)
         if source not in universe.trajectory.ts.data:
-            raise UserError(f"The frames of this universe carry no '{source}' (ts.data has {sorted(self._names())}).")
+            raise UserError(
+                f"The frames of this universe carry no '{source}' (ts.data has {sorted(self._names())})."
+            )
         self._source, self._temperature, self._options = source, temperature, options
 
     def _names(self) -> set[str]:
@@ -164,7 +170,9 @@ class InfraredSpectrum(AnalysisBase):
         self.results.volume[self._frame_index] = self._ts.volume
 
     def _get_aggregator(self) -> ResultsGroup:
-        return ResultsGroup(lookup={"signal": ResultsGroup.ndarray_vstack, "volume": ResultsGroup.ndarray_hstack})
+        return ResultsGroup(
+            lookup={"signal": ResultsGroup.ndarray_vstack, "volume": ResultsGroup.ndarray_hstack}
+        )
 
     def _conclude(self) -> None:
         dt_fs = float(self.times[1] - self.times[0]) * 1000.0
@@ -198,7 +206,9 @@ def _common(signals: Sequence[Signal]) -> tuple[float, str]:
     first = signals[0]
     for signal in signals[1:]:
         if abs(signal.dt_fs - first.dt_fs) > 1e-6 * first.dt_fs:
-            raise UserError(f"The runs are sampled every {first.dt_fs:g} and {signal.dt_fs:g} fs; pool equal ones.")
+            raise UserError(
+                f"The runs are sampled every {first.dt_fs:g} and {signal.dt_fs:g} fs; pool equal ones."
+            )
         if abs(signal.temperature_K - first.temperature_K) > 0.01 * first.temperature_K:
             raise UserError(
                 f"The runs are at {first.temperature_K:g} and {signal.temperature_K:g} K; pool equal temperatures."
@@ -238,7 +248,9 @@ def _segment_length(lengths: Sequence[int], resolution: float | None, window: st
         raise UserError(f"A resolution of {resolution:g} cm-1 makes no sense; give a positive width.")
     length = length_for_resolution(window, resolution, dt)
     if length < 8:
-        raise UserError(f"A resolution of {resolution:g} cm-1 leaves only {length} samples a segment; ask for less.")
+        raise UserError(
+            f"A resolution of {resolution:g} cm-1 leaves only {length} samples a segment; ask for less."
+        )
     return length
 
 
@@ -247,13 +259,19 @@ def _integral(n_alpha: np.ndarray, wavenumber: np.ndarray) -> float:
     return float((n_alpha.sum() - 0.5 * (n_alpha[0] + n_alpha[-1])) * (wavenumber[1] - wavenumber[0]))
 
 
-def _warnings(n_alpha: np.ndarray, wavenumber: np.ndarray, segments: float, resolution: float) -> tuple[str, ...]:
+def _warnings(
+    n_alpha: np.ndarray, wavenumber: np.ndarray, segments: float, resolution: float
+) -> tuple[str, ...]:
     notes = []
     if segments < _ENOUGH_SEGMENTS:
-        notes.append(f"only {segments:.1f} independent windows at {resolution:.0f} cm-1: the error band is rough")
+        notes.append(
+            f"only {segments:.1f} independent windows at {resolution:.0f} cm-1: the error band is rough"
+        )
     if resolution > 30.5:
         notes.append(f"resolution is {resolution:.0f} cm-1: the run is too short to resolve narrow bands")
     top = wavenumber > 0.9 * wavenumber[-1]
     if n_alpha[top].sum() > 1e-3 * n_alpha.sum():
-        notes.append("intensity reaches the Nyquist wavenumber: faster motion is folded back, sample more often")
+        notes.append(
+            "intensity reaches the Nyquist wavenumber: faster motion is folded back, sample more often"
+        )
     return tuple(notes)

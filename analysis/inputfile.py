@@ -46,7 +46,9 @@ def find_input(directory: Path, name: str | None = None) -> Path:
     inputs = sorted(path for path in directory.glob("*.xml") if _is_simulation(path))
     inputs = [path for path in inputs if not _is_restart(path)] or inputs
     if not inputs:
-        inputs = sorted(path for path in directory.iterdir() if _is_restart(path) and _is_simulation(path))[:1]
+        inputs = sorted(path for path in directory.iterdir() if _is_restart(path) and _is_simulation(path))[
+            :1
+        ]
     if not inputs:
         raise UserError(f"{directory} is not an i-PI run: no XML file with root <simulation> is in it.")
     if len(inputs) > 1:
@@ -66,7 +68,9 @@ def read_input(path: Path) -> RunInput:
         raise UserError(f"{path} is not valid XML: {error}.") from error
     systems = root.findall("system")
     if len(systems) != 1:
-        raise UserError(f"{path} has {len(systems)} <system> blocks; the analysis reads runs with exactly one.")
+        raise UserError(
+            f"{path} has {len(systems)} <system> blocks; the analysis reads runs with exactly one."
+        )
     system = systems[0]
     initialize = system.find("initialize")
     beads = system.find("beads")
@@ -99,7 +103,9 @@ def _is_simulation(path: Path) -> bool:
 
 
 def _is_restart(path: Path) -> bool:
-    return path.name.startswith("RESTART") or path.name.endswith((".checkpoint", ".chk")) or ".chk_" in path.name
+    return (
+        path.name.startswith("RESTART") or path.name.endswith((".checkpoint", ".chk")) or ".chk_" in path.name
+    )
 
 
 def _quantity(element: ET.Element | None, dimension: str) -> float | None:

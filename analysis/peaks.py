@@ -45,7 +45,11 @@ def find_peaks(spectrum: Infrared, bands: Mapping[str, tuple[float, float]]) -> 
     peaks = []
     for name, (low, high) in bands.items():
         points = fit_range(spectrum.wavenumber_cm1, spectrum.n_alpha_cm1, low, high, spectrum.resolution_cm1)
-        fit = None if points is None else fit_vertex(spectrum.wavenumber_cm1[points], spectrum.n_alpha_cm1[points])
+        fit = (
+            None
+            if points is None
+            else fit_vertex(spectrum.wavenumber_cm1[points], spectrum.n_alpha_cm1[points])
+        )
         if fit is None or not low < fit[0] < high:
             peaks.append(Peak(name, low, high))
             continue
@@ -68,7 +72,9 @@ def automatic_bands(spectrum: Infrared) -> dict[str, tuple[float, float]]:
     smooth = ndimage.gaussian_filter1d(spectrum.n_alpha_cm1, points / 2.355)
     floor = 0.01 * smooth.max()
     tops, found = signal.find_peaks(smooth, height=floor, prominence=floor)
-    keep = [k for k, top in enumerate(tops) if found["prominences"][k] > 3.0 * spectrum.n_alpha_error_cm1[top]]
+    keep = [
+        k for k, top in enumerate(tops) if found["prominences"][k] > 3.0 * spectrum.n_alpha_error_cm1[top]
+    ]
     _, _, left, right = signal.peak_widths(smooth, tops[keep], rel_height=0.9)
     grid = np.arange(wavenumber.size)
     low, high = np.interp(left, grid, wavenumber), np.interp(right, grid, wavenumber)

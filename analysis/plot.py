@@ -25,7 +25,12 @@ def plot_infrared(path: Path, study: InfraredStudy, measured: Measured | None = 
         figure, axes = plt.subplots(figsize=(7.2, 4.2), constrained_layout=True)
         if measured is not None:
             axes.plot(
-                measured.wavenumber_cm1, scale * measured.n_alpha_cm1, color="black", lw=1.3, ls="--", label=measured.label
+                measured.wavenumber_cm1,
+                scale * measured.n_alpha_cm1,
+                color="black",
+                lw=1.3,
+                ls="--",
+                label=measured.label,
             )
         band = scale * np.array([np.maximum(y - 2 * error, 0.0), y + 2 * error])
         axes.fill_between(x, *band, color="#0072b2", alpha=0.25, lw=0, label="± 2σ (blocks)")

@@ -91,7 +91,9 @@ def read_properties(path: Path) -> dict[str, np.ndarray]:
         lines = file.readlines()
     columns = [match.groups() for line in lines if line.startswith("#") and (match := _COLUMN.match(line))]
     width = max((int(last or first) for first, last, _ in columns), default=0)
-    rows = [line for line in lines if not line.startswith("#") and line.count(" ") and len(line.split()) == width]
+    rows = [
+        line for line in lines if not line.startswith("#") and line.count(" ") and len(line.split()) == width
+    ]
     names = [re.sub(r"\{.*", "", name) for _, _, name in columns]
     if "step" not in names:
         raise UserError(f"{path.name} has no column 'step'; add step to its <properties> list in the input.")

@@ -79,7 +79,9 @@ def write_csv(path: Path, record: dict[str, object]) -> None:
     keys = [key for key in names if record[key] is not None]
     curves = {"wavenumber_cm1", "n_alpha_cm1", "n_alpha_error_cm1", "cepstral_cm1", "cepstral_error_cm1"}
     with open(path, "w", newline="") as file:
-        file.write(f"# les-ipi {record['version']}: infrared absorption n*alpha; errors are one standard deviation\n")
+        file.write(
+            f"# les-ipi {record['version']}: infrared absorption n*alpha; errors are one standard deviation\n"
+        )
         for key, value in record.items():
             if key not in curves | {"experiment_cm1", "version"}:
                 file.write(f"# {key}: {json.dumps(value)}\n")

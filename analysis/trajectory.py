@@ -49,7 +49,9 @@ class TimeSeries:
         first = int(np.ceil(discard_ps * 1000.0 / self.dt_fs - 1e-9))
         if self.steps.size - first < 16:
             total = self.steps.size * self.dt_fs / 1000.0
-            raise UserError(f"Discarding {discard_ps:g} ps of {total:.3g} ps in {self.files[0]} leaves no spectrum.")
+            raise UserError(
+                f"Discarding {discard_ps:g} ps of {total:.3g} ps in {self.files[0]} leaves no spectrum."
+            )
         return replace(self, steps=self.steps[first:], values=self.values[first:])
 
 
@@ -122,7 +124,9 @@ class RunDirectory:
         cell = self._atom_file.cell if self._atom_file else None
         cell = self.input.cell if cell is None else cell
         if cell is None:
-            raise UserError(f"No cell was found for {self.path}: print the property volume{{angstrom3}} in the run.")
+            raise UserError(
+                f"No cell was found for {self.path}: print the property volume{{angstrom3}} in the run."
+            )
         return float(abs(np.linalg.det(cell)))
 
     @cached_property
@@ -139,7 +143,9 @@ class RunDirectory:
         """A column of the property tables as a time series, or None; raises :class:`UserError` for gaps."""
         for file, table in self.properties.items():
             if name in table:
-                return self._series(table["step"], table[name], "e Å/fs" if name == "dipole_current" else "", (file,))
+                return self._series(
+                    table["step"], table[name], "e Å/fs" if name == "dipole_current" else "", (file,)
+                )
         return None
 
     def current(self) -> TimeSeries:
@@ -229,7 +235,9 @@ class RunDirectory:
         return groups[0] if groups else None
 
     def _atoms(self, quantity: str) -> list[Path] | None:
-        groups = [g for n, g in self.bead_files.items() if n.endswith("xyz") and AtomFile(g[0]).quantity == quantity]
+        groups = [
+            g for n, g in self.bead_files.items() if n.endswith("xyz") and AtomFile(g[0]).quantity == quantity
+        ]
         return groups[0] if groups else None
 
     def _series(self, steps: np.ndarray, values: np.ndarray, unit: str, files: tuple[str, ...]) -> TimeSeries:

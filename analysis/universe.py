@@ -44,7 +44,9 @@ def run_universe(run: RunDirectory) -> mda.Universe:
     if frames is None:
         raise UserError(f"{run.path} holds neither positions nor dipoles nor currents.")
     if not run.symbols:
-        raise UserError(f"{run.path} does not tell its atoms: neither the start structure nor positions are there.")
+        raise UserError(
+            f"{run.path} does not tell its atoms: neither the start structure nor positions are there."
+        )
     data = {"step": frames.steps}
     for name, signal in series.items():
         if np.isin(frames.steps, signal.steps).all():

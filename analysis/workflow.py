@@ -56,11 +56,15 @@ def choose_source(runs: Sequence[RunDirectory], wanted: str = "auto") -> tuple[s
         if wanted != "dipole" and scaled:
             warnings = ("CMD bead velocities are not physical: this spectrum is wrong, use --source dipole",)
         return wanted, "asked for", warnings
-    usable = [name for name in common if not (name == "dipole" and multivalued or name != "dipole" and scaled)]
+    usable = [
+        name for name in common if not (name == "dipole" and multivalued or name != "dipole" and scaled)
+    ]
     if usable:
         reasons = {
             "current": "the run recorded the current dM/dt itself",
-            "dipole": "only the dipole gives CMD spectra" if scaled else "no recorded current; the dipole is there",
+            "dipole": "only the dipole gives CMD spectra"
+            if scaled
+            else "no recorded current; the dipole is there",
             "bec": "no recorded current and no usable dipole; Born charges and velocities are there",
         }
         return usable[0], reasons[usable[0]], ()
@@ -108,7 +112,9 @@ def study_infrared(
     ratio = spectrum.area_cm2 / f_sum_of_charges(float(np.mean(charges)), spectrum.volume_A3)
     dynamics = first.input.dynamics
     if dynamics.sampling_only:
-        warnings += (f"{dynamics.method} ({dynamics.description}) samples structure: its time evolution is not physical",)
+        warnings += (
+            f"{dynamics.method} ({dynamics.description}) samples structure: its time evolution is not physical",
+        )
     return InfraredStudy(
         spectrum=spectrum,
         run_paths=tuple(str(run.path) for run in runs),
@@ -129,7 +135,9 @@ def _name(run: RunDirectory) -> str:
     return f"{run.input.dynamics.method} with {run.n_beads} bead(s)"
 
 
-def _signal(run: RunDirectory, source: str, discard_ps: float, temperature: float | None) -> tuple[Signal, float]:
+def _signal(
+    run: RunDirectory, source: str, discard_ps: float, temperature: float | None
+) -> tuple[Signal, float]:
     charge = np.nan
     if source == "bec":
         series, charge = run.born_current()

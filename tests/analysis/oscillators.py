@@ -46,10 +46,10 @@ def sampled_absorption(
 
     Current: Σ_m nα(ν + mν_s). Dipole: ν² Σ_m nα(ν + mν_s)/(ν + mν_s)². ν_s is the sampling wavenumber.
     """
-    images = np.asarray(wavenumber) + np.arange(-50, 51)[:, None] * CM1_PER_INVERSE_FS / dt
+    images = np.maximum(np.asarray(wavenumber), 1e-6) + np.arange(-50, 51)[:, None] * CM1_PER_INVERSE_FS / dt
     folded = langevin_absorption(images, centre_cm1, width_cm1)
     if kind == "dipole":
-        folded = folded * (np.asarray(wavenumber) / images) ** 2
+        folded = folded * (images[50] / images) ** 2
     return folded.sum(axis=0)
 
 

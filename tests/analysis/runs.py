@@ -44,7 +44,13 @@ def input_xml(beads=1, dynamics=NVE, steps=100, seed=1, temperature=TEMPERATURE,
     """An i-PI input for toy water."""
     pes = HERE / "toy_water_pes.py"
     return _XML.format(
-        beads=beads, dynamics=dynamics, steps=steps, seed=seed, temperature=temperature, prefix=prefix, pes=pes
+        beads=beads,
+        dynamics=dynamics,
+        steps=steps,
+        seed=seed,
+        temperature=temperature,
+        prefix=prefix,
+        pes=pes,
     )
 
 
@@ -68,7 +74,9 @@ def run_ipi(directory: Path, **options) -> Path:
     return directory
 
 
-def write_dipoles(directory: Path, dipole_e_angstrom: np.ndarray, stride: int = 1, bead: int = 0, first: int = 0):
+def write_dipoles(
+    directory: Path, dipole_e_angstrom: np.ndarray, stride: int = 1, bead: int = 0, first: int = 0
+):
     """Write (T, 3) dipoles as a per-bead extras file of i-PI (`run.mu_<bead>`)."""
     with open(directory / f"run.mu_{bead}", "w") as file:
         for n, row in enumerate(dipole_e_angstrom / BOHR_A):

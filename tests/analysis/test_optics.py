@@ -48,6 +48,8 @@ def test_both_f_sum_rules_agree_at_equipartition():
     assert optics.f_sum(current2, volume, kelvin) == pytest.approx(
         optics.f_sum_of_charges(charge2_mass, volume), rel=1e-12
     )
-    expected = np.pi / (2 * si.c * si.epsilon_0 * volume * 1e-30) * charge2_mass * si.e**2 / (3 * si.atomic_mass)
+    expected = (
+        np.pi / (2 * si.c * si.epsilon_0 * volume * 1e-30) * charge2_mass * si.e**2 / (3 * si.atomic_mass)
+    )
     expected *= 3 / (3 * 2 * np.pi * si.c * 100) / 100  # rad/s and m⁻¹ to cm⁻¹
     assert optics.f_sum_of_charges(charge2_mass, volume) == pytest.approx(expected, rel=1e-12)
