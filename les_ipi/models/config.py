@@ -1,0 +1,87 @@
+"""Hyper-parameters of a native model: one schema for training files, model cards and construction."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from les_ipi.electrostatics.window import LongRangeKernel
+from les_ipi.models.ace import ClusterExpansion
+from les_ipi.models.heads import LatentHead, TransferHead
+from les_ipi.models.les_model import LESModel
+from les_ipi.models.zbl import CoreRepulsion
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ShortRangeConfig(_Strict):
+    """``[short_range]``: see :class:`les_ipi.models.ace.ClusterExpansion`; ``core_cutoff`` (Å) turns on ZBL repulsion."""
+
+    cutoff: float = Field(4.5, gt=0.5, le=20)
+    n_radial: int = Field(10, ge=2, le=40)
+    l_max: int = Field(3, ge=1, le=3)
+    channels: int = Field(32, ge=1)
+    order: int = Field(4, ge=2, le=4)
+    hidden: tuple[int, ...] = (64, 32)
+    core_cutoff: float | None = Field(None, gt=0)
+
+
+class ChargesConfig(_Strict):
+    """``[charges]``: the long-range part. ``head = "none"`` gives a short-range model.
+
+    ``sigma`` Å; ``k_cutoff`` 1/Å; ``formal`` maps element symbols to formal charges that are scaled by a learned factor;
+    ``epsilon_infinity`` is the electronic dielectric constant of the medium.
+    """
+
+    head: Literal["latent", "transfer", "none"] = "latent"
+    channels: int = Field(1, ge=1)
+    hidden: tuple[int, ...] = (32, 16)
+    formal: dict[str, float] = {}
+    formal_scale: float = 0.3
+    transfer_cutoff: float = Field(3.5, gt=0.5)
+    transfer_n_radial: int = Field(5, ge=2)
+    sigma: float = Field(1.0, gt=0.1)
+    k_cutoff: float = Field(3.141592653589793, gt=0.5)
+    smooth: bool = True
+    remove_self: bool = True
+    epsilon_infinity: float = Field(1.0, ge=1.0)
+
+
+class ModelConfig(_Strict):
+    """Everything needed to rebuild a model before its weights are loaded."""
+
+    species: tuple[str, ...]
+    short_range: ShortRangeConfig = ShortRangeConfig()
+    charges: ChargesConfig = ChargesConfig()
+
+
+def build_model(config: ModelConfig) -> LESModel:
+    """Construct a model with fresh weights. Elements without an entry in ``formal`` have formal charge zero."""
+    from ase.data import atomic_numbers
+
+    numbers = [atomic_numbers[s] for s in config.species]
+    short, charges = config.short_range, config.charges
+    n_species = len(numbers)
+    short_range = ClusterExpansion(
+        n_species, short.cutoff, short.n_radial, short.l_max, short.channels, short.order, short.hidden
+    )
+    formal = [charges.formal.get(s, 0.0) for s in config.species]
+    head = None
+    if charges.head == "latent":
+        head = LatentHead(
+            n_species, short_range.n_features, formal, charges.channels, charges.hidden, charges.formal_scale
+        )
+    elif charges.head == "transfer":
+        head = TransferHead(
+            n_species,
+            short_range.n_features,
+            formal,
+            charges.transfer_cutoff,
+            charges.transfer_n_radial,
+            charges.hidden,
+            charges.formal_scale,
+        )
+    kernel = LongRangeKernel(charges.sigma, charges.k_cutoff, charges.smooth, charges.remove_self)
+    core = CoreRepulsion(numbers, short.core_cutoff) if short.core_cutoff else None
+    return LESModel(numbers, short_range, head, kernel, core=core, epsilon_infinity=charges.epsilon_infinity)

@@ -1,0 +1,85 @@
+"""``train.toml``: the whole training in one validated file."""
+
+import tomllib
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from les_ipi.errors import UserError
+from les_ipi.models.config import ChargesConfig, ShortRangeConfig
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(_Strict):
+    """``[data]``: extended XYZ files and which frames are held out.
+
+    ``files`` are relative to ``--data-root`` (default: the folder of the TOML file); ``validation`` lists slices of the
+    concatenated frames ("60:75"), in blocks because neighbouring frames of a trajectory are correlated.
+    """
+
+    files: list[str] = Field(min_length=1)
+    validation: list[str] = []
+    source: str = "not stated"
+    licence: str = "not stated"
+    level_of_theory: str = "not stated"
+
+
+class LossStage(_Strict):
+    """Weights of the mean squared errors from ``from_epoch`` on.
+
+    Units: energy (eV/atom)², forces (eV/Å)², stress (eV/Å³)², born (e)², dipole (e·Å/atom)².
+    """
+
+    from_epoch: int = Field(0, ge=0)
+    energy: float = 100.0
+    forces: float = 1.0
+    stress: float = 0.0
+    born: float = 0.0
+    dipole: float = 0.0
+
+
+class OptimiserConfig(_Strict):
+    """``[training]``: AdamW with a warm-up and cosine decay of the learning rate, EMA of the weights."""
+
+    max_epochs: int = Field(200, ge=1)
+    batch_size: int = Field(2, ge=1)
+    learning_rate: float = Field(4e-3, gt=0)
+    charge_learning_rate: float | None = Field(None, gt=0)
+    warmup_epochs: float = Field(3.0, ge=0)
+    weight_decay: float = Field(0.0, ge=0)
+    charge_weight_decay: float = Field(0.0, ge=0)
+    gradient_clip: float = Field(10.0, gt=0)
+    ema_decay: float = Field(0.999, ge=0, lt=1)
+    early_stopping_patience: int | None = Field(None, ge=1)
+    validate_every: int = Field(5, ge=1)
+    double_precision: bool = False
+    stages: list[LossStage] = [LossStage()]
+
+
+class TrainConfig(_Strict):
+    """A complete training run."""
+
+    name: str
+    description: str = ""
+    seed: int = 1
+    data: DataConfig
+    short_range: ShortRangeConfig = ShortRangeConfig()
+    charges: ChargesConfig = ChargesConfig()
+    training: OptimiserConfig = OptimiserConfig()
+
+
+def read_config(path: Path) -> TrainConfig:
+    """Read and validate a TOML file. Raises ``UserError`` naming the entry that is wrong."""
+    if not path.is_file():
+        raise UserError(f"There is no training file {path}: give the path of a train.toml.")
+    try:
+        return TrainConfig.model_validate(tomllib.loads(path.read_text()))
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path} is not valid TOML: {error}.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{path}: entry '{where}': {first['msg']} (found {first['input']!r}).") from error

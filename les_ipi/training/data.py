@@ -1,0 +1,125 @@
+"""Labelled frames from extended XYZ files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from ase.io import read
+from torch.utils.data import Dataset
+
+from les_ipi.conventions import LABEL_ALIASES
+from les_ipi.errors import UserError
+from les_ipi.neighbors import Neighbors, neighbor_matrix
+from les_ipi.system import AtomicSystem
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Reference values of one frame; None where the file has none.
+
+    ``energy`` eV; ``forces`` (N, 3) eV/Å; ``stress`` (3, 3) eV/Å³ (ASE sign); ``born_effective_charges`` (N, 3, 3) e
+    ``[atom, polarization, displacement]``; ``dipole`` (3,) e·Å.
+    """
+
+    energy: float | None = None
+    forces: np.ndarray | None = None
+    stress: np.ndarray | None = None
+    born_effective_charges: np.ndarray | None = None
+    dipole: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A structure, its labels and its neighbour matrix."""
+
+    system: AtomicSystem
+    labels: Labels
+    neighbors: Neighbors
+
+
+def _label(atoms: Atoms, quantity: str) -> np.ndarray | float | None:
+    """The first alias of a quantity that the frame carries, in calculator results, per-frame info or arrays."""
+    results = {} if atoms.calc is None else atoms.calc.results
+    for name in LABEL_ALIASES[quantity]:
+        for store in (results, atoms.info, atoms.arrays):
+            if name in store and store[name] is not None:
+                return store[name]
+    return None
+
+
+def _stress_matrix(stress: np.ndarray) -> np.ndarray:
+    stress = np.asarray(stress, dtype=float)
+    if stress.shape == (6,):
+        xx, yy, zz, yz, xz, xy = stress
+        return np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+    return stress.reshape(3, 3)
+
+
+def labels_of(atoms: Atoms) -> Labels:
+    """Labels of an ASE frame under any of the known names (``conventions.LABEL_ALIASES``)."""
+    energy, forces, stress, born, dipole = (_label(atoms, q) for q in LABEL_ALIASES)
+    return Labels(
+        energy=None if energy is None else float(energy),
+        forces=None if forces is None else np.asarray(forces, dtype=float),
+        stress=None if stress is None else _stress_matrix(stress),
+        born_effective_charges=None if born is None else np.asarray(born, dtype=float).reshape(-1, 3, 3),
+        dipole=None if dipole is None else np.asarray(dipole, dtype=float).reshape(3),
+    )
+
+
+def read_frames(path: Path) -> list[Atoms]:
+    """All frames of an extended XYZ file (plain or gzip). Raises ``UserError`` if it is missing or unreadable."""
+    if not path.is_file():
+        raise UserError(f"There is no data file {path}: check the path, or pass --data-root.")
+    try:
+        return list(read(path, ":"))
+    except Exception as error:
+        raise UserError(f"{path} could not be read as extended XYZ ({error}): check the file format.") from error
+
+
+def load_frames(paths: list[Path], cutoff: float) -> list[Frame]:
+    """Frames of several files in order, with neighbours within ``cutoff`` Å."""
+    frames = []
+    for path in paths:
+        for atoms in read_frames(path):
+            system = AtomicSystem.from_ase(atoms)
+            frames.append(Frame(system, labels_of(atoms), neighbor_matrix(system, cutoff)))
+    return frames
+
+
+def split_blocks(n_frames: int, slices: list[str]) -> tuple[list[int], list[int]]:
+    """Training and validation indices from slices such as "60:75". Raises ``UserError`` for a malformed or empty one."""
+    held_out: set[int] = set()
+    for text in slices:
+        try:
+            selection = range(n_frames)[slice(*(int(p) if p else None for p in text.split(":")))]
+        except (ValueError, TypeError) as error:
+            raise UserError(f"validation slice {text!r} is not of the form 'start:stop'.") from error
+        if not isinstance(selection, range) or len(selection) == 0:
+            raise UserError(f"validation slice {text!r} selects no frame of the {n_frames} that were read.")
+        held_out |= set(selection)
+    if len(held_out) == n_frames:
+        raise UserError(f"The validation slices hold out all {n_frames} frames: leave some for training.")
+    return [i for i in range(n_frames) if i not in held_out], sorted(held_out)
+
+
+def reference_energies(frames: list[Frame], species: list[int]) -> np.ndarray:
+    """Per-element energies E0 (eV) from least squares of total energies on composition, minimum norm if underdetermined."""
+    with_energy = [f for f in frames if f.labels.energy is not None]
+    counts = np.array([[np.count_nonzero(f.system.numbers == z) for z in species] for f in with_energy], dtype=float)
+    energies = np.array([f.labels.energy for f in with_energy])
+    return np.linalg.lstsq(counts, energies, rcond=1e-10)[0] if with_energy else np.zeros(len(species))
+
+
+class FrameDataset(Dataset):
+    """A list of frames as a torch dataset (batches are collated by the training module)."""
+
+    def __init__(self, frames: list[Frame]):
+        self.frames = frames
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, index: int) -> Frame:
+        return self.frames[index]

@@ -1,0 +1,112 @@
+"""Weighted squared errors of a batch, and the predictions they compare."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from les_ipi.batch import Batch, collate
+from les_ipi.electrostatics.born import local_born_charges
+from les_ipi.models.derivatives import Leaves, atom_gradient, gradient, strain_derivative
+from les_ipi.models.les_model import Evaluation, LESModel
+from les_ipi.training.config import LossStage
+from les_ipi.training.data import Frame
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Labels of a batch; frames without a label are NaN and do not count.
+
+    ``energy`` (B,) eV without reference energies; ``forces`` (B, N, 3); ``stress`` (B, 3, 3); ``born`` (B, N, 3, 3);
+    ``dipole`` (B, 3); ``counts`` (B,) atoms per frame.
+    """
+
+    energy: Tensor
+    forces: Tensor
+    stress: Tensor
+    born: Tensor
+    dipole: Tensor
+    counts: Tensor
+
+
+def make_batch(frames: list[Frame], model_species: list[int], cutoff: float, k_cutoff: float, dtype: torch.dtype) -> Batch:
+    """Batch of training frames, with the neighbour matrices that were computed once."""
+    return collate(
+        [f.system for f in frames],
+        model_species,
+        cutoff,
+        k_cutoff,
+        neighbors=[f.neighbors for f in frames],
+        dtype=dtype,
+    )
+
+
+def make_targets(frames: list[Frame], offsets: np.ndarray, species: list[int], n_rows: int, dtype: torch.dtype) -> Targets:
+    """Labels as padded tensors; ``offsets`` are the reference energies per element (eV) that are subtracted."""
+    B = len(frames)
+    energy = np.full(B, np.nan)
+    forces = np.full((B, n_rows, 3), np.nan)
+    stress = np.full((B, 3, 3), np.nan)
+    born = np.full((B, n_rows, 3, 3), np.nan)
+    dipole = np.full((B, 3), np.nan)
+    for b, frame in enumerate(frames):
+        labels, n = frame.labels, len(frame.system.numbers)
+        if labels.energy is not None:
+            composition = sum(offsets[i] * np.count_nonzero(frame.system.numbers == z) for i, z in enumerate(species))
+            energy[b] = labels.energy - composition
+        if labels.forces is not None:
+            forces[b, :n] = labels.forces
+        if labels.stress is not None:
+            stress[b] = labels.stress
+        if labels.born_effective_charges is not None:
+            born[b, :n] = labels.born_effective_charges
+        if labels.dipole is not None:
+            dipole[b] = labels.dipole
+    counts = np.array([len(f.system.numbers) for f in frames], dtype=float)
+    arrays = (energy, forces, stress, born, dipole, counts)
+    return Targets(*(torch.from_numpy(a).to(dtype) for a in arrays))
+
+
+def mean_square(prediction: Tensor, target: Tensor) -> Tensor:
+    """Mean squared difference over the entries whose target is not NaN (0 if there is none)."""
+    known = torch.isfinite(target)
+    difference = torch.where(known, prediction - torch.where(known, target, torch.zeros_like(target)), 0.0)
+    return (difference * difference).sum() / known.sum().clamp(min=1)
+
+
+def training_loss(model: LESModel, batch: Batch, targets: Targets, stage: LossStage) -> tuple[Tensor, dict[str, Tensor]]:
+    """Weighted loss and its unweighted mean squared errors, named as in :class:`LossStage`."""
+    leaves = Leaves.of(batch)
+    evaluation = model(batch, leaves.edges, leaves.positions, leaves.cell)
+    parts = {"energy": mean_square(evaluation.energy / targets.counts, targets.energy / targets.counts)}
+    if stage.forces or stage.stress:
+        grad = gradient(evaluation.energy.sum(), leaves, create_graph=True)
+        parts["forces"] = mean_square(-atom_gradient(batch, grad), targets.forces)
+        if stage.stress:
+            volume = torch.linalg.det(leaves.cell).abs()[:, None, None]
+            parts["stress"] = mean_square(strain_derivative(batch, leaves, grad) / volume, targets.stress)
+    scale = model.screening(batch.periodic).sqrt()
+    if stage.born:
+        born = scale[:, None, None, None] * differentiable_born(model, batch, leaves, evaluation)
+        parts["born"] = mean_square(born, targets.born)
+    if stage.dipole:
+        dipole = scale[:, None] * evaluation.dipole
+        parts["dipole"] = mean_square(dipole / targets.counts[:, None], targets.dipole / targets.counts[:, None])
+    loss = sum(getattr(stage, name) * value for name, value in parts.items())
+    return loss, parts
+
+
+def differentiable_born(model: LESModel, batch: Batch, leaves: Leaves, evaluation: Evaluation) -> Tensor:
+    """Latent Born charges (B, N, 3, 3) with the graph kept, for response labels in the loss; mean removed."""
+    B, N = batch.n_structures, batch.n_rows
+    if model.head.single_valued_polarization:
+        rows = [
+            atom_gradient(batch, gradient(evaluation.dipole[:, a].sum(), leaves, create_graph=True)) for a in range(3)
+        ]
+        return torch.stack(rows, dim=2)
+    grad = gradient(evaluation.local_charges.sum(), leaves, create_graph=True)
+    ending_here = grad.edges.reshape(-1, 3)[batch.reverse]
+    born = local_born_charges(evaluation.local_charges, leaves.edges, ending_here).view(B, N, 3, 3)
+    mask = batch.atom_mask.view(B, N, 1, 1).to(born.dtype)
+    return (born - (born * mask).sum(1, keepdim=True) / mask.sum(1, keepdim=True)) * mask

@@ -1,0 +1,81 @@
+"""The Lightning module: one model, its loss schedule and its optimiser."""
+
+import math
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor
+
+from les_ipi.models.les_model import LESModel
+from les_ipi.training.config import LossStage, OptimiserConfig
+from les_ipi.training.data import Frame
+from les_ipi.training.loss import make_batch, make_targets, training_loss
+
+
+class PotentialModule(lightning.LightningModule):
+    """Trains a :class:`LESModel`; logs RMSEs in meV/atom and meV/Å.
+
+    Parameters: ``model``; ``settings`` of the optimiser and loss stages; ``offsets`` reference energies per element
+    in eV (float64, kept out of single precision).
+    """
+
+    def __init__(self, model: LESModel, settings: OptimiserConfig, offsets: np.ndarray):
+        super().__init__()
+        self.model, self.settings, self.offsets = model, settings, offsets
+
+    @property
+    def stage(self) -> LossStage:
+        """Loss weights of the current epoch."""
+        reached = [s for s in self.settings.stages if s.from_epoch <= self.current_epoch]
+        return max(reached, key=lambda s: s.from_epoch, default=self.settings.stages[0])
+
+    def _step(self, frames: list[Frame]) -> tuple[Tensor, dict[str, Tensor]]:
+        model, dtype = self.model, self.model.energy_scale.dtype
+        batch = make_batch(frames, model.species, model.cutoff, model.kernel.k_cutoff, dtype)
+        targets = make_targets(frames, self.offsets, model.species, batch.n_rows, dtype)
+        return training_loss(model, batch, targets, self.stage)
+
+    def training_step(self, frames: list[Frame], index: int) -> Tensor:
+        loss, parts = self._step(frames)
+        self._log("train", loss, parts, len(frames))
+        return loss
+
+    def validation_step(self, frames: list[Frame], index: int) -> None:
+        with torch.enable_grad():
+            loss, parts = self._step(frames)
+        self._log("val", loss.detach(), parts, len(frames))
+
+    def _log(self, prefix: str, loss: Tensor, parts: dict[str, Tensor], n: int) -> None:
+        options = {"on_step": False, "on_epoch": True, "batch_size": n}
+        self.log(f"{prefix}_loss", loss.detach(), **options)
+        for name, value in parts.items():
+            # Mean squares average correctly over batches; the learning curves take the root.
+            self.log(f"{prefix}_mse_{name}", value.detach(), prog_bar=name == "forces", **options)
+
+    def configure_optimizers(self):
+        s = self.settings
+        charge_parameters = list(self.model.head.parameters()) if self.model.head is not None else []
+        ids = {id(p) for p in charge_parameters}
+        rest = [p for p in self.model.parameters() if id(p) not in ids]
+        groups = [{"params": rest, "lr": s.learning_rate, "weight_decay": s.weight_decay}]
+        if charge_parameters:
+            groups.append(
+                {
+                    "params": charge_parameters,
+                    "lr": s.charge_learning_rate or s.learning_rate,
+                    "weight_decay": s.charge_weight_decay,
+                }
+            )
+        optimizer = torch.optim.AdamW(groups, amsgrad=True)
+        total = max(1, int(self.trainer.estimated_stepping_batches))
+        warmup = max(1, round(total * s.warmup_epochs / s.max_epochs))
+
+        def factor(step: int) -> float:
+            if step < warmup:
+                return (step + 1) / warmup
+            progress = min(1.0, (step - warmup) / max(1, total - warmup))
+            return 0.5 * (1 + math.cos(math.pi * progress)) + 1e-3
+
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
