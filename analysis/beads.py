@@ -1,7 +1,8 @@
 """Bead operators: average over beads *first*, correlate afterwards (Kubo-transformed linear operators).
 
-RPMD and TRPMD approximate the Kubo correlation function of M by that of M_P = (1/P) Σ_k M(q^k); its time derivative is
-J_P = (1/P) Σ_k Σ_i Z_i(q^k)·v_i^k exactly, also with a Langevin thermostat, because dq/dt = v.
+RPMD and TRPMD approximate the Kubo correlation function of M by that of M_P = (1/P) Σ_k M(q^k); its time
+derivative is J_P = (1/P) Σ_k Σ_i Z_i(q^k)·v_i^k exactly, also with a Langevin thermostat, because
+dq/dt = v.
 Source: Craig and Manolopoulos, 10.1063/1.1777575; Rossi, Ceriotti and Manolopoulos, 10.1063/1.4883861.
 """
 
@@ -18,7 +19,8 @@ from les_ipi.errors import UserError
 def group_bead_files(directory: Path, prefix: str) -> dict[str, list[Path]]:
     """Per-bead files of a run, ``prefix.NAME_<bead>[.xyz|.extxyz]``, as NAME → files in order of bead.
 
-    Parameters: ``directory``; ``prefix`` of ``<output>``. Raises :class:`UserError` when bead numbers are missing.
+    Parameters: ``directory``; ``prefix`` of ``<output>``. Raises :class:`UserError` when bead numbers are
+    missing.
     """
     pattern = re.compile(re.escape(prefix) + r"\.(.+)_(\d+)(\.xyz|\.extxyz)?$")
     groups: dict[str, dict[int, Path]] = {}
@@ -29,7 +31,7 @@ def group_bead_files(directory: Path, prefix: str) -> dict[str, list[Path]]:
         missing = sorted(set(range(max(files) + 1)) - set(files))
         if missing:
             raise UserError(
-                f"Bead file(s) {missing} of {prefix}.{name} are missing in {directory}; the average needs every bead."
+                f"Bead(s) {missing} of {prefix}.{name} are missing in {directory}; every bead is needed."
             )
     return {name: [files[bead] for bead in sorted(files)] for name, files in groups.items()}
 
@@ -38,7 +40,7 @@ def require_all_beads(files: Sequence[Path], n_beads: int) -> None:
     """Raise :class:`UserError` unless there is one file for each bead."""
     if len(files) != n_beads:
         raise UserError(
-            f"{files[0].name} and its siblings are {len(files)} bead file(s), but the input has {n_beads} beads; "
+            f"{files[0].name} and its siblings are {len(files)} file(s), but the input has {n_beads} beads; "
             "write the trajectory of every bead (no bead='...' attribute)."
         )
 

@@ -54,12 +54,12 @@ def cepstral_spectrum(
 ) -> CepstralSpectrum:
     """Estimate a smooth two-sided spectrum, summed over components, from full-length periodograms.
 
-    L_k = ln Ŝ_k − (ψ(ℓ) − ln ℓ) with ℓ averaged periodograms (components × pieces of equal length), ends with ℓ/2;
-    C = DCT-I(L)/(2(N_F−1)); P* by Akaike's criterion, min_P [Σ_{n≥P} C_n²/var C_n + 2P]; error of
-    ln S(0) = sqrt(ψ'(ℓ)(4P*−2)/N). Ordinates above ``f_max`` are left out, as resampling does.
+    L_k = ln Ŝ_k − (ψ(ℓ) − ln ℓ) with ℓ averaged periodograms (components × pieces of equal length), ends
+    with ℓ/2; C = DCT-I(L)/(2(N_F−1)); P* by Akaike's criterion, min_P [Σ_{n≥P} C_n²/var C_n + 2P]; error
+    of ln S(0) = sqrt(ψ'(ℓ)(4P*−2)/N). Ordinates above ``f_max`` are left out, as resampling does.
 
-    Parameters: ``records`` (T_r, C), mean removed, cut into pieces of the shortest length; ``dt`` fs; ``f_max`` fs⁻¹
-    (at most Nyquist); ``n_coefficients`` fixes P*. Returns :class:`CepstralSpectrum`.
+    Parameters: ``records`` (T_r, C), mean removed, cut into pieces of the shortest length; ``dt`` fs;
+    ``f_max`` fs⁻¹ (at most Nyquist); ``n_coefficients`` fixes P*. Returns :class:`CepstralSpectrum`.
     Source: Ercole, Marcolongo and Baroni, 10.1038/s41598-017-15843-2.
     """
     length = min(len(record) for record in records) // 2 * 2

@@ -10,7 +10,8 @@ from analysis.trajectory import RunDirectory
 from analysis.uncertainty import equilibration_start, mean_and_error
 from les_ipi.errors import UserError
 
-#: Drift of the conserved quantity, meV per atom and ps: above the first a warning, above the second a failure.
+#: Drift of the conserved quantity, meV per atom and ps: above the first a warning, above the second a
+#: failure.
 DRIFT_LIMITS = (0.1, 5.0)
 
 

@@ -25,7 +25,7 @@ class Measured:
         return np.interp(wavenumber, self.wavenumber_cm1, self.n_alpha_cm1, left=np.nan, right=np.nan)
 
     def peaks(self, bands: Mapping[str, tuple[float, float]]) -> dict[str, float | None]:
-        """Position [cm⁻¹] of the maximum in each range, by the fit that the simulation gets; None without maximum."""
+        """Position [cm⁻¹] of the maximum in each range, by the fit of the simulation; None without one."""
         grid = np.arange(np.ceil(self.wavenumber_cm1[0]), self.wavenumber_cm1[-1], 2.0)
         values = self.at(grid)
         found: dict[str, float | None] = {}

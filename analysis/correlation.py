@@ -17,9 +17,9 @@ _PADDING = 4  # frequency points per independent bin
 class BlockSpectra:
     """Sums of segment spectra over independent blocks.
 
-    ``frequency`` (F,) fs⁻¹; ``sums`` (B, C, F) block sums of S of each component; ``counts`` (B,) segments a block;
-    ``gaussian_variance`` (F,) relative variance of the mean spectrum expected of a Gaussian process;
-    ``length`` samples a segment; ``bin_points`` points per independent bin.
+    ``frequency`` (F,) fs⁻¹; ``sums`` (B, C, F) block sums of S of each component; ``counts`` (B,) segments
+    a block; ``gaussian_variance`` (F,) relative variance of the mean spectrum expected of a Gaussian
+    process; ``length`` samples a segment; ``bin_points`` points per independent bin.
     """
 
     frequency: np.ndarray
@@ -47,19 +47,19 @@ def block_spectra(
     """Two-sided power spectra of segments at half overlap, pooled over records.
 
     S(ω) = dt / Σ_n w_n² · |Σ_n w_n x_n e^{iωn dt}|², so that ∫ S dω/2π = ⟨x²⟩ and S = ∫⟨x(0)x(t)⟩e^{iωt}dt.
-    Relative variance of the mean over K segments: (Σ_c S_c²/S²)(1 + 2ρ²(K−R)/K)(1 + |Σw²e^{2iωn}|²/(Σw²)²)/K with R
-    records, ρ² from :func:`analysis.windows.overlap_correlation`; the last factor doubles it at ω = 0 and Nyquist.
+    Relative variance of the mean over K segments: (Σ_c S_c²/S²)(1 + 2ρ²(K−R)/K)(1 +
+    |Σw²e^{2iωn}|²/(Σw²)²)/K with R records, ρ² from :func:`analysis.windows.overlap_correlation`; the last
+    factor doubles it at ω = 0 and Nyquist.
 
-    Parameters: ``records`` of shape (T_r, C), mean removed; ``dt`` fs; ``length`` samples a segment; ``window`` name;
-    ``n_blocks`` wanted (at least one a record). Returns :class:`BlockSpectra`.
-    Raises :class:`UserError` when a record is shorter than a segment.
-    Source: Welch, 10.1109/TAU.1967.1161901.
+    Parameters: ``records`` of shape (T_r, C), mean removed; ``dt`` fs; ``length`` samples a segment;
+    ``window`` name; ``n_blocks`` wanted (at least one a record). Returns :class:`BlockSpectra`. Raises
+    :class:`UserError` when a record is shorter than a segment. Source: Welch, 10.1109/TAU.1967.1161901.
     """
     if min(len(record) for record in records) < length:
         shortest = min(len(record) for record in records)
         raise UserError(
-            f"The record of {shortest * dt / 1000:.3g} ps is shorter than a segment of {length * dt / 1000:.3g} ps; "
-            "ask for a coarser --resolution or run longer."
+            f"The record of {shortest * dt / 1000:.3g} ps is shorter than a segment of "
+            f"{length * dt / 1000:.3g} ps; ask for a coarser --resolution or run longer."
         )
     weights, step, padded = taper(window, length), max(length // 2, 1), _PADDING * length
     starts = [np.arange(0, len(record) - length + 1, step) for record in records]
@@ -105,7 +105,8 @@ def derivative_response(frequency: np.ndarray, dt: float) -> np.ndarray:
 def mean_square_derivative(record: np.ndarray, dt: float) -> float:
     """Mean square of dx/dt by a seventh-order spline, without any spectrum: ⟨ẋ·ẋ⟩.
 
-    Parameters: ``record`` (T, C) with T ≥ 16; ``dt`` fs. Returns the mean of the squared derivative, summed over C.
+    Parameters: ``record`` (T, C) with T ≥ 16; ``dt`` fs. Returns the mean of the squared derivative,
+    summed over C.
     """
     spline = interpolate.make_interp_spline(np.arange(len(record)) * dt, record, k=7)
     derivative = spline.derivative()(np.arange(4, len(record) - 4) * dt)

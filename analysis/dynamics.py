@@ -12,8 +12,9 @@ from analysis.readers import to_program_units
 class Dynamics:
     """Dynamics of a run as the input names it.
 
-    ``method`` is a short name (``NVE``, ``RPMD``, ``TRPMD``, ``PA-CMD``, ...); ``sampling_only`` means that the
-    thermostat destroys time correlations; ``scaled_bead_masses`` that bead velocities are not p/m of the dynamics (CMD).
+    ``method`` is a short name (``NVE``, ``RPMD``, ``TRPMD``, ``PA-CMD``, ...); ``sampling_only`` means
+    that the thermostat destroys time correlations; ``scaled_bead_masses`` that bead velocities are not p/m
+    of the dynamics (CMD).
     """
 
     method: str
@@ -26,7 +27,7 @@ class Dynamics:
     def estimator(self) -> str:
         """Name of the operator to correlate."""
         if self.scaled_bead_masses:
-            return "bead-averaged dipole M_P = (1/P) sum_k M(q_k), differentiated in time (CMD: no bead velocities)"
+            return "bead-averaged dipole M_P = (1/P) sum_k M(q_k), differentiated (no bead velocities)"
         if self.method.startswith(("NVE", "NVT", "Langevin", "GLE", "classical")):
             return "classical current J = dM/dt"
         return "Kubo: bead-averaged current J_P = dM_P/dt, M_P = (1/P) sum_k M(q_k)"
@@ -36,8 +37,8 @@ def read_dynamics(system: ET.Element, n_beads: int) -> Dynamics:
     """Classify the motion of a ``<system>``.
 
     Parameters: ``system`` XML element; ``n_beads``. Returns :class:`Dynamics`.
-    Source of the artefacts: RPMD resonances and TRPMD broadening, Rossi et al., 10.1063/1.4883861; CMD curvature
-    problem, Witt et al., 10.1063/1.3125009.
+    Source of the artefacts: RPMD resonances and TRPMD broadening, Rossi et al., 10.1063/1.4883861; CMD
+    curvature problem, Witt et al., 10.1063/1.3125009.
     """
     block = next((found for tag in ("dynamics", "driven_dynamics") for found in system.iter(tag)), None)
     mode = block.get("mode", "nve") if block is not None else "unknown"

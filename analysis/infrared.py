@@ -27,8 +27,8 @@ _ENOUGH_SEGMENTS = 20
 class Signal:
     """What one run gives to a spectrum.
 
-    ``values`` (T, 3): dipole in e Å or current in e Å/fs; ``kind`` ``dipole`` or ``current``; ``dt_fs`` spacing;
-    ``volume_A3``; ``temperature_K``.
+    ``values`` (T, 3): dipole in e Å or current in e Å/fs; ``kind`` ``dipole`` or ``current``; ``dt_fs``
+    spacing; ``volume_A3``; ``temperature_K``.
     """
 
     values: np.ndarray
@@ -40,10 +40,11 @@ class Signal:
 
 @dataclass(frozen=True)
 class Infrared:
-    """Absorption spectrum with its statistics; every array is (F,), in cm⁻¹ (errors are one standard deviation).
+    """Absorption spectrum with its statistics: arrays (F,) in cm⁻¹, errors one standard deviation.
 
     ``replicates`` (B, F) are the spectra with one block left out, for the jackknife of anything derived;
-    ``f_sum_ratio`` compares the integrated spectrum with the mean square current, ``area_cm2`` is the integral.
+    ``f_sum_ratio`` compares the integrated spectrum with the mean square current, ``area_cm2`` is the
+    integral.
     """
 
     wavenumber_cm1: np.ndarray
@@ -77,9 +78,10 @@ def infrared_spectrum(
 ) -> Infrared:
     """Infrared absorption of one run, or pooled over independent runs.
 
-    n(ω)α(ω) = S_J(ω)/(6cVε0k_BT) [cm⁻¹]; with a dipole, S_J is the spectrum of its first difference divided by the
-    response of the difference. Runs are pooled as J/(VT)^{1/2}. Errors: :func:`analysis.uncertainty.spectrum_error`.
-    Not included: local-field or surface effects (tin-foil boundaries), electronic absorption.
+    n(ω)α(ω) = S_J(ω)/(6cVε0k_BT) [cm⁻¹]; with a dipole, S_J is the spectrum of its first difference
+    divided by the response of the difference. Runs are pooled as J/(VT)^{1/2}. Errors:
+    :func:`analysis.uncertainty.spectrum_error`. Not included: local-field or surface effects (tin-foil
+    boundaries), electronic absorption.
 
     Parameters: ``signals`` one a run; ``resolution`` FWHM in cm⁻¹ (default: 15 to 30, aiming at 20 segments);
     ``window`` of :data:`analysis.windows.WINDOWS`; ``max_wavenumber`` cm⁻¹; ``quantum_correction`` of
@@ -131,14 +133,14 @@ def infrared_spectrum(
 
 
 class InfraredSpectrum(AnalysisBase):
-    """Infrared absorption of an MDAnalysis Universe whose frames carry ``ts.data['dipole']`` or ``['current']``.
+    """Infrared absorption of an MDAnalysis Universe whose frames carry a dipole or a current in ``ts.data``.
 
     ``run(start, stop, step, backend, n_workers)`` fills ``results.spectrum`` (:class:`Infrared`),
     ``results.wavenumber`` and ``results.n_alpha`` in cm⁻¹ and ``results.n_alpha_error``.
 
-    Parameters: ``universe`` from :func:`analysis.universe.run_universe`; ``source`` ``dipole`` (e Å) or ``current``
-    (e Å/fs); ``temperature`` K; ``options`` of :func:`infrared_spectrum`.
-    Raises :class:`UserError` when the frames carry no such data.
+    Parameters: ``universe`` from :func:`analysis.universe.run_universe`; ``source`` ``dipole`` (e Å) or
+    ``current`` (e Å/fs); ``temperature`` K; ``options`` of :func:`infrared_spectrum`. Raises
+    :class:`UserError` when the frames carry no such data.
     """
 
     _analysis_algorithm_is_parallelizable = True
@@ -196,7 +198,8 @@ def require_nyquist(dt_fs: float, symbols: Sequence[str]) -> None:
     if nyquist < highest:
         raise UserError(
             f"Data every {dt_fs:g} fs reach {nyquist:.0f} cm-1 (Nyquist), but the system has bands up to "
-            f"{highest:.0f} cm-1 that would fold back; write every {CM1_PER_INVERSE_FS / (2 * highest):.1f} fs or less."
+            f"{highest:.0f} cm-1 that would fold back; write every "
+            f"{CM1_PER_INVERSE_FS / (2 * highest):.1f} fs or less."
         )
 
 
@@ -211,7 +214,7 @@ def _common(signals: Sequence[Signal]) -> tuple[float, str]:
             )
         if abs(signal.temperature_K - first.temperature_K) > 0.01 * first.temperature_K:
             raise UserError(
-                f"The runs are at {first.temperature_K:g} and {signal.temperature_K:g} K; pool equal temperatures."
+                f"The runs are at {first.temperature_K:g} and {signal.temperature_K:g} K; pool equal ones."
             )
         if signal.kind != first.kind:
             raise UserError(f"The runs give a {first.kind} and a {signal.kind}; pool one kind.")
@@ -263,7 +266,7 @@ def _warnings(
     n_alpha: np.ndarray, wavenumber: np.ndarray, segments: float, resolution: float
 ) -> tuple[str, ...]:
     notes = []
-    if segments < _ENOUGH_SEGMENTS:
+    if segments < 0.9 * _ENOUGH_SEGMENTS:
         notes.append(
             f"only {segments:.1f} independent windows at {resolution:.0f} cm-1: the error band is rough"
         )

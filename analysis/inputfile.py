@@ -1,4 +1,4 @@
-"""What the i-PI input XML of a run says: temperature, time step, beads, file prefix, start structure, cell."""
+"""What the i-PI input XML of a run says: temperature, time step, beads, files, start structure, cell."""
 
 import re
 import xml.etree.ElementTree as ET
@@ -16,8 +16,8 @@ from les_ipi.errors import UserError
 class RunInput:
     """Facts from the input XML.
 
-    ``temperature_K`` and ``timestep_fs`` are None when the XML does not give them; ``cell`` has rows of lattice
-    vectors in Å; ``symbols`` come from the start structure.
+    ``temperature_K`` and ``timestep_fs`` are None when the XML does not give them; ``cell`` has rows of
+    lattice vectors in Å; ``symbols`` come from the start structure.
     """
 
     path: Path
@@ -34,8 +34,8 @@ class RunInput:
 def find_input(directory: Path, name: str | None = None) -> Path:
     """The i-PI input of a run directory: the one XML file whose root is ``<simulation>``.
 
-    RESTART files and ``*.checkpoint`` count only when there is no input. Parameters: ``directory``; ``name`` to choose
-    one. Raises :class:`UserError` when there is none, or several.
+    RESTART files and ``*.checkpoint`` count only when there is no input. Parameters: ``directory``;
+    ``name`` to choose one. Raises :class:`UserError` when there is none, or several.
     """
     if not directory.is_dir():
         raise UserError(f"{directory} is not a directory; give the folder in which i-PI ran.")
@@ -60,7 +60,8 @@ def find_input(directory: Path, name: str | None = None) -> Path:
 def read_input(path: Path) -> RunInput:
     """Read an i-PI input.
 
-    Parameters: ``path`` of the XML. Raises :class:`UserError` for broken XML, several systems, or no <system>.
+    Parameters: ``path`` of the XML. Raises :class:`UserError` for broken XML, several systems, or no
+    <system>.
     """
     try:
         root = ET.parse(path).getroot()

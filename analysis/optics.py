@@ -1,7 +1,8 @@
-"""Optical constants from the current spectrum: one quantity S_J gives conductivity, permittivity and absorption.
+"""Optical constants from the current spectrum: S_J gives conductivity, permittivity and absorption.
 
 Notation: S_J(ω) = ∫⟨J(0)·J(t)⟩ e^{iωt} dt, two-sided, summed over x, y, z, in (e Å/fs)² fs; V in Å³; T in K.
-The classical correlation function stands for the Kubo-transformed one (linear response, no quantum correction).
+The classical correlation function stands for the Kubo-transformed one (linear response, no quantum
+correction).
 """
 
 import numpy as np
@@ -25,7 +26,8 @@ N_ALPHA_PER_POWER = CONDUCTIVITY_PER_POWER * N_ALPHA_PER_CONDUCTIVITY
 DIELECTRIC_PER_FLUCTUATION = (si.e * 1e-10) ** 2 / (3.0 * _VOLUME * si.epsilon_0 * si.k)
 #: ∫ n·α dν̃ [cm⁻²] = this · ⟨J²⟩ [(e Å/fs)²] / (V T): the f-sum rule.
 F_SUM_PER_CURRENT2 = N_ALPHA_PER_POWER / 2.0 * CM1_PER_INVERSE_FS
-#: ∫ n·α dν̃ [cm⁻²] = this · Σ_i |Z_i|²_F/m_i [e²/amu] / V: the same at equipartition, ⟨J²⟩ = k_B T Σ|Z_i|²_F/m_i.
+#: ∫ n·α dν̃ [cm⁻²] = this · Σ_i |Z_i|²_F/m_i [e²/amu] / V: the same at equipartition, ⟨J²⟩ = k_B T
+#: Σ|Z_i|²_F/m_i.
 F_SUM_PER_CHARGE2_MASS = F_SUM_PER_CURRENT2 * si.k / si.atomic_mass * 1e-10
 
 

@@ -20,7 +20,7 @@ WATER_BANDS = {
 
 @dataclass(frozen=True)
 class Peak:
-    """A band: ``position_cm1`` ± ``position_error_cm1`` and ``height_cm1`` ± ``height_error_cm1`` (n·α), all cm⁻¹.
+    """A band: position and height (n·α) with one standard deviation, all cm⁻¹.
 
     The numbers are None when the range holds no maximum.
     """
@@ -37,8 +37,8 @@ class Peak:
 def find_peaks(spectrum: Infrared, bands: Mapping[str, tuple[float, float]]) -> list[Peak]:
     """Position and height of the highest maximum in each named range.
 
-    A cubic is fitted to ln(n·α) (a skewed Gaussian) where the smoothed band is above 4/5 of its maximum; the same
-    points serve every jackknife replicate, whose scatter is the error.
+    A cubic is fitted to ln(n·α) (a skewed Gaussian) where the smoothed band is above 4/5 of its maximum;
+    the same points serve every jackknife replicate, whose scatter is the error.
 
     Parameters: ``spectrum``; ``bands`` name → (low, high) cm⁻¹. Returns one :class:`Peak` a range, in order.
     """
@@ -84,7 +84,8 @@ def automatic_bands(spectrum: Infrared) -> dict[str, tuple[float, float]]:
 def fit_range(x: np.ndarray, y: np.ndarray, low: float, high: float, resolution: float) -> slice | None:
     """Points around the highest smoothed maximum in ``low``..``high`` where it is above 4/5; None at an edge.
 
-    Parameters: ``x`` (F,) cm⁻¹, regular; ``y`` (F,); ``low``, ``high``, ``resolution`` cm⁻¹. Returns a slice of points.
+    Parameters: ``x`` (F,) cm⁻¹, regular; ``y`` (F,); ``low``, ``high``, ``resolution`` cm⁻¹. Returns a
+    slice of points.
     """
     spacing = x[1] - x[0]
     width = max(resolution, (high - low) / 12.0)

@@ -1,7 +1,7 @@
 """Low-level readers of i-PI output files: property tables, per-bead extras, per-bead atom arrays.
 
-All return the steps as integers with the *last* copy of a repeated step (a run continued from a checkpoint writes
-some steps twice), in increasing order, without an unfinished last record.
+All return the steps as integers with the *last* copy of a repeated step (a run continued from a checkpoint
+writes some steps twice), in increasing order, without an unfinished last record.
 """
 
 import re
@@ -81,11 +81,13 @@ def stride_of(steps: np.ndarray, where: str) -> int:
 
 
 def read_properties(path: Path) -> dict[str, np.ndarray]:
-    """Columns of an i-PI property file, by the name in its header without unit (`temperature`, `volume`, ...).
+    """Columns of an i-PI property file, by the name in its header without unit (`temperature`, `volume`,
+    ...).
 
     Those of :data:`_DIMENSIONS` come in K, fs, Å³, Å, eV; ``step`` is integer; the others stay as printed.
 
-    Parameters: ``path``. Returns name → (T,) or (T, size). Raises :class:`UserError` when the header has no step.
+    Parameters: ``path``. Returns name → (T,) or (T, size). Raises :class:`UserError` when the header has
+    no step.
     """
     with open(path) as file:
         lines = file.readlines()
@@ -112,7 +114,9 @@ def read_properties(path: Path) -> dict[str, np.ndarray]:
 
 
 def extras_kind(path: Path) -> str | None:
-    """Name of the quantity in a per-bead extras file (``dipole``, ``BEC``, ...), or None for another kind of file."""
+    """Name of the quantity in a per-bead extras file (``dipole``, ``BEC``, ...), or None for another kind
+    of file.
+    """
     with open(path, "rb") as file:
         match = _EXTRAS_HEADER.match(file.readline())
     return match.group(1).decode() if match else None
@@ -157,7 +161,9 @@ def iterate_extras(path: Path, rows: int) -> Iterator[tuple[int, np.ndarray]]:
 
 
 class AtomFile:
-    """Header of a per-bead `.xyz` or `.extxyz` file of i-PI: atoms, quantity, units, cell of the first frame."""
+    """Header of a per-bead `.xyz` or `.extxyz` file of i-PI: atoms, quantity, units, cell of the first
+    frame.
+    """
 
     def __init__(self, path: Path):
         self.path = path
@@ -180,8 +186,8 @@ class AtomFile:
     def read(self, dimension: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """All frames in program units.
 
-        Parameters: ``dimension`` i-PI family of the quantity. Returns steps (T,), values (T, N, 3) and volumes (T,), Å³
-        (NaN where the comment has no cell).
+        Parameters: ``dimension`` i-PI family of the quantity. Returns steps (T,), values (T, N, 3) and
+        volumes (T,), Å³ (NaN where the comment has no cell).
         """
         steps, frames, volumes = [], [], []
         comment, rows = None, []
@@ -208,7 +214,9 @@ class AtomFile:
 
 
 def parse_cell(comment: str, unit: str = "automatic") -> np.ndarray | None:
-    """Cell in a comment line, i-PI's ``CELL(abcABC):``/``CELL(H):`` or extended XYZ's ``Lattice=``, rows, Å."""
+    """Cell in a comment line, i-PI's ``CELL(abcABC):``/``CELL(H):`` or extended XYZ's ``Lattice=``, rows,
+    Å.
+    """
     if match := re.search(r'Lattice="([^"]*)"', comment):
         return np.array(match.group(1).split(), dtype=float).reshape(3, 3)
     factor = to_program_units("length", unit)

@@ -19,11 +19,12 @@ def infrared_record(
     """A spectrum as a JSON object.
 
     Keys: ``wavenumber_cm1, n_alpha_cm1, n_alpha_error_cm1`` (one standard deviation), ``cepstral_cm1,
-    cepstral_error_cm1`` (statistical part only), ``experiment_cm1`` (null outside the measured range), ``peaks`` (name,
-    position, height, errors, ``experiment_cm1``), ``f_sum_ratio`` (integral over mean square current),
-    ``f_sum_mass_ratio`` (integral over Σ|Z|²/m), ``integral_cm2``, ``source, source_reason, estimator, notes,
-    warnings``, ``temperature_K, volume_A3, n_beads, n_atoms, n_runs, n_blocks, n_segments, dt_fs, total_time_ps,
-    resolution_cm1, nyquist_cm1``, ``cepstral_coefficients``, ``runs, version, command``.
+    cepstral_error_cm1`` (statistical part only), ``experiment_cm1`` (null outside the measured range),
+    ``peaks`` (name, position, height, errors, ``experiment_cm1``), ``f_sum_ratio`` (integral over mean
+    square current), ``f_sum_mass_ratio`` (integral over Σ|Z|²/m), ``integral_cm2``, ``source,
+    source_reason, estimator, notes, warnings``, ``temperature_K, volume_A3, n_beads, n_atoms, n_runs,
+    n_blocks, n_segments, dt_fs, total_time_ps, resolution_cm1, nyquist_cm1``, ``cepstral_coefficients``,
+    ``runs, version, command``.
     """
     spectrum = study.spectrum
     found = measured.peaks({peak.name: (peak.low_cm1, peak.high_cm1) for peak in peaks}) if measured else {}
@@ -114,8 +115,9 @@ def infrared_summary(record: dict) -> list[str]:
     lines = [
         f"Source: {record['source']} ({record['source_reason']}).",
         f"Estimator: {record['estimator']}.",
-        f"Data: {record['n_runs']} run(s), {record['total_time_ps']:.4g} ps, one frame every {record['dt_fs']:g} fs, "
-        f"{record['n_beads']} bead(s), {record['temperature_K']:.4g} K, {record['volume_A3']:.5g} A^3.",
+        f"Data: {record['n_runs']} run(s), {record['total_time_ps']:.4g} ps, "
+        f"one frame every {record['dt_fs']:g} fs, {record['n_beads']} bead(s), "
+        f"{record['temperature_K']:.4g} K, {record['volume_A3']:.5g} A^3.",
         f"Resolution {record['resolution_cm1']:.1f} cm-1 (FWHM), {record['n_segments']} segments in "
         f"{record['n_blocks']} blocks; Nyquist {record['nyquist_cm1']:.0f} cm-1.",
         f"f-sum rule: integral / mean square current = {record['f_sum_ratio']:.4f} ({_verdict(record)})",
@@ -128,7 +130,9 @@ def infrared_summary(record: dict) -> list[str]:
 
 
 def _verdict(record: dict) -> str:
-    """Segments weigh the ends of a run less than the mean square does: with few of them the two may differ."""
+    """Segments weigh the ends of a run less than the mean square does: with few of them the two may
+    differ.
+    """
     tolerance = max(0.05, record["n_segments"] ** -0.5)
     return "pass" if abs(record["f_sum_ratio"] - 1.0) < tolerance else "check the sampling: expected 1"
 

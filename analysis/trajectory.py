@@ -30,7 +30,8 @@ SOURCES = ("current", "dipole", "bec")
 class TimeSeries:
     """A quantity on a regular grid of time.
 
-    ``steps`` (T,) of i-PI; ``values`` (T, ...); ``unit`` of the values; ``dt_fs`` spacing; ``files`` it came from.
+    ``steps`` (T,) of i-PI; ``values`` (T, ...); ``unit`` of the values; ``dt_fs`` spacing; ``files`` it
+    came from.
     """
 
     steps: np.ndarray
@@ -45,7 +46,9 @@ class TimeSeries:
         return self.steps * (self.dt_fs / (self.steps[1] - self.steps[0]))
 
     def after(self, discard_ps: float) -> "TimeSeries":
-        """The series without its first ``discard_ps`` ps; raises :class:`UserError` if fewer than 16 records remain."""
+        """The series without its first ``discard_ps`` ps; raises :class:`UserError` if fewer than 16
+        records remain.
+        """
         first = int(np.ceil(discard_ps * 1000.0 / self.dt_fs - 1e-9))
         if self.steps.size - first < 16:
             total = self.steps.size * self.dt_fs / 1000.0
@@ -95,8 +98,8 @@ class RunDirectory:
         """Temperature of the ensemble in the input, K; raises :class:`UserError` when the input has none."""
         if not self.input.temperature_K:
             raise UserError(
-                f"{self.input.path} gives no <ensemble><temperature>; absolute intensities need it, add it or give "
-                "--temperature."
+                f"{self.input.path} gives no <ensemble><temperature>; add it (absolute "
+                "intensities need it) or give --temperature."
             )
         return self.input.temperature_K
 
@@ -115,7 +118,9 @@ class RunDirectory:
 
     @cached_property
     def volume_A3(self) -> float:
-        """Mean volume, Å³: from the properties ``volume`` or ``cell_h``, else trajectory headers, else the input."""
+        """Mean volume, Å³: from the properties ``volume`` or ``cell_h``, else trajectory headers, else the
+        input.
+        """
         for table in self.properties.values():
             if "volume" in table:
                 return float(table["volume"].mean())
@@ -149,19 +154,23 @@ class RunDirectory:
         return None
 
     def current(self) -> TimeSeries:
-        """Recorded bead-averaged current J_P, (T, 3), e Å/fs; raises :class:`UserError` when it was not recorded."""
+        """Recorded bead-averaged current J_P, (T, 3), e Å/fs; raises :class:`UserError` when it was not
+        recorded.
+        """
         series = self.property("dipole_current")
         if series is None:
             raise UserError(f"{self.path} has no recorded current (run with: les-ipi run --record current).")
         return series
 
     def bead_dipoles(self) -> TimeSeries:
-        """Dipoles of all beads, (T, P, 3), e Å; raises :class:`UserError` for missing or disagreeing beads."""
+        """Dipoles of all beads, (T, P, 3), e Å; raises :class:`UserError` for missing or disagreeing
+        beads.
+        """
         files = self._extras(IPI_DIPOLE_KEY)
         if files is None:
             raise UserError(
-                f"{self.path} has no dipole files; add <trajectory filename='dipole' stride='1' extra_type='dipole'> "
-                "extras </trajectory> to the output."
+                f"{self.path} has no dipole files; add to the output: "
+                "<trajectory filename='dipole' stride='1' extra_type='dipole'> extras </trajectory>."
             )
         require_all_beads(files, self.n_beads)
         beads = {path.name: read_extras(path, 3) for path in files}
@@ -206,7 +215,9 @@ class RunDirectory:
         return self._series(steps, values, "e Å/fs", tuple(currents)), float(np.mean(charges))
 
     def positions(self) -> TimeSeries | None:
-        """Centroid positions, (T, N, 3), Å, unwrapped as i-PI prints them; None when no bead positions were written."""
+        """Centroid positions, (T, N, 3), Å, unwrapped as i-PI prints them; None when no bead positions
+        were written.
+        """
         files = self._atoms("positions")
         if files is None:
             return None

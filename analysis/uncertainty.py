@@ -26,9 +26,9 @@ def spectrum_error(
 ) -> np.ndarray:
     """Standard error of a spectrum: that of a Gaussian process, raised where blocks scatter more.
 
-    σ = S sqrt(v · max(1, r)), v the Gaussian relative variance, r the ratio of the jackknife variance to v·S² averaged
-    over ``points`` neighbouring points. Blocks see what a Gaussian process has not: slow energy exchange, starts that
-    differ. With fewer than four blocks r is 1.
+    σ = S sqrt(v · max(1, r)), v the Gaussian relative variance, r the ratio of the jackknife variance to
+    v·S² averaged over ``points`` neighbouring points. Blocks see what a Gaussian process has not: slow
+    energy exchange, starts that differ. With fewer than four blocks r is 1.
 
     Parameters: ``mean`` (F,); ``replicates`` (B, F); ``gaussian_variance`` (F,); ``points``. Returns (F,).
     """
@@ -41,7 +41,8 @@ def spectrum_error(
 
 
 def statistical_inefficiency(values: np.ndarray) -> float:
-    """Number of successive samples that count as one, g = 1 + 2 Σ_t (1 − t/T) ρ(t), summed to the first ρ ≤ 0.
+    """Number of successive samples that count as one, g = 1 + 2 Σ_t (1 − t/T) ρ(t), summed to the first ρ
+    ≤ 0.
 
     Parameters: ``values`` (T,). Returns g ≥ 1. Source: Chodera et al., 10.1021/ct0502864.
     """

@@ -31,8 +31,9 @@ class RunReader(MemoryReader):
 def run_universe(run: RunDirectory) -> mda.Universe:
     """MDAnalysis Universe of a run.
 
-    Frames are those of the centroid positions if they were written, else of the first dipole or current record (with
-    positions zero); ``ts.data`` holds ``dipole`` [e Å] and ``current`` [e Å/fs] where every frame has one, and ``step``.
+    Frames are those of the centroid positions if they were written, else of the first dipole or current
+    record (with positions zero); ``ts.data`` holds ``dipole`` [e Å] and ``current`` [e Å/fs] where every
+    frame has one, and ``step``.
 
     Parameters: ``run``. Returns a Universe with elements, masses, box [Å, degrees] and dt [ps].
     Raises :class:`UserError` when the run holds no time series, or names no atoms.

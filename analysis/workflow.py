@@ -15,8 +15,9 @@ from les_ipi.errors import UserError
 class InfraredStudy:
     """A spectrum and where it comes from.
 
-    ``source`` and ``reason`` why it was taken; ``estimator`` sentence; ``notes`` known artefacts of the method;
-    ``warnings`` what limits trust; ``mass_f_sum_ratio`` integral over Σ|Z|²/m, None without Born charges.
+    ``source`` and ``reason`` why it was taken; ``estimator`` sentence; ``notes`` known artefacts of the
+    method; ``warnings`` what limits trust; ``mass_f_sum_ratio`` integral over Σ|Z|²/m, None without Born
+    charges.
     """
 
     spectrum: Infrared
@@ -34,9 +35,9 @@ class InfraredStudy:
 def choose_source(runs: Sequence[RunDirectory], wanted: str = "auto") -> tuple[str, str, tuple[str, ...]]:
     """Which record to use: ``current`` (recorded J_P), ``dipole``, or ``bec`` (Born charges and velocities).
 
-    ``auto`` prefers the recorded current, then the dipole unless the model says it is not single-valued, then BEC; for
-    CMD only the dipole. Parameters: ``runs``; ``wanted`` source. Returns (source, reason, warnings).
-    Raises :class:`UserError` when no source is left.
+    ``auto`` prefers the recorded current, then the dipole unless the model says it is not single-valued,
+    then BEC; for CMD only the dipole. Parameters: ``runs``; ``wanted`` source. Returns (source, reason,
+    warnings). Raises :class:`UserError` when no source is left.
     """
     if wanted not in ("auto", *SOURCES):
         raise UserError(f"There is no source '{wanted}'; choose auto, {', '.join(SOURCES)}.")
@@ -56,9 +57,7 @@ def choose_source(runs: Sequence[RunDirectory], wanted: str = "auto") -> tuple[s
         if wanted != "dipole" and scaled:
             warnings = ("CMD bead velocities are not physical: this spectrum is wrong, use --source dipole",)
         return wanted, "asked for", warnings
-    usable = [
-        name for name in common if not (name == "dipole" and multivalued or name != "dipole" and scaled)
-    ]
+    usable = [name for name in common if not (multivalued if name == "dipole" else scaled)]
     if usable:
         reasons = {
             "current": "the run recorded the current dM/dt itself",
@@ -70,8 +69,8 @@ def choose_source(runs: Sequence[RunDirectory], wanted: str = "auto") -> tuple[s
         return usable[0], reasons[usable[0]], ()
     if "dipole" in common:
         raise UserError(
-            f"{runs[0].path} has only dipoles, and this model's dipole is not single-valued in a periodic cell; run "
-            "with 'les-ipi run --record current' (or force --source dipole)."
+            f"{runs[0].path} has only dipoles, and this model's dipole is not single-valued in a periodic "
+            "cell; run with 'les-ipi run --record current' (or force --source dipole)."
         )
     hint = "the bead dipoles" if scaled else "the current (les-ipi run --record current) or <trajectory ... "
     hint += "" if scaled else "extra_type='dipole'> extras"
@@ -87,9 +86,10 @@ def study_infrared(
 ) -> InfraredStudy:
     """Infrared spectrum pooled over run directories.
 
-    Parameters: ``runs``; ``source``; ``discard_ps`` of equilibration dropped from each; ``temperature`` K instead of
-    the input's; ``options`` of :func:`analysis.infrared.infrared_spectrum`. Returns :class:`InfraredStudy`.
-    Raises :class:`UserError` for runs that do not fit together or hold no usable record.
+    Parameters: ``runs``; ``source``; ``discard_ps`` of equilibration dropped from each; ``temperature`` K
+    instead of the input's; ``options`` of :func:`analysis.infrared.infrared_spectrum`. Returns
+    :class:`InfraredStudy`. Raises :class:`UserError` for runs that do not fit together or hold no usable
+    record.
     """
     if not runs:
         raise UserError("There is no run to analyse.")
@@ -97,7 +97,7 @@ def study_infrared(
     for run in runs[1:]:
         if run.n_beads != first.n_beads or run.input.dynamics.method != first.input.dynamics.method:
             raise UserError(
-                f"{first.path} is {_name(first)} and {run.path} is {_name(run)}: only runs of one kind are pooled."
+                f"{first.path} is {_name(first)} and {run.path} is {_name(run)}; only runs of one kind pool."
             )
         if sorted(run.symbols) != sorted(first.symbols):
             raise UserError(f"{first.path} and {run.path} hold different atoms; pool runs of one system.")
@@ -113,7 +113,7 @@ def study_infrared(
     dynamics = first.input.dynamics
     if dynamics.sampling_only:
         warnings += (
-            f"{dynamics.method} ({dynamics.description}) samples structure: its time evolution is not physical",
+            f"{dynamics.method} ({dynamics.description}) samples structure; its dynamics is not physical",
         )
     return InfraredStudy(
         spectrum=spectrum,

@@ -1,8 +1,7 @@
 """Real i-PI runs, made once a session."""
 
 import pytest
-
-from tests.analysis.runs import NVE, TRPMD, run_ipi
+from ipi_runs import NVE, TRPMD, run_ipi
 
 
 @pytest.fixture(scope="session")

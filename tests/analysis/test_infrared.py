@@ -4,17 +4,17 @@ import time
 
 import numpy as np
 import pytest
-
-from analysis.infrared import Signal, infrared_spectrum, require_nyquist
-from analysis.peaks import automatic_bands, find_peaks
-from les_ipi.errors import UserError
-from tests.analysis.oscillators import (
+from oscillators import (
     TEMPERATURE,
     VOLUME,
     integrated_absorption,
     langevin_runs,
     sampled_absorption,
 )
+
+from analysis.infrared import Signal, infrared_spectrum, require_nyquist
+from analysis.peaks import automatic_bands, find_peaks
+from les_ipi.errors import UserError
 
 DT = 0.5
 CASES = [(1600.0, 100.0), (3400.0, 300.0)]
@@ -66,7 +66,9 @@ def test_routes_agree_on_one_trajectory(oscillator):
 
 
 def test_coarse_sampling_does_not_bend_the_dipole_route():
-    """At 2 fs a central difference would lose 45 % of a 3400 cm⁻¹ band; the corrected first difference loses none."""
+    """At 2 fs a central difference would lose 45 % of a 3400 cm⁻¹ band; the corrected first difference
+    loses none.
+    """
     dipole, _ = langevin_runs(24, 12_000, 2.0, 3400.0, 100.0, seed=3)
     result = infrared_spectrum(signals(dipole, "dipole", dt=2.0))
     exact = sampled_absorption(result.wavenumber_cm1, 3400.0, 100.0, 2.0, "dipole")
@@ -86,7 +88,9 @@ def test_cepstral_estimate_follows_the_spectrum(oscillator):
 
 
 def test_peak_position_and_height_with_errors(oscillator):
-    """n·α of the oscillator is largest at ω0, height Z²e²/(cε0 V m γ); the window lowers it by 8σ²/γ² at most."""
+    """n·α of the oscillator is largest at ω0, height Z²e²/(cε0 V m γ); the window lowers it by 8σ²/γ² at
+    most.
+    """
     centre, width, dipole, _ = oscillator
     result = infrared_spectrum(signals(dipole, "dipole"))
     (peak,) = find_peaks(result, {"band": (centre - 300, centre + 300)})
@@ -142,7 +146,7 @@ def test_fifty_thousand_frames_in_a_second():
     ("change", "message"),
     [
         ({"dt_fs": 1.0}, "sampled every"),
-        ({"temperature_K": 350.0}, "temperatures"),
+        ({"temperature_K": 350.0}, "300 and 350 K"),
         ({"kind": "current"}, "pool one kind"),
         ({"values": np.full((100, 3), np.nan)}, "not finite"),
         ({"values": np.zeros((5, 3))}, "fewer than 16"),

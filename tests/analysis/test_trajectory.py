@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from ipi_runs import NVE, TRPMD, input_xml, write_current, write_dipoles, written_run
+from toy_water_pes import toy_water
 
 from analysis.infrared import InfraredSpectrum
 from analysis.readers import read_extras, read_properties
@@ -11,8 +13,6 @@ from analysis.workflow import choose_source, study_infrared
 from les_ipi.conventions import born_from_ipi
 from les_ipi.errors import UserError
 from les_ipi.units import BOHR_A
-from tests.analysis.runs import NVE, TRPMD, input_xml, write_current, write_dipoles, written_run
-from tests.analysis.toy_water_pes import toy_water
 
 RUNS = ["classical_run", "rpmd_run", "trpmd_run"]
 
@@ -74,7 +74,9 @@ def test_routes_give_one_spectrum(run):
 
 
 def test_mass_sum_rule_uses_the_charges(classical_run):
-    """Σ|Z|²/m from the file equals that from the force field at the start, within the change of the geometry."""
+    """Σ|Z|²/m from the file equals that from the force field at the start, within the change of the
+    geometry.
+    """
     run = RunDirectory(classical_run)
     _, charge = run.born_current()
     _, _, _, born = toy_water(run.positions().values[0] / BOHR_A)

@@ -1,7 +1,8 @@
 """i-PI force field for tests: flexible isolated water molecules whose charges follow the geometry.
 
 Energy per molecule: k/2 Σ (r_OH − r0)² + k'/2 (r_HH − r'0)²; dipole Σ_h q_h (r_h − r_O) with
-q_h = q0 (1 + a (r_h − r0) + b (r_HH − r'0)). Dipole and its derivatives are exact. Atoms O, H, H; atomic units.
+q_h = q0 (1 + a (r_h − r0) + b (r_HH − r'0)). Dipole and its derivatives are exact. Atoms O, H, H; atomic
+units.
 """
 
 import json

@@ -15,29 +15,23 @@ _XML = """<simulation verbosity='quiet' safe_stride='100000' floatformat='%23.15
   <output prefix='{prefix}'>
     <properties stride='1' filename='out' flush='1000'>
       [step, time{{femtosecond}}, conserved, temperature{{kelvin}}, potential]</properties>
-    <trajectory filename='pos' stride='10' flush='1000' cell_units='angstrom'> positions{{angstrom}} </trajectory>
-    <trajectory filename='vel' stride='1' flush='1000'> velocities </trajectory>
-    <trajectory filename='mu' stride='1' flush='1000' extra_type='dipole'> extras </trajectory>
-    <trajectory filename='bec' stride='1' flush='1000' extra_type='BEC'> extras </trajectory>
-  </output>
-  <total_steps>{steps}</total_steps>
-  <prng><seed>{seed}</seed></prng>
-  <ffdirect name='toy'><pes>custom</pes><pes_path>{pes}</pes_path></ffdirect>
-  <system>
-    <initialize nbeads='{beads}'>
-      <file mode='xyz'>start.xyz</file>
-      <velocities mode='thermal' units='kelvin'>300</velocities>
-    </initialize>
-    <forces><force forcefield='toy'/></forces>
-    <ensemble>{temperature}</ensemble>
-    <motion mode='dynamics'><fixcom>False</fixcom>{dynamics}</motion>
-  </system>
-</simulation>
+    <trajectory filename='pos' stride='10' flush='1000' cell_units='angstrom'> positions{{angstrom}}
+    </trajectory> <trajectory filename='vel' stride='1' flush='1000'> velocities </trajectory> <trajectory
+    filename='mu' stride='1' flush='1000' extra_type='dipole'> extras </trajectory> <trajectory
+    filename='bec' stride='1' flush='1000' extra_type='BEC'> extras </trajectory> </output>
+    <total_steps>{steps}</total_steps> <prng><seed>{seed}</seed></prng> <ffdirect
+    name='toy'><pes>custom</pes><pes_path>{pes}</pes_path></ffdirect> <system> <initialize
+    nbeads='{beads}'> <file mode='xyz'>start.xyz</file> <velocities mode='thermal'
+    units='kelvin'>300</velocities> </initialize> <forces><force forcefield='toy'/></forces>
+    <ensemble>{temperature}</ensemble> <motion mode='dynamics'><fixcom>False</fixcom>{dynamics}</motion>
+    </system> </simulation>
 """
 TEMPERATURE = "<temperature units='kelvin'>300</temperature>"
 NVE = "<dynamics mode='nve'><timestep units='femtosecond'>0.25</timestep></dynamics>"
 TRPMD = """<dynamics mode='nvt' splitting='baoab'><timestep units='femtosecond'>0.25</timestep>
-  <thermostat mode='pile_g'><tau units='femtosecond'>1000</tau><pile_lambda>0.5</pile_lambda></thermostat></dynamics>"""
+  <thermostat mode='pile_g'><tau
+  units='femtosecond'>1000</tau><pile_lambda>0.5</pile_lambda></thermostat></dynamics>
+  """
 
 
 def input_xml(beads=1, dynamics=NVE, steps=100, seed=1, temperature=TEMPERATURE, prefix="run") -> str:
@@ -85,7 +79,9 @@ def write_dipoles(
 
 
 def write_current(directory: Path, current_e_angstrom_fs: np.ndarray, timestep_fs: float, stride: int = 1):
-    """Write (T, 3) currents as the property file that `les-ipi run --record current` leaves (`run.current`)."""
+    """Write (T, 3) currents as the property file that `les-ipi run --record current` leaves
+    (`run.current`).
+    """
     with open(directory / "run.current", "w") as file:
         file.write("# column   1     --> step : The current simulation time step.\n")
         file.write("# column   2     --> time{femtosecond} : The elapsed simulation time.\n")
