@@ -32,6 +32,7 @@ class ClusterExpansion(nn.Module):
         channels: mixed radial-element channels.
         order: largest number of neighbour densities in a product, 2 to 4.
         hidden: hidden layers of the energy networks.
+        product_l_max: largest l of the two factors of P; 2 costs a third of 3.
     """
 
     local = True
@@ -45,83 +46,75 @@ class ClusterExpansion(nn.Module):
         channels: int = 32,
         order: int = 4,
         hidden: tuple[int, ...] = (64, 32),
+        product_l_max: int = 2,
     ):
         super().__init__()
         self.n_species, self.cutoff, self.l_max, self.channels, self.order = n_species, cutoff, l_max, channels, order
         self.radial = RadialBasis(n_radial, cutoff)
         inputs = n_species * n_radial
-        self.mixing = nn.Parameter(torch.randn(n_species, l_max + 1, inputs, channels) / math.sqrt(inputs))
-        self.paths = [c for c in COUPLINGS if max(c) <= l_max]
+        self.mixing = nn.Parameter(torch.randn(l_max + 1, n_species * inputs, channels) / math.sqrt(inputs))
+        self.paths = [c for c in COUPLINGS if max(c) <= l_max and max(c[:2]) <= product_l_max]
+        self.pairs = sorted({(l1, l2) for l1, l2, _ in self.paths})
         if order >= 3:
             self.path_weights = nn.Parameter(torch.randn(len(self.paths), channels) / math.sqrt(2.0))
-            self._register_couplings()
-        self.n_features = channels * (1 + l_max * (order - 1))
+            self.register_buffer("coupling", self._coupling_matrix(), persistent=False)
+        self.n_features = channels * (1 + l_max + (order - 2) * len({l for *_, l in self.paths}))
         self.register_buffer("feature_mean", torch.zeros(n_species, self.n_features))
         self.register_buffer("feature_scale", torch.ones(n_species, self.n_features))
         self.energy_networks = ElementNetworks(n_species, (self.n_features, *hidden, 1))
 
-    def _register_couplings(self) -> None:
-        """Tabulate the couplings as a matrix from the unique products A_a A_b (a ≤ b, l ≥ 1) to (path, m)."""
-        size = (self.l_max + 1) ** 2
-        pairs = {}
-        rows: list[tuple[int, int, int, float]] = []
-        targets: list[int] = []
-        path_of: list[int] = []
-        for path, (l1, l2, l3) in enumerate(self.paths):
-            tensor = gaunt(l1, l2, l3)
-            start = len(targets)
-            targets += list(range(size))[L_SLICES[l3]]
-            path_of += [path] * (2 * l3 + 1)
-            for m1, m2, m3 in zip(*tensor.nonzero(), strict=True):
-                a, b = sorted((L_SLICES[l1].start + int(m1), L_SLICES[l2].start + int(m2)))
-                pair = pairs.setdefault((a, b), len(pairs))
-                rows.append((pair, start + int(m3), 0, float(tensor[m1, m2, m3])))
-        matrix = torch.zeros(len(pairs), len(targets), dtype=torch.float64)
-        for pair, column, _, value in rows:
-            matrix[pair, column] += value
-        self.register_buffer("pair_first", torch.tensor([a for a, _ in pairs]), persistent=False)
-        self.register_buffer("pair_second", torch.tensor([b for _, b in pairs]), persistent=False)
-        self.register_buffer("coupling", matrix.to(torch.get_default_dtype()), persistent=False)
-        gather = torch.zeros(len(targets), size - 1)
-        gather[torch.arange(len(targets)), torch.tensor(targets) - 1] = 1.0
-        self.register_buffer("path_to_tensor", gather, persistent=False)
-        self.register_buffer("path_of_column", torch.tensor(path_of), persistent=False)
+    def _coupling_matrix(self) -> Tensor:
+        """Couplings as one matrix (rows: path and m; columns: pair (l1, l2) and m1, m2)."""
+        columns, start = {}, 0
+        for l1, l2 in self.pairs:
+            columns[l1, l2] = start
+            start += (2 * l1 + 1) * (2 * l2 + 1)
+        blocks = []
+        for l1, l2, l3 in self.paths:
+            block = torch.zeros(2 * l3 + 1, start)
+            tensor = torch.from_numpy(gaunt(l1, l2, l3)).flatten(0, 1).T
+            block[:, columns[l1, l2] : columns[l1, l2] + tensor.shape[1]] = tensor
+            blocks.append(block)
+        return torch.cat(blocks)
 
     def density(self, edges: Tensor, neighbors: Tensor, species: Tensor) -> Tensor:
         """Mixed neighbour density A of shape (A, (l_max+1)², channels)."""
         r = torch.sqrt((edges * edges).sum(-1))
         angular = spherical_harmonics(edges / r[..., None], self.l_max)
         radial = self.radial(r)
-        near = species[neighbors]
-        one_hot = (near[..., None] == torch.arange(self.n_species, device=near.device)).to(radial.dtype)
-        weighted = (one_hot[..., :, None] * radial[..., None, :]).flatten(-2)
+        kinds = torch.arange(self.n_species, device=species.device)
+        near = (species[neighbors][..., None] == kinds).to(radial.dtype)
+        weighted = (near[..., :, None] * radial[..., None, :]).flatten(-2)
         raw = angular.transpose(1, 2) @ weighted
-        mixing = self.mixing[species]
-        return torch.cat([raw[:, L_SLICES[l]] @ mixing[:, l] for l in range(self.l_max + 1)], dim=1)
+        # The element of the centre selects its mixing matrix: zero blocks instead of a gather of weights.
+        centre = (species[:, None] == kinds).to(radial.dtype)
+        raw = (centre[:, None, :, None] * raw[:, :, None, :]).flatten(-2)
+        return torch.cat([raw[:, L_SLICES[l]] @ self.mixing[l] for l in range(self.l_max + 1)], dim=1)
 
-    def second_order(self, density: Tensor) -> Tensor:
-        """P of shape (A, (l_max+1)² − 1, channels): all couplings of two densities, weighted per channel."""
-        products = density[:, self.pair_first] * density[:, self.pair_second]
-        # (channels, pairs, lm): the coupling matrix with the weight of each path folded in.
-        weight = self.path_weights[self.path_of_column]
-        table = torch.einsum("pk,kc,kt->cpt", self.coupling, weight, self.path_to_tensor)
-        return torch.bmm(products.permute(2, 0, 1), table).permute(1, 2, 0)
+    def second_order(self, density: Tensor) -> dict[int, Tensor]:
+        """Couplings of two densities, weighted per channel and summed over paths: l → (A, 2l+1, channels)."""
+        products = [
+            (density[:, L_SLICES[l1], None] * density[:, None, L_SLICES[l2]]).flatten(1, 2) for l1, l2 in self.pairs
+        ]
+        coupled = self.coupling @ torch.cat(products, dim=1)
+        tensors: dict[int, Tensor] = {}
+        row = 0
+        for path, (_, _, l) in enumerate(self.paths):
+            term = self.path_weights[path] * coupled[:, row : row + 2 * l + 1]
+            tensors[l] = tensors[l] + term if l in tensors else term
+            row += 2 * l + 1
+        return tensors
 
     def raw_features(self, edges: Tensor, neighbors: Tensor, species: Tensor) -> Tensor:
         """Invariants before standardisation, (A, F)."""
         A = self.density(edges, neighbors, species)
-
-        def contract(x: Tensor, y: Tensor) -> list[Tensor]:
-            z = x * y
-            return [z[:, L_SLICES[l].start - 1 : L_SLICES[l].stop - 1].sum(1) for l in range(1, self.l_max + 1)]
-
-        tensors = A[:, 1:]
-        blocks = [A[:, 0], *contract(tensors, tensors)]
+        first = {l: A[:, L_SLICES[l]] for l in range(1, self.l_max + 1)}
+        blocks = [A[:, 0], *(_contract(first[l], first[l]) for l in first)]
         if self.order >= 3:
-            P = self.second_order(A)
-            blocks += contract(P, tensors)
+            second = self.second_order(A)
+            blocks += [_contract(second[l], first[l]) for l in second]
             if self.order >= 4:
-                blocks += contract(P, P)
+                blocks += [_contract(second[l], second[l]) for l in second]
         return torch.cat(blocks, dim=1)
 
     def forward(self, edges: Tensor, neighbors: Tensor, species: Tensor) -> LocalOutput:
@@ -138,3 +131,8 @@ class ClusterExpansion(nn.Module):
             if len(sample) > 1:
                 self.feature_mean[z] = sample.mean(0)
                 self.feature_scale[z] = 1.0 / torch.clamp(sample.std(0), min=1e-6)
+
+
+def _contract(x: Tensor, y: Tensor) -> Tensor:
+    """Σ_m x_m y_m: two tensors (A, 2l+1, channels) → (A, channels)."""
+    return (x * y).sum(1)

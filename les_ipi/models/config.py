@@ -23,6 +23,7 @@ class ShortRangeConfig(_Strict):
     l_max: int = Field(3, ge=1, le=3)
     channels: int = Field(32, ge=1)
     order: int = Field(4, ge=2, le=4)
+    product_l_max: int = Field(2, ge=2, le=3)
     hidden: tuple[int, ...] = (64, 32)
     core_cutoff: float | None = Field(None, gt=0)
 
@@ -64,7 +65,14 @@ def build_model(config: ModelConfig) -> LESModel:
     short, charges = config.short_range, config.charges
     n_species = len(numbers)
     short_range = ClusterExpansion(
-        n_species, short.cutoff, short.n_radial, short.l_max, short.channels, short.order, short.hidden
+        n_species,
+        short.cutoff,
+        short.n_radial,
+        short.l_max,
+        short.channels,
+        short.order,
+        short.hidden,
+        short.product_l_max,
     )
     formal = [charges.formal.get(s, 0.0) for s in config.species]
     head = None
