@@ -39,6 +39,8 @@ class ForceServer:
         self.evaluator = evaluator
         self.template = template
         self.properties = parse_properties(properties)
+        if evaluator.card.get("charge_head") == "none":
+            self.properties = self._without_charges(self.properties)
         self._asked = (Property.ENERGY, Property.FORCES, Property.VIRIAL, *self.properties)
         self._checked_cell: np.ndarray | None = None
         unknown = set(template.numbers.tolist()) - {int(z) for z in evaluator.species}
@@ -92,6 +94,15 @@ class ForceServer:
         return AtomicSystem(
             self.template.numbers, xyz, box, self.template.periodic, self.template.total_charge
         )
+
+    def _without_charges(self, properties: tuple[Property, ...]) -> tuple[Property, ...]:
+        """A short-range model sends no dipole; whoever asks it for more is told."""
+        if len(properties) > 1:
+            raise UserError(
+                f"The model '{self.evaluator.card.get('name', 'unnamed')}' has no charges, so it cannot give "
+                f"{properties[1]}: choose a model with a charge head."
+            )
+        return ()
 
     def _check_cell(self, cell: np.ndarray) -> None:
         """Refuse a cell in which an atom would be its own neighbour; repeated cells cost nothing."""

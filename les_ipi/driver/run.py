@@ -239,6 +239,4 @@ def _judge(directory: Path, total_steps: int, outcome: Outcome) -> RunResult:
     problem = outcome.problem or f"i-PI stopped early; see {directory / 'ipi.log'}."
     if restart is None:
         raise UserError(f"{problem} The run ended before its first step.")
-    raise UserError(
-        f"{problem} The run stopped at step {step} of {total_steps}; --resume continues it from RESTART."
-    )
+    raise UserError(f"{problem} The run stopped at step {step} of {total_steps}; --resume continues it.")

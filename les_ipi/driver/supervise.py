@@ -31,11 +31,17 @@ class _Child:
     log: Path
     log_start: int
 
-    def error(self) -> str | None:
-        """The sentence with which the child ended, if its log has one."""
+    def explain(self, name: str) -> str:
+        """Say why the child ended with an error: its own last sentence, or its status."""
         with open(self.log, "rb") as file:
             file.seek(self.log_start)
-            return last_error(file.read().decode("utf-8", "replace"))
+            sentence = last_error(file.read().decode("utf-8", "replace"))
+        status = self.process.returncode
+        if sentence:
+            return sentence
+        if status < 0:
+            return f"{name} was killed by signal {-status} ({signal.Signals(-status).name})."
+        return f"{name} ended with status {status}; see {self.log}."
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ def supervise(
         # i-PI's last words can be newer than the last look at them.
         _read_reports(read_end, progress)
         if problem is None and not caught and ipi.process.returncode != 0:
-            problem = ipi.error() or f"i-PI ended with status {ipi.process.returncode}; see {ipi.log}."
+            problem = ipi.explain("i-PI")
         return Outcome(caught[0] if caught else None, problem)
     finally:
         for child in [*([ipi] if ipi else []), *clients]:
@@ -108,18 +114,12 @@ def _watch(
         for number, status in enumerate(statuses):
             # 0: i-PI said EXIT or closed the connection.
             if status not in (None, 0):
-                return clients[number].error() or _describe(number, status, clients[number])
+                return clients[number].explain(f"Driver {number}")
         if not clients or None in statuses:
             served = time.monotonic()
         elif time.monotonic() - served > _LONELY_PATIENCE:
             return "i-PI dropped all its drivers and waits for new ones (see <timeout> of its <ffsocket>)."
     return None
-
-
-def _describe(number: int, status: int, client: _Child) -> str:
-    if status < 0:
-        return f"Driver {number} was killed by signal {-status} ({signal.Signals(-status).name})."
-    return f"Driver {number} ended with status {status}; see {client.log}."
 
 
 def _read_reports(read_end: int, progress: RunProgress) -> bool:

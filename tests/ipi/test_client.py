@@ -143,6 +143,16 @@ def test_extras(water):
         parse_properties("energy")
 
 
+def test_model_without_charges(water):
+    evaluator = ToyEvaluator()
+    evaluator.card = {"name": "short", "charge_head": "none"}
+    template = Template(water.numbers, True, 0.0, "start.xyz")
+    reply = ForceServer(evaluator, template)([water.cell / BOHR_A], [water.positions / BOHR_A])[0]
+    assert reply.extras == "{}"
+    with pytest.raises(UserError, match="'short' has no charges, so it cannot give born_effective_charges"):
+        ForceServer(evaluator, template, "BEC")
+
+
 @pytest.mark.parametrize(
     "comment, periodic",
     [

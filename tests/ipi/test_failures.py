@@ -38,7 +38,7 @@ def test_killed_driver(make_input, transport, free_port):
 
     def kill_driver():
         wait_for_rows(path.parent / "sim.out", 20)
-        os.kill(driver_pid(path.parent), signal.SIGKILL)
+        os.kill(child_pid("serve"), signal.SIGKILL)
 
     killer = threading.Thread(target=kill_driver)
     killer.start()
@@ -48,12 +48,30 @@ def test_killed_driver(make_input, transport, free_port):
     restart_continues(path, 150)
 
 
-def driver_pid(directory):
-    """The driver among this process's children: ``serve`` is on its command line."""
-    children = subprocess.run(
-        ["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True
-    )
-    return next(int(line.split()[0]) for line in children.stdout.splitlines() if " serve {" in line)
+def child_pid(program):
+    """The child of this process with ``program`` (serve, simulate) on its command line."""
+    command = ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(os.getpid())]
+    children = subprocess.run(command, capture_output=True, text=True)
+    return next(int(line.split()[0]) for line in children.stdout.splitlines() if f" {program} {{" in line)
+
+
+@pytest.mark.timeout(100)
+def test_killed_ipi_resumes_from_a_checkpoint(make_input):
+    """kill -9 leaves no RESTART, a socket file, and rows beyond the last checkpoint."""
+    checkpoint = "<checkpoint filename='chk' stride='25' overwrite='False'/>"
+    path = make_input("unix", steps=120, outputs=checkpoint)
+
+    def kill_ipi():
+        wait_for_rows(path.parent / "sim.out", 60)
+        os.kill(child_pid("simulate"), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_ipi)
+    killer.start()
+    with pytest.raises(UserError, match=r"i-PI was killed by signal 9 .* stopped at step (50|75|100) of 120"):
+        run_toy(path, model="toy;delay=0.02")
+    killer.join()
+    assert not (path.parent / "RESTART").exists()
+    restart_continues(path, 120)
 
 
 @pytest.mark.timeout(60)
