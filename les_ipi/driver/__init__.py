@@ -1,0 +1,16 @@
+"""Everything between i-PI and an evaluator.
+
+================  ======================================================================================
+``force_server``  evaluator + template → checked answers in atomic units; stands behind every transport
+``client``        i-PI's socket protocol
+``serve``         one driver process (``les-ipi driver``)
+``pes``           the same inside i-PI (``ffdirect``)
+``stopping``      ending i-PI from inside, with RESTART, when an evaluation fails
+``run``           ``les-ipi run``: prepare, start, judge
+``supervise``     start, watch and stop the processes of a run
+``simulate``      the i-PI process of a run
+``record``        the dipole current as an i-PI property
+``xml_input``     reading and completing i-PI's XML
+``outputs``       cutting output files back before a resume
+================  ======================================================================================
+"""

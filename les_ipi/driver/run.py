@@ -72,9 +72,8 @@ def run(options: RunOptions, programs: Programs | None = None, load=load_evaluat
     in the input, and when the run ends early for another reason than a signal (RESTART is there then).
     """
     programs = programs or Programs()
-    directory, simulation = _prepare_directory(options)
+    directory, simulation, restart = _prepare_directory(options)
     total_steps = simulation.total_steps
-    restart = _find_restart(simulation, directory) if options.resume else None
     first_step = restart.step if restart else 0
     if first_step >= total_steps:
         return RunResult(first_step, total_steps)
@@ -109,23 +108,26 @@ def run(options: RunOptions, programs: Programs | None = None, load=load_evaluat
 # -- preparation ---------------------------------------------------------------------------------------------
 
 
-def _prepare_directory(options: RunOptions) -> tuple[Path, SimulationInput]:
-    """Make the run directory with all files in it; refuse one that holds another run."""
+def _prepare_directory(options: RunOptions) -> tuple[Path, SimulationInput, SimulationInput | None]:
+    """Make the run directory with all files in it; refuse one that holds another run.
+
+    Returns the directory, the input, and where to resume from (None: from the beginning).
+    """
     simulation = SimulationInput(options.input)
     source = options.input.resolve().parent
     directory = (options.directory or source).resolve()
-    exists = (directory / RUN_FILE).exists() or (directory / "RESTART").exists()
-    if exists and not options.resume:
+    restart = _find_restart(simulation, directory)
+    if restart is not None and not options.resume:
         raise UserError(
             f"'{directory}' already holds a run: continue it with --resume, or choose another --directory."
         )
-    if options.resume and not exists:
+    if options.resume and restart is None and not (directory / RUN_FILE).exists():
         raise UserError(f"'{directory}' holds no run to resume: start without --resume.")
     if directory != source:
         directory.mkdir(parents=True, exist_ok=True)
         simulation.copy_files(source, directory)
         shutil.copy2(options.input, directory / "input.xml")
-    return directory, simulation
+    return directory, simulation, restart
 
 
 def _find_restart(simulation: SimulationInput, directory: Path) -> SimulationInput | None:

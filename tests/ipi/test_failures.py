@@ -98,6 +98,8 @@ def test_mistake_in_the_xml(make_input):
     path.write_text(path.read_text().replace("conserved{electronvolt}", "conservd"))
     with pytest.raises(UserError, match=r"conservd is not a recognized property"):
         run_toy(path)
+    path.write_text(path.read_text().replace("conservd", "conserved"))
+    assert run_toy(path).step == 100  # mended: no need for --resume
 
 
 @pytest.mark.timeout(60)

@@ -1,0 +1,70 @@
+"""The real evaluator under i-PI: a small model with random weights through all doors."""
+
+import numpy as np
+import pytest
+from ipi import read_output
+
+pytest.importorskip("les_ipi.evaluator")
+
+from les_ipi.driver.run import RunOptions, run
+from les_ipi.driver.xml_input import SimulationInput
+from les_ipi.errors import UserError
+from les_ipi.models.config import ChargesConfig, ModelConfig, ShortRangeConfig, build_model
+from les_ipi.models.storage import save_model
+from les_ipi.units import BOHR_A
+
+DIPOLE = "<trajectory filename='mu' stride='1' extra_type='dipole'> extras </trajectory>"
+
+
+@pytest.fixture(scope="module", params=["latent", "transfer"])
+def model(request, tmp_path_factory):
+    import torch
+
+    torch.manual_seed(5)
+    config = ModelConfig(
+        species=("H", "O"),
+        short_range=ShortRangeConfig(
+            cutoff=3.0, n_radial=4, l_max=2, channels=4, order=3, hidden=(8,), core_cutoff=1.2
+        ),
+        charges=ChargesConfig(
+            head=request.param, hidden=(8,), formal={"H": 1.0, "O": -2.0}, transfer_cutoff=2.5
+        ),
+    )
+    folder = tmp_path_factory.mktemp("models") / request.param
+    save_model(folder, build_model(config), config, {})
+    return str(folder)
+
+
+def values(path, name="out"):
+    return read_output(str(path.parent / f"sim.{name}"))[0]
+
+
+@pytest.mark.timeout(180)
+def test_transports_and_current(make_input, model):
+    common = {"beads": 2, "batch": 2, "steps": 20, "dt": 0.1, "outputs": DIPOLE}
+    options = {"model": model, "dtype": "float64", "threads": 1, "record_current": True, "record_stride": 1}
+    direct = make_input(pes="les_ipi_pes.py", **common)
+    socket = make_input("unix", **common)
+    for path in (direct, socket):
+        assert run(RunOptions(path, **options)).step == 20
+    for name, keys in (("out", ("conserved", "potential", "temperature")), ("current", ("dipole_current",))):
+        for key in keys:
+            np.testing.assert_allclose(
+                values(socket, name)[key], values(direct, name)[key], rtol=1e-8, atol=1e-12
+            )
+    if model.endswith("transfer"):  # its dipole is single-valued, so its slope is the current
+        beads = [np.loadtxt(direct.parent / f"sim.mu_{b}", comments="#") for b in (0, 1)]
+        dipole = BOHR_A * np.mean(beads, axis=0)
+        slope = (dipole[:-4] - 8 * dipole[1:-3] + 8 * dipole[3:-1] - dipole[4:]) / (12 * 0.1)
+        current = values(direct, "current")["dipole_current"][2:-2]
+        np.testing.assert_allclose(current, slope, atol=2e-3 * np.abs(slope).max())
+
+
+@pytest.mark.timeout(100)
+def test_shipped_style_input_and_mistakes(make_input, model):
+    path = make_input(pes="les_ipi_pes.py", model=model, steps=3)
+    assert run(RunOptions(path)).step == 3
+    effective = SimulationInput(path.parent / "les_ipi_input.xml")
+    assert effective.direct[0].findtext("pes_path").endswith("les_ipi/driver/les_ipi_pes.py")
+    with pytest.raises(UserError, match="no model 'best'"):
+        run(RunOptions(make_input(pes="les_ipi_pes.py"), model="best"))
