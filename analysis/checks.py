@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.infrared import require_nyquist
+from analysis.optics import CM1_PER_INVERSE_FS
 from analysis.trajectory import RunDirectory
 from analysis.uncertainty import equilibration_start, mean_and_error
 from les_ipi.errors import UserError
@@ -56,13 +57,7 @@ def _files(run: RunDirectory) -> Iterator[Check]:
 
 def _beads(run: RunDirectory) -> Iterator[Check]:
     for name in run.sources:
-        series = (
-            run.dipole()
-            if name == "dipole"
-            else run.current()
-            if name == "current"
-            else run.born_current()[0]
-        )
+        series = run.series(name)
         stride = series.steps[1] - series.steps[0]
         message = (
             f"{name}: {run.n_beads} bead(s), {series.steps.size} frames, every {stride} steps without gap"
@@ -72,18 +67,13 @@ def _beads(run: RunDirectory) -> Iterator[Check]:
 
 def _sampling(run: RunDirectory) -> Iterator[Check]:
     for name in run.sources[:1]:
-        series = (
-            run.dipole()
-            if name == "dipole"
-            else run.current()
-            if name == "current"
-            else run.born_current()[0]
-        )
+        series = run.series(name)
         require_nyquist(series.dt_fs, run.symbols)
+        nyquist = CM1_PER_INVERSE_FS / (2 * series.dt_fs)
         yield Check(
             "sampling",
             "pass",
-            f"one frame every {series.dt_fs:g} fs, Nyquist {16678.2 / series.dt_fs:.0f} cm-1",
+            f"one frame every {series.dt_fs:g} fs, Nyquist {nyquist:.0f} cm-1",
         )
 
 
@@ -131,7 +121,7 @@ def _dipole_jumps(run: RunDirectory) -> Iterator[Check]:
         yield Check(
             "dipole", "warn", "the model's dipole is not single-valued in a periodic cell: use the current"
         )
-    beads = run.bead_dipoles().values
+    beads = run.bead_dipoles.values
     jumps = np.linalg.norm(np.diff(beads, axis=0), axis=-1)
     typical = float(np.median(jumps))
     largest = float(jumps.max())
@@ -148,6 +138,7 @@ def _dynamics(run: RunDirectory) -> Iterator[Check]:
         "sampling only, no spectrum from it" if dynamics.sampling_only else "time correlations are usable"
     )
     yield Check("dynamics", status, f"{dynamics.method} ({dynamics.description}): {verdict}")
-    timestep = run.input.timestep_fs
-    if timestep is not None and timestep > 1.0 and "H" in run.symbols:
-        yield Check("time step", "warn", f"{timestep:g} fs is coarse for hydrogen; 0.25 to 0.5 fs is usual")
+    if run.timestep_fs > 1.0 and "H" in run.symbols:
+        yield Check(
+            "time step", "warn", f"{run.timestep_fs:g} fs is coarse for hydrogen; 0.25 to 0.5 fs is usual"
+        )

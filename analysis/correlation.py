@@ -61,7 +61,11 @@ def block_spectra(
             f"The record of {shortest * dt / 1000:.3g} ps is shorter than a segment of "
             f"{length * dt / 1000:.3g} ps; ask for a coarser --resolution or run longer."
         )
-    weights, step, padded = taper(window, length), max(length // 2, 1), _PADDING * length
+    weights, step, padded = (
+        taper(window, length),
+        max(length // 2, 1),
+        _PADDING * fft.next_fast_len(length, real=True),
+    )
     starts = [np.arange(0, len(record) - length + 1, step) for record in records]
     total = sum(start.size for start in starts)
     sums, counts = [], []

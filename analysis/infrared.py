@@ -90,6 +90,8 @@ def infrared_spectrum(
     Source: Neumann, 10.1080/00268978300102721; Ramírez et al., 10.1063/1.1774986.
     """
     dt, kind = _common(signals)
+    if max_wavenumber < 100.0:
+        raise UserError(f"A largest wavenumber of {max_wavenumber:g} cm-1 shows nothing; give 100 or more.")
     records = [_scaled_current(signal) for signal in signals]
     samples = sum(len(record) for record in records)
     length = _segment_length([len(record) for record in records], resolution, window, dt)
@@ -220,6 +222,10 @@ def _common(signals: Sequence[Signal]) -> tuple[float, str]:
             raise UserError(f"The runs give a {first.kind} and a {signal.kind}; pool one kind.")
     if any(len(signal.values) < 16 or not np.isfinite(signal.values).all() for signal in signals):
         raise UserError("A run has fewer than 16 frames, or values that are not finite numbers.")
+    if any((np.ptp(signal.values, axis=0) == 0.0).all() for signal in signals):
+        raise UserError(f"The {first.kind} of a run never changes; it carries no spectrum.")
+    if min(min(signal.temperature_K, signal.volume_A3) for signal in signals) <= 0.0:
+        raise UserError("Temperature and volume must be positive.")
     return first.dt_fs, first.kind
 
 

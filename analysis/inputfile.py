@@ -31,6 +31,10 @@ class RunInput:
     custom_masses: bool
 
 
+#: What ``les-ipi run`` leaves as the input that i-PI really ran; it wins over other files.
+EFFECTIVE_INPUT = "les_ipi_input.xml"
+
+
 def find_input(directory: Path, name: str | None = None) -> Path:
     """The i-PI input of a run directory: the one XML file whose root is ``<simulation>``.
 
@@ -44,6 +48,8 @@ def find_input(directory: Path, name: str | None = None) -> Path:
             raise UserError(f"There is no input '{name}' in {directory}.")
         return directory / name
     inputs = sorted(path for path in directory.glob("*.xml") if _is_simulation(path))
+    if directory / EFFECTIVE_INPUT in inputs:
+        return directory / EFFECTIVE_INPUT
     inputs = [path for path in inputs if not _is_restart(path)] or inputs
     if not inputs:
         inputs = sorted(path for path in directory.iterdir() if _is_restart(path) and _is_simulation(path))[

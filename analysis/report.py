@@ -24,7 +24,7 @@ def infrared_record(
     square current), ``f_sum_mass_ratio`` (integral over Σ|Z|²/m), ``integral_cm2``, ``source,
     source_reason, estimator, notes, warnings``, ``temperature_K, volume_A3, n_beads, n_atoms, n_runs,
     n_blocks, n_segments, dt_fs, total_time_ps, resolution_cm1, nyquist_cm1``, ``cepstral_coefficients``,
-    ``runs, version, command``.
+    ``model, runs, version, command``.
     """
     spectrum = study.spectrum
     found = measured.peaks({peak.name: (peak.low_cm1, peak.high_cm1) for peak in peaks}) if measured else {}
@@ -32,6 +32,7 @@ def infrared_record(
         "version": version("les-ipi"),
         "command": command,
         "runs": list(study.run_paths),
+        "model": study.model,
         "source": study.source,
         "source_reason": study.reason,
         "estimator": study.estimator,

@@ -49,6 +49,8 @@ class TimeSeries:
         """The series without its first ``discard_ps`` ps; raises :class:`UserError` if fewer than 16
         records remain.
         """
+        if discard_ps < 0.0:
+            raise UserError(f"Cannot discard {discard_ps:g} ps; give zero or a positive time.")
         first = int(np.ceil(discard_ps * 1000.0 / self.dt_fs - 1e-9))
         if self.steps.size - first < 16:
             total = self.steps.size * self.dt_fs / 1000.0
@@ -153,6 +155,31 @@ class RunDirectory:
                 )
         return None
 
+    @cached_property
+    def timestep_fs(self) -> float:
+        """Time step, fs, from the input or the column ``time``.
+
+        Raises :class:`UserError` when neither tells, or both disagree (continued with another time step).
+        """
+        stated = self.input.timestep_fs
+        for file, table in self.properties.items():
+            if "time" not in table or table["step"].size < 2:
+                continue
+            steps = np.diff(table["time"]) / np.diff(table["step"])
+            found = float(np.median(steps)) if stated is None else stated
+            rounding = (
+                2e-8 * np.abs(table["time"]).max() / np.diff(table["step"]).min()
+            )  # eight printed digits
+            if np.abs(steps - found).max() > 1e-3 * found + rounding:
+                raise UserError(
+                    f"Times in {self.path / file} advance {steps.min():.6g} to {steps.max():.6g} fs a step, "
+                    f"expected {found:g} fs throughout; analyse parts with one time step separately."
+                )
+            return found
+        if stated is None:
+            raise UserError(f"{self.input.path} gives no <timestep>; the time axis is unknown.")
+        return stated
+
     def current(self) -> TimeSeries:
         """Recorded bead-averaged current J_P, (T, 3), e Å/fs; raises :class:`UserError` when it was not
         recorded.
@@ -162,6 +189,7 @@ class RunDirectory:
             raise UserError(f"{self.path} has no recorded current (run with: les-ipi run --record current).")
         return series
 
+    @cached_property
     def bead_dipoles(self) -> TimeSeries:
         """Dipoles of all beads, (T, P, 3), e Å; raises :class:`UserError` for missing or disagreeing
         beads.
@@ -180,9 +208,10 @@ class RunDirectory:
 
     def dipole(self) -> TimeSeries:
         """Bead-averaged dipole M_P = (1/P) Σ_k M(q^k), (T, 3), e Å."""
-        beads = self.bead_dipoles()
+        beads = self.bead_dipoles
         return replace(beads, values=beads.values.mean(axis=1))
 
+    @cached_property
     def born_current(self) -> tuple[TimeSeries, float]:
         """Current from Born charges and velocities, J_P = (1/P) Σ_k Σ_i Z_i(q^k)·v_i^k.
 
@@ -213,6 +242,12 @@ class RunDirectory:
         steps = common_steps({name: at for name, (at, _) in currents.items()})
         values = np.stack([value[np.isin(at, steps)] for at, value in currents.values()], axis=1).mean(axis=1)
         return self._series(steps, values, "e Å/fs", tuple(currents)), float(np.mean(charges))
+
+    def series(self, source: str) -> TimeSeries:
+        """The record of one of :data:`SOURCES`: J_P for ``current`` and ``bec``, M_P for ``dipole``."""
+        if source == "bec":
+            return self.born_current[0]
+        return self.current() if source == "current" else self.dipole()
 
     def positions(self) -> TimeSeries | None:
         """Centroid positions, (T, N, 3), Å, unwrapped as i-PI prints them; None when no bead positions
@@ -252,10 +287,8 @@ class RunDirectory:
         return groups[0] if groups else None
 
     def _series(self, steps: np.ndarray, values: np.ndarray, unit: str, files: tuple[str, ...]) -> TimeSeries:
-        if self.input.timestep_fs is None:
-            raise UserError(f"{self.input.path} gives no <timestep>; the time axis is unknown.")
         stride = stride_of(steps, files[0])
-        return TimeSeries(steps, values, unit, stride * self.input.timestep_fs, files)
+        return TimeSeries(steps, values, unit, stride * self.timestep_fs, files)
 
 
 def _is_table(path: Path) -> bool:

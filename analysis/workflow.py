@@ -30,6 +30,7 @@ class InfraredStudy:
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
     mass_f_sum_ratio: float | None
+    model: str | None
 
 
 def choose_source(runs: Sequence[RunDirectory], wanted: str = "auto") -> tuple[str, str, tuple[str, ...]]:
@@ -128,6 +129,7 @@ def study_infrared(
         notes=dynamics.artefacts,
         warnings=warnings + spectrum.warnings,
         mass_f_sum_ratio=ratio if np.isfinite(ratio) else None,
+        model=first.model.get("model"),
     )
 
 
@@ -138,11 +140,8 @@ def _name(run: RunDirectory) -> str:
 def _signal(
     run: RunDirectory, source: str, discard_ps: float, temperature: float | None
 ) -> tuple[Signal, float]:
-    charge = np.nan
-    if source == "bec":
-        series, charge = run.born_current()
-    else:
-        series = run.current() if source == "current" else run.dipole()
+    charge = run.born_current[1] if source == "bec" else np.nan
+    series = run.series(source)
     series = series.after(discard_ps)
     kind = "dipole" if source == "dipole" else "current"
     kelvin = temperature if temperature is not None else run.temperature_K

@@ -18,5 +18,5 @@ def trpmd_run(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def rpmd_run(tmp_path_factory):
-    """600 steps of RPMD with four beads."""
-    return run_ipi(tmp_path_factory.mktemp("rpmd"), beads=4, dynamics=NVE, steps=600)
+    """600 steps of RPMD with four beads; velocities as extended XYZ."""
+    return run_ipi(tmp_path_factory.mktemp("rpmd"), beads=4, dynamics=NVE, steps=600, velocity_format="ase")

@@ -15,26 +15,37 @@ _XML = """<simulation verbosity='quiet' safe_stride='100000' floatformat='%23.15
   <output prefix='{prefix}'>
     <properties stride='1' filename='out' flush='1000'>
       [step, time{{femtosecond}}, conserved, temperature{{kelvin}}, potential]</properties>
-    <trajectory filename='pos' stride='10' flush='1000' cell_units='angstrom'> positions{{angstrom}}
-    </trajectory> <trajectory filename='vel' stride='1' flush='1000'> velocities </trajectory> <trajectory
-    filename='mu' stride='1' flush='1000' extra_type='dipole'> extras </trajectory> <trajectory
-    filename='bec' stride='1' flush='1000' extra_type='BEC'> extras </trajectory> </output>
-    <total_steps>{steps}</total_steps> <prng><seed>{seed}</seed></prng> <ffdirect
-    name='toy'><pes>custom</pes><pes_path>{pes}</pes_path></ffdirect> <system> <initialize
-    nbeads='{beads}'> <file mode='xyz'>start.xyz</file> <velocities mode='thermal'
-    units='kelvin'>300</velocities> </initialize> <forces><force forcefield='toy'/></forces>
-    <ensemble>{temperature}</ensemble> <motion mode='dynamics'><fixcom>False</fixcom>{dynamics}</motion>
-    </system> </simulation>
+    <trajectory filename='pos' stride='10' flush='1000' cell_units='angstrom'>
+      positions{{angstrom}} </trajectory>
+    <trajectory filename='vel' stride='1' flush='1000' format='{velocity_format}'> velocities </trajectory>
+    <trajectory filename='mu' stride='1' flush='1000' extra_type='dipole'> extras </trajectory>
+    <trajectory filename='bec' stride='1' flush='1000' extra_type='BEC'> extras </trajectory>
+  </output>
+  <total_steps>{steps}</total_steps>
+  <prng><seed>{seed}</seed></prng>
+  <ffdirect name='toy'><pes>custom</pes><pes_path>{pes}</pes_path></ffdirect>
+  <system>
+    <initialize nbeads='{beads}'>
+      <file mode='xyz'>start.xyz</file>
+      <velocities mode='thermal' units='kelvin'>300</velocities>
+    </initialize>
+    <forces><force forcefield='toy'/></forces>
+    <ensemble>{temperature}</ensemble>
+    <motion mode='dynamics'><fixcom>False</fixcom>{dynamics}</motion>
+  </system>
+</simulation>
 """
 TEMPERATURE = "<temperature units='kelvin'>300</temperature>"
 NVE = "<dynamics mode='nve'><timestep units='femtosecond'>0.25</timestep></dynamics>"
 TRPMD = """<dynamics mode='nvt' splitting='baoab'><timestep units='femtosecond'>0.25</timestep>
-  <thermostat mode='pile_g'><tau
-  units='femtosecond'>1000</tau><pile_lambda>0.5</pile_lambda></thermostat></dynamics>
-  """
+  <thermostat mode='pile_g'>
+    <tau units='femtosecond'>1000</tau><pile_lambda>0.5</pile_lambda>
+  </thermostat></dynamics>"""
 
 
-def input_xml(beads=1, dynamics=NVE, steps=100, seed=1, temperature=TEMPERATURE, prefix="run") -> str:
+def input_xml(
+    beads=1, dynamics=NVE, steps=100, seed=1, temperature=TEMPERATURE, prefix="run", velocity_format="xyz"
+) -> str:
     """An i-PI input for toy water."""
     pes = HERE / "toy_water_pes.py"
     return _XML.format(
@@ -45,6 +56,7 @@ def input_xml(beads=1, dynamics=NVE, steps=100, seed=1, temperature=TEMPERATURE,
         temperature=temperature,
         prefix=prefix,
         pes=pes,
+        velocity_format=velocity_format,
     )
 
 

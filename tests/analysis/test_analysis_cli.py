@@ -138,6 +138,9 @@ def test_check_fails_for_beads_with_different_strides(tmp_path, les_analysis):
         (["--window", "welch"], "no window 'welch'"),
         (["--peaks", "1800-1500"], "not a range"),
         (["--discard-ps", "50"], "leaves no spectrum"),
+        (["--discard-ps", "-1"], "positive"),
+        (["--temperature", "0"], "positive"),
+        (["--max", "-5"], "shows nothing"),
         (["--experiment", "/nowhere.csv"], "no table"),
         (["--json", "/nowhere/x.json"], "Cannot write"),
         (["--input", "no.xml"], "no.xml"),
@@ -162,6 +165,23 @@ def test_not_a_run_is_one_sentence(tmp_path, les_analysis):
 def test_quantum_correction_of_beads_is_refused(trpmd_run, les_analysis):
     done = les_analysis("ir", trpmd_run, "--resolution", 400, "--quantum-correction", "standard")
     assert done.returncode == 2 and "twice" in done.stderr
+
+
+def test_sampling_thermostat_is_warned_about(tmp_path, les_analysis):
+    dipole = np.random.default_rng(0).standard_normal((400, 3)).cumsum(axis=0)
+    path = written_run(tmp_path, dipole, beads=2, dynamics=TRPMD.replace("pile_g", "pile_l"))
+    write_dipoles(path, dipole, bead=1)
+    done = les_analysis("ir", path)
+    assert done.returncode == 0 and "dynamics is not physical" in done.stdout
+
+
+def test_no_band_is_no_error(tmp_path, les_analysis):
+    """White noise of atoms that are not water: automatic ranges find nothing, and that is told."""
+    path = written_run(tmp_path, np.random.default_rng(0).standard_normal((4000, 3)).cumsum(axis=0))
+    (path / "start.xyz").write_text((path / "start.xyz").read_text().replace("H ", "Na "))
+    done = les_analysis("ir", path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((path / "ir.json").read_text())["experiment"] is None
 
 
 def test_coarse_sampling_is_refused(tmp_path, les_analysis):

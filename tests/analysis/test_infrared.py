@@ -150,11 +150,13 @@ def test_fifty_thousand_frames_in_a_second():
         ({"kind": "current"}, "pool one kind"),
         ({"values": np.full((100, 3), np.nan)}, "not finite"),
         ({"values": np.zeros((5, 3))}, "fewer than 16"),
+        ({"values": np.ones((100, 3))}, "never changes"),
+        ({"volume_A3": -1.0}, "positive"),
     ],
 )
 def test_runs_that_do_not_fit_are_refused(change, message):
     good = {
-        "values": np.zeros((100, 3)),
+        "values": np.random.default_rng(0).standard_normal((100, 3)),
         "kind": "dipole",
         "dt_fs": DT,
         "volume_A3": VOLUME,

@@ -14,6 +14,7 @@ from les_ipi.conventions import born_from_ipi
 from les_ipi.errors import UserError
 from les_ipi.units import BOHR_A
 
+SVR = "<dynamics mode='nvt'><thermostat mode='svr'><tau>5e3</tau></thermostat></dynamics>"
 RUNS = ["classical_run", "rpmd_run", "trpmd_run"]
 
 
@@ -28,11 +29,11 @@ def smooth_dipole(n=400, seed=0):
 
 def test_facts_of_a_run(run):
     assert run.temperature_K == pytest.approx(300.0, rel=1e-7)
-    assert run.input.timestep_fs == pytest.approx(0.25, rel=1e-9)
+    assert run.timestep_fs == pytest.approx(0.25, rel=1e-9)
     assert run.volume_A3 == pytest.approx(12.0**3, rel=1e-5)
     assert run.symbols == tuple("OHHOHH")
     assert run.sources == ("dipole", "bec")
-    assert run.bead_dipoles().values.shape[1:] == (run.n_beads, 3)
+    assert run.bead_dipoles.values.shape[1:] == (run.n_beads, 3)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +45,7 @@ def test_facts_of_a_run(run):
 def test_current_is_the_finite_difference_of_the_mean_dipole(request, name, tolerance):
     """J_P = dM_P/dt with M_P averaged over beads and J_P from Born charges and velocities of every bead."""
     run = RunDirectory(request.getfixturevalue(name))
-    dipole, (current, _) = run.dipole(), run.born_current()
+    dipole, (current, _) = run.dipole(), run.born_current
     assert (dipole.steps == current.steps).all()
     difference = np.gradient(dipole.values, dipole.dt_fs, axis=0)[1:-1]
     deviation = difference - current.values[1:-1]
@@ -62,7 +63,7 @@ def test_transposed_born_charges_would_be_noticed(classical_run):
     _, velocities, _ = AtomFile(velocity).read("velocity")
     right = np.einsum("tiab,tib->ta", born, velocities)
     wrong = np.einsum("tiba,tib->ta", born, velocities)
-    assert right == pytest.approx(run.born_current()[0].values, abs=1e-12)
+    assert right == pytest.approx(run.born_current[0].values, abs=1e-12)
     assert np.abs(wrong - right).max() > 0.1 * right.std()
 
 
@@ -78,7 +79,7 @@ def test_mass_sum_rule_uses_the_charges(classical_run):
     geometry.
     """
     run = RunDirectory(classical_run)
-    _, charge = run.born_current()
+    _, charge = run.born_current
     _, _, _, born = toy_water(run.positions().values[0] / BOHR_A)
     masses = np.array([15.999, 1.008, 1.008] * 2)
     expected = ((born**2).reshape(6, 9).sum(axis=1) / masses).sum()
@@ -230,18 +231,8 @@ def test_properties_come_in_program_units(classical_run):
     ("beads", "block", "method", "sampling"),
     [
         (1, NVE, "NVE", False),
-        (
-            1,
-            "<dynamics mode='nvt'><thermostat mode='svr'><tau>4e4</tau></thermostat></dynamics>",
-            "NVT (global)",
-            False,
-        ),
-        (
-            1,
-            "<dynamics mode='nvt'><thermostat mode='langevin'><tau>4e3</tau></thermostat></dynamics>",
-            "Langevin",
-            True,
-        ),
+        (1, SVR, "NVT (global)", False),
+        (1, SVR.replace("svr", "langevin"), "Langevin", True),
         (8, NVE, "RPMD", False),
         (8, TRPMD, "TRPMD", False),
         (8, TRPMD.replace("pile_g", "pile_l"), "PIMD", True),
@@ -265,3 +256,75 @@ def test_cmd_takes_the_dipole_even_if_a_current_is_there(tmp_path):
     assert run.input.dynamics.method == "PA-CMD"
     assert choose_source([run])[0] == "dipole"
     assert "use --source dipole" in choose_source([run], "current")[2][0]
+
+
+def test_restart_alone_tells_the_same(classical_run, tmp_path):
+    """A directory with only RESTART (atomic units, no start file), and a start from a checkpoint."""
+    text = (classical_run / "RESTART").read_text()
+    (tmp_path / "RESTART").write_text(text)
+    write_dipoles(tmp_path, smooth_dipole(50))
+    for kind in ("RESTART", "input.xml"):
+        if kind == "input.xml":
+            start = "<file mode='chk'>RESTART</file>"
+            xml = input_xml().replace("<file mode='xyz'>start.xyz</file>", start)
+            (tmp_path / "input.xml").write_text(xml)
+        run = RunDirectory(tmp_path)
+        assert run.input.path.name == kind
+        assert run.temperature_K == pytest.approx(300.0, rel=1e-7)
+        assert run.dipole().dt_fs == pytest.approx(0.25, rel=1e-9)
+        assert run.volume_A3 == pytest.approx(1728.0, rel=1e-6)
+        assert run.symbols == tuple("OHHOHH")
+
+
+def test_effective_input_of_les_ipi_wins(tmp_path):
+    written_run(tmp_path)
+    (tmp_path / "les_ipi_input.xml").write_text(input_xml(prefix="other"))
+    assert RunDirectory(tmp_path).input.prefix == "other"
+
+
+def test_time_step_that_changed_is_refused(tmp_path):
+    path = written_run(tmp_path)
+    write_current(path, smooth_dipole(100), 0.5)
+    with pytest.raises(UserError, match=r"expected 0\.25 fs"):
+        RunDirectory(path).current()
+
+
+def test_time_column_replaces_a_missing_time_step(tmp_path):
+    path = written_run(tmp_path, dynamics="<dynamics mode='nve'/>")
+    write_dipoles(path, smooth_dipole(100))
+    with pytest.raises(UserError, match="timestep"):
+        RunDirectory(path).dipole()
+    write_current(path, smooth_dipole(100), 0.5)
+    assert RunDirectory(path).dipole().dt_fs == pytest.approx(0.5)
+
+
+def test_long_runs_survive_the_rounding_of_printed_times(tmp_path):
+    """At 2 ns eight digits resolve 0.01 fs only."""
+    path = written_run(tmp_path)
+    write_current(path, smooth_dipole(100), 0.25)
+    text = (path / "run.current").read_text()
+    rows = [f"{8_000_000 + n} {(8_000_000 + n) * 0.25:.8e} 0.1 0.2 0.3" for n in range(100)]
+    (path / "run.current").write_text("\n".join([*text.splitlines()[:3], *rows]) + "\n")
+    assert RunDirectory(path).current().dt_fs == 0.25
+
+
+@pytest.mark.parametrize(
+    ("cell", "volume"),
+    [
+        ("<cell mode='abc' units='angstrom'>[10, 11, 12]</cell>", 1320.0),
+        ("<cell mode='abcABC' units='angstrom'>[10, 10, 10, 90, 90, 60]</cell>", 1000 * np.sqrt(0.75)),
+        ("<cell mode='manual'>[10, 3, 0, 0, 10, 0, 0, 0, 10]</cell>", 1000 * BOHR_A**3),
+    ],
+)
+def test_volume_of_an_explicit_cell(tmp_path, cell, volume):
+    path = written_run(tmp_path, smooth_dipole(50))
+    text = (path / "input.xml").read_text()
+    (path / "input.xml").write_text(text.replace("<velocities mode", cell + "<velocities mode"))
+    assert RunDirectory(path).volume_A3 == pytest.approx(volume, rel=1e-7)
+
+
+def test_printed_volume_wins(tmp_path):
+    path = written_run(tmp_path, smooth_dipole(50))
+    header = "# column 1 --> step : s\n# column 2 --> volume{angstrom3} : v\n"
+    (path / "run.thermo").write_text(header + "0 1000.0\n10 1100.0\n")
+    assert RunDirectory(path).volume_A3 == pytest.approx(1050.0, rel=1e-6)
