@@ -4,6 +4,7 @@ The socket client and the ``ffdirect`` PES are two doors to this room, so that a
 numbers and the same messages.
 """
 
+import threading
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -43,6 +44,7 @@ class ForceServer:
             self.properties = self._without_charges(self.properties)
         self._asked = (Property.ENERGY, Property.FORCES, Property.VIRIAL, *self.properties)
         self._checked_cell: np.ndarray | None = None
+        self._lock = threading.Lock()
         unknown = set(template.numbers.tolist()) - {int(z) for z in evaluator.species}
         if unknown:
             raise UserError(
@@ -60,7 +62,7 @@ class ForceServer:
         """
         systems = [self.system(cell, xyz) for cell, xyz in zip(cells, positions, strict=True)]
         replies = []
-        for results in self.evaluator(systems, self._asked):
+        for results in self.evaluate(systems, self._asked):
             reply = Reply(
                 wire.energy_to_wire(results.energy),
                 wire.forces_to_wire(results.forces),
@@ -74,6 +76,14 @@ class ForceServer:
                 )
             replies.append(reply)
         return replies
+
+    def evaluate(self, systems: Sequence[AtomicSystem], properties: Iterable[Property]) -> list:
+        """Call the evaluator, one thread at a time.
+
+        i-PI writes its outputs in parallel threads, and each of them may need forces or a current.
+        """
+        with self._lock:
+            return self.evaluator(systems, properties)
 
     def system(self, cell: np.ndarray, positions: np.ndarray) -> AtomicSystem:
         """Build the checked ``AtomicSystem`` (Å) of one structure from i-PI's cell and positions (bohr)."""

@@ -32,7 +32,7 @@ def bead_current(
     is not finite.
     """
     systems = [server.system(cell, bead) for bead in positions]
-    results = server.evaluator(systems, (Property.BORN_EFFECTIVE_CHARGES,))
+    results = server.evaluate(systems, (Property.BORN_EFFECTIVE_CHARGES,))
     born = np.stack([result.born_effective_charges for result in results])
     speeds = velocities.reshape(len(systems), -1, 3) * ATOMIC_VELOCITY_A_FS
     current = np.einsum("kiab,kib->a", born, speeds) / len(systems)
