@@ -57,18 +57,14 @@ class Batch:
         """Real atoms of every structure, (B,)."""
         return self.atom_mask.view(self.n_structures, -1).sum(1)
 
-    def edges(self, positions: Tensor | None = None) -> Tensor:
+    def edges(self) -> Tensor:
         """Edge vectors r_j − r_i + shift in Å, shape (A, M, 3)."""
-        flat = (self.positions if positions is None else positions).reshape(-1, 3)
+        flat = self.positions.reshape(-1, 3)
         return flat[self.neighbors] - flat[:, None, :] + self.shift
 
-    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Batch":
-        """Copy on another device; floating-point tables also in another dtype."""
-        moved = {}
-        for field in fields(self):
-            value: Tensor = getattr(self, field.name)
-            moved[field.name] = value.to(device=device, dtype=dtype if value.is_floating_point() else None)
-        return Batch(**moved)
+    def to(self, device: torch.device | str) -> "Batch":
+        """Copy on another device."""
+        return Batch(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
 
 def collate(
@@ -79,9 +75,10 @@ def collate(
     *,
     neighbors: Sequence[Neighbors] | None = None,
     modes: np.ndarray | None = None,
-    dtype: torch.dtype = torch.float64,
 ) -> Batch:
     """Batch of structures for a model with the given species (atomic numbers), cutoff (Å) and k-cutoff (1/Å).
+
+    Geometry is kept in float64; the model rounds the leaves to its own precision.
 
     Parameters: ``neighbors`` and ``modes`` may be passed in when they are already known.
     Raises ``UserError`` for an element that the model does not know.
@@ -116,14 +113,14 @@ def collate(
     return Batch(
         species=torch.from_numpy(kind.reshape(-1)),
         atom_mask=torch.from_numpy(mask.reshape(-1)),
-        positions=torch.from_numpy(positions).to(dtype),
-        cell=torch.from_numpy(cells).to(dtype),
+        positions=torch.from_numpy(positions),
+        cell=torch.from_numpy(cells),
         periodic=torch.from_numpy(periodic),
-        total_charge=torch.tensor([s.total_charge for s in systems], dtype=dtype),
+        total_charge=torch.tensor([s.total_charge for s in systems], dtype=torch.float64),
         neighbors=torch.from_numpy((index + offset * n_rows).reshape(-1, columns)),
-        shift=torch.from_numpy(shift.reshape(-1, columns, 3)).to(dtype),
+        shift=torch.from_numpy(shift.reshape(-1, columns, 3)),
         reverse=torch.from_numpy((reverse + offset * n_rows * columns).reshape(-1, columns)),
-        modes=torch.from_numpy(np.asarray(modes)).to(dtype),
+        modes=torch.from_numpy(np.asarray(modes)),
     )
 
 

@@ -62,14 +62,14 @@ def periodic_energy(positions: Tensor, cell: Tensor, charges: Tensor, modes: Ten
         positions: (B, N, 3) Å.
         cell: (B, 3, 3) Å, rows are lattice vectors, any triclinic cell of either handedness.
         charges: (B, N, C) e.
-        modes: (B, K, 3) from :func:`padded_modes`, in the dtype of the positions.
+        modes: (B, K, 3) from :func:`padded_modes`.
         kernel: smearing and window.
 
     Returns: (B,) eV.
     Source: doi:10.1038/s41524-025-01577-7.
     """
     G, volume = reciprocal_vectors(cell)
-    k = modes @ G
+    k = modes.to(G.dtype) @ G
     weight = 2.0 * kernel.weight((k * k).sum(-1)) / volume[:, None]
     phase = positions @ k.transpose(1, 2)
     q = charges.transpose(1, 2)

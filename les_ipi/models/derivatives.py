@@ -19,13 +19,16 @@ class Leaves:
     cell: Tensor
 
     @classmethod
-    def of(cls, batch: Batch) -> "Leaves":
-        """Fresh leaves that require gradients."""
-        return cls(
-            batch.edges().detach().requires_grad_(),
-            batch.positions.detach().clone().requires_grad_(),
-            batch.cell.detach().clone().requires_grad_(),
-        )
+    def of(cls, batch: Batch, dtype: torch.dtype) -> "Leaves":
+        """Fresh leaves that require gradients, in the dtype of the model.
+
+        Edge vectors are formed in the precision of the batch before they are rounded, and positions are folded into
+        the cell, so that single precision does not suffer from atoms that have diffused far away.
+        """
+        fractional = batch.positions @ torch.linalg.inv(batch.cell)
+        fold = torch.floor(fractional) * batch.periodic[:, None, None]
+        folded = batch.positions - fold @ batch.cell
+        return cls(*(x.detach().to(dtype).clone().requires_grad_() for x in (batch.edges(), folded, batch.cell)))
 
 
 def gradient(scalar: Tensor, leaves: Leaves, create_graph: bool = False) -> Leaves:
@@ -65,7 +68,7 @@ def born_effective_charges(
     """
     B, N = batch.n_structures, batch.n_rows
     mask = batch.atom_mask.view(B, N)
-    expected = batch.total_charge / model.screening(batch.periodic).sqrt()
+    expected = batch.total_charge.to(leaves.edges.dtype) / model.screening(batch.periodic).sqrt()
     if model.head.single_valued_polarization:
         rows = [atom_gradient(batch, gradient(evaluation.dipole[:, a].sum(), leaves)) for a in range(3)]
         born = torch.stack(rows, dim=2)

@@ -15,14 +15,15 @@ from les_ipi.models.protocol import ShortRangeModel
 class Evaluation(NamedTuple):
     """One evaluation of the model on a batch; everything is differentiable.
 
-    =============  =========  ======================================================================
-    field          shape      meaning, unit
-    =============  =========  ======================================================================
-    energy         (B,)       eV, without the constant reference energies
-    charges        (B, N, C)  latent charges as they enter the Ewald sum, e
-    local_charges  (A,)       latent charges before the neutrality projection, summed over channels, e
-    dipole         (B, 3)     latent dipole of unwrapped positions, e·Å
-    =============  =========  ======================================================================
+    ===================  =========  ================================================================
+    field                shape      meaning, unit
+    ===================  =========  ================================================================
+    energy               (B,)       eV, without the constant reference energies
+    charges              (B, N, C)  latent charges as they enter the Ewald sum, e
+    local_charges        (A,)       latent charges before the neutrality projection, sum of channels, e
+    dipole               (B, 3)     latent dipole of the given positions, e·Å
+    translating_charges  (B, N)     charge that a translation of the atom by a lattice vector moves, e
+    ===================  =========  ================================================================
 
     Latent means: not yet multiplied by √ε_e (see ``les_ipi.evaluator``).
     """
@@ -31,6 +32,7 @@ class Evaluation(NamedTuple):
     charges: Tensor | None
     local_charges: Tensor | None
     dipole: Tensor | None
+    translating_charges: Tensor | None
 
 
 class LESModel(nn.Module):
@@ -83,24 +85,25 @@ class LESModel(nn.Module):
             energies = energies + self.core(edges, batch.neighbors, batch.species)
         energy = (energies * mask).view(B, N).sum(1)
         if self.head is None:
-            return Evaluation(energy, None, None, None)
+            return Evaluation(energy, None, None, None, None)
         output: ChargeOutput = self.head(features, edges, batch.neighbors, batch.reverse, batch.species)
         local = output.charges * mask[:, None]
         charges = self._neutralise(local.view(B, N, -1), batch, mask.view(B, N, 1))
         energy = energy + self.long_range_energy(batch, positions, cell, charges)
-        if output.local_dipole is None:
-            dipole = torch.einsum("bnc,bnx->bx", charges, positions)
-        else:
-            dipole = torch.einsum("bn,bnx->bx", (output.reference_charges * mask).view(B, N), positions)
+        carried = charges.sum(-1)
+        if output.reference_charges is not None:
+            carried = (output.reference_charges * mask).view(B, N)
+        dipole = torch.einsum("bn,bnx->bx", carried, positions)
+        if output.local_dipole is not None:
             dipole = dipole + (output.local_dipole * mask[:, None]).view(B, N, 3).sum(1)
-        return Evaluation(energy, charges, local.sum(1), dipole)
+        return Evaluation(energy, charges, local.sum(1), dipole, carried)
 
     def _neutralise(self, charges: Tensor, batch: Batch, mask: Tensor) -> Tensor:
         """Shift all charges of a structure equally to the wanted total (latent head); a transfer head needs none."""
         if self.head.single_valued_polarization:
             return charges
         # The total applies to the sum over channels; spread it evenly over them.
-        wanted = batch.total_charge / self.screening(batch.periodic).sqrt() / charges.shape[2]
+        wanted = batch.total_charge.to(charges.dtype) / self.screening(batch.periodic).sqrt() / charges.shape[2]
         excess = (charges.sum(1) - wanted[:, None]) / mask.sum(1)
         return (charges - excess[:, None, :]) * mask
 

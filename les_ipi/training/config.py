@@ -30,7 +30,9 @@ class DataConfig(_Strict):
 class LossStage(_Strict):
     """Weights of the mean squared errors from ``from_epoch`` on.
 
-    Units: energy (eV/atom)², forces (eV/Å)², stress (eV/Å³)², born (e)², dipole (e·Å/atom)².
+    Units: energy (eV/atom)², forces (eV/Å)², stress (eV/Å³)², born (e)², dipole (e·Å/atom)². ``charge_variation`` (e²)
+    multiplies the mean squared deviation of the latent charges from λ × formal charge: many charge patterns give nearly
+    the same far field, and this prefers the one with the least modulation.
     """
 
     from_epoch: int = Field(0, ge=0)
@@ -39,6 +41,7 @@ class LossStage(_Strict):
     stress: float = 0.0
     born: float = 0.0
     dipole: float = 0.0
+    charge_variation: float = Field(0.0, ge=0)
 
 
 class OptimiserConfig(_Strict):

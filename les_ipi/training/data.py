@@ -88,17 +88,28 @@ def load_frames(paths: list[Path], cutoff: float) -> list[Frame]:
     return frames
 
 
+def frame_slice(n_frames: int, text: str) -> range:
+    """Frame indices of "start:stop" or "start:stop:step". Raises ``UserError`` if it is malformed or selects nothing."""
+    parts = text.split(":")
+    try:
+        selection = range(n_frames)[slice(*(int(p) if p else None for p in parts))] if len(parts) > 1 else None
+    except ValueError:
+        selection = None
+    if selection is None:
+        raise UserError(f"Frame slice {text!r} is not of the form 'start:stop' or 'start:stop:step'.")
+    if len(selection) == 0:
+        raise UserError(f"Frame slice {text!r} selects none of the {n_frames} frames that were read.")
+    return selection
+
+
+def select(frames: list[Frame], text: str) -> list[Frame]:
+    """Frames of one slice, see :func:`frame_slice`."""
+    return [frames[i] for i in frame_slice(len(frames), text)]
+
+
 def split_blocks(n_frames: int, slices: list[str]) -> tuple[list[int], list[int]]:
-    """Training and validation indices from slices such as "60:75". Raises ``UserError`` for a malformed or empty one."""
-    held_out: set[int] = set()
-    for text in slices:
-        try:
-            selection = range(n_frames)[slice(*(int(p) if p else None for p in text.split(":")))]
-        except (ValueError, TypeError) as error:
-            raise UserError(f"validation slice {text!r} is not of the form 'start:stop'.") from error
-        if not isinstance(selection, range) or len(selection) == 0:
-            raise UserError(f"validation slice {text!r} selects no frame of the {n_frames} that were read.")
-        held_out |= set(selection)
+    """Training and validation indices from slices such as "60:75". Raises ``UserError`` for one that is malformed."""
+    held_out = {i for text in slices for i in frame_slice(n_frames, text)}
     if len(held_out) == n_frames:
         raise UserError(f"The validation slices hold out all {n_frames} frames: leave some for training.")
     return [i for i in range(n_frames) if i not in held_out], sorted(held_out)

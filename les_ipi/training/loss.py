@@ -1,6 +1,6 @@
 """Weighted squared errors of a batch, and the predictions they compare."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -29,17 +29,15 @@ class Targets:
     dipole: Tensor
     counts: Tensor
 
+    def to(self, device: torch.device | str) -> "Targets":
+        """Copy on another device."""
+        return Targets(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
-def make_batch(frames: list[Frame], model_species: list[int], cutoff: float, k_cutoff: float, dtype: torch.dtype) -> Batch:
+
+def make_batch(frames: list[Frame], model: LESModel) -> Batch:
     """Batch of training frames, with the neighbour matrices that were computed once."""
-    return collate(
-        [f.system for f in frames],
-        model_species,
-        cutoff,
-        k_cutoff,
-        neighbors=[f.neighbors for f in frames],
-        dtype=dtype,
-    )
+    systems, neighbors = [f.system for f in frames], [f.neighbors for f in frames]
+    return collate(systems, model.species, model.cutoff, model.kernel.k_cutoff, neighbors=neighbors)
 
 
 def make_targets(frames: list[Frame], offsets: np.ndarray, species: list[int], n_rows: int, dtype: torch.dtype) -> Targets:
@@ -77,7 +75,7 @@ def mean_square(prediction: Tensor, target: Tensor) -> Tensor:
 
 def training_loss(model: LESModel, batch: Batch, targets: Targets, stage: LossStage) -> tuple[Tensor, dict[str, Tensor]]:
     """Weighted loss and its unweighted mean squared errors, named as in :class:`LossStage`."""
-    leaves = Leaves.of(batch)
+    leaves = Leaves.of(batch, model.energy_scale.dtype)
     evaluation = model(batch, leaves.edges, leaves.positions, leaves.cell)
     parts = {"energy": mean_square(evaluation.energy / targets.counts, targets.energy / targets.counts)}
     if stage.forces or stage.stress:
@@ -86,6 +84,10 @@ def training_loss(model: LESModel, batch: Batch, targets: Targets, stage: LossSt
         if stage.stress:
             volume = torch.linalg.det(leaves.cell).abs()[:, None, None]
             parts["stress"] = mean_square(strain_derivative(batch, leaves, grad) / volume, targets.stress)
+    if stage.charge_variation and model.head is not None:
+        formal = model.head.sign * model.head.formal_scale * model.head.formal_charges[batch.species]
+        deviation = (evaluation.local_charges - formal)[batch.atom_mask]
+        parts["charge_variation"] = (deviation * deviation).mean()
     scale = model.screening(batch.periodic).sqrt()
     if stage.born:
         born = scale[:, None, None, None] * differentiable_born(model, batch, leaves, evaluation)

@@ -30,10 +30,14 @@ class PotentialModule(lightning.LightningModule):
         reached = [s for s in self.settings.stages if s.from_epoch <= self.current_epoch]
         return max(reached, key=lambda s: s.from_epoch, default=self.settings.stages[0])
 
+    def transfer_batch_to_device(self, batch: list[Frame], device: torch.device, dataloader_idx: int) -> list[Frame]:
+        """Frames stay on the host; :meth:`_step` moves the tensors it builds from them."""
+        return batch
+
     def _step(self, frames: list[Frame]) -> tuple[Tensor, dict[str, Tensor]]:
         model, dtype = self.model, self.model.energy_scale.dtype
-        batch = make_batch(frames, model.species, model.cutoff, model.kernel.k_cutoff, dtype)
-        targets = make_targets(frames, self.offsets, model.species, batch.n_rows, dtype)
+        batch = make_batch(frames, model).to(self.device)
+        targets = make_targets(frames, self.offsets, model.species, batch.n_rows, dtype).to(self.device)
         return training_loss(model, batch, targets, self.stage)
 
     def training_step(self, frames: list[Frame], index: int) -> Tensor:

@@ -1,0 +1,126 @@
+"""The ``les-ipi`` command."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from les_ipi.driver.cli import driver, run
+from les_ipi.errors import UserError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Latent Ewald Summation models for i-PI: train, evaluate, drive.",
+)
+app.command()(run)
+app.command()(driver)
+
+
+@app.command()
+def models() -> None:
+    """List the models that come with the program.
+
+    Example: les-ipi models
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from les_ipi.models.library import shipped_models
+    from les_ipi.models.storage import read_card
+
+    table = Table("model", "elements", "head", "force RMSE (meV/Å)", "level of theory", "description")
+    for name, folder in shipped_models().items():
+        card = read_card(folder)
+        error = card["held_out_errors"].get("forces_rmse_meV_per_A")
+        table.add_row(
+            name,
+            " ".join(card["hyper_parameters"]["species"]),
+            card["charge_head"],
+            "-" if error is None else f"{error:.1f}",
+            card["data"]["level_of_theory"],
+            card["description"],
+        )
+    Console().print(table)
+
+
+@app.command()
+def info(model: Annotated[str, typer.Argument(help="Shipped name or path of a model folder.")]) -> None:
+    """Print the card of MODEL: data, licence, held-out errors, conventions, hyper-parameters.
+
+    Example: les-ipi info water-pbe0-ts
+    """
+    from les_ipi.models.library import find_model
+    from les_ipi.models.storage import read_card
+
+    typer.echo(json.dumps(read_card(find_model(model)), indent=2))
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="Training file (TOML).")],
+    output: Annotated[Path | None, typer.Option(help="Model folder; default: <name> from the file.")] = None,
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the data files; default: the file's.")] = None,
+    resume: Annotated[bool, typer.Option(help="Continue from the last checkpoint.")] = False,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch.")] = None,
+) -> None:
+    """Train a model; writes weights, card, learning curves and held-out parity plots.
+
+    Example: les-ipi train inputs/water/train-rpbe-d3.toml --data-root ~/data/water
+    """
+    from les_ipi.training.config import read_config
+
+    settings = read_config(config)
+    try:
+        from les_ipi.training.train import train as start
+    except ModuleNotFoundError as error:
+        raise UserError(f"Training needs {error.name}: install it with  pip install 'les-ipi[train]'.") from error
+    folder = start(settings, data_root or config.parent, output or Path(settings.name), resume, threads)
+    typer.echo(f"Model written to {folder}")
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(help="Shipped name or path of a model folder.")],
+    data: Annotated[Path, typer.Argument(help="Labelled extended XYZ file (plain or .gz).")],
+    fit_offsets: Annotated[bool, typer.Option("--fit-offsets", help="Fit per-element energy offsets first.")] = False,
+    frames: Annotated[str, typer.Option(help="Frames to use, as start:stop:step.")] = ":",
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the metrics as JSON.")] = None,
+    write: Annotated[Path | None, typer.Option(help="Write predictions as extended XYZ.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Write parity plots (PNG).")] = None,
+    dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch.")] = None,
+) -> None:
+    """Compare MODEL with the labels in DATA: energies, forces, stress, Born charges, dipoles.
+
+    Example: les-ipi evaluate water-pbe0-ts frames.xyz --fit-offsets --json errors.json --plot parity.png
+    """
+    from les_ipi.evaluator import Evaluator
+    from les_ipi.training.data import load_frames, select
+    from les_ipi.training.evaluate import evaluate_frames, write_predictions
+
+    evaluator = Evaluator.load(model, dtype=dtype, threads=threads)
+    chosen = select(load_frames([data], evaluator.cutoff), frames)
+    report = evaluate_frames(evaluator, chosen, fit_offsets)
+    for name, value in report.metrics.items():
+        typer.echo(f"{name:28s} {value:.6g}")
+    if json_file:
+        json_file.write_text(json.dumps(report.metrics, indent=2) + "\n")
+    if write:
+        write_predictions(write, chosen, report)
+    if plot:
+        from les_ipi.training.plots import plot_parity
+
+        plot_parity(report, plot)
+
+
+def main() -> None:
+    """Entry point: a :class:`UserError` becomes one sentence on stderr and exit status 2."""
+    try:
+        app()
+    except UserError as error:
+        print(f"les-ipi: {error}", file=sys.stderr)
+        sys.exit(2)

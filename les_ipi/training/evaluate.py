@@ -1,0 +1,149 @@
+"""Errors of a model on labelled frames."""
+
+from dataclasses import dataclass, field
+
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import write
+from rich.progress import track
+
+from les_ipi.conventions import Property
+from les_ipi.evaluator import Evaluator, Results
+from les_ipi.training.data import Frame
+
+
+@dataclass
+class Report:
+    """Predictions next to labels and the metrics computed from them.
+
+    ``pairs`` maps a quantity to (label, prediction), flattened, in eV/atom, eV/Å, eV/Å³, e and e·Å; ``metrics`` are the
+    JSON keys of ``les-ipi evaluate``; ``results`` one entry per frame; ``offsets`` per-element energies (eV) that were fitted.
+    """
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    pairs: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    results: list[Results] = field(default_factory=list)
+    offsets: np.ndarray | None = None
+
+
+def rmse(label: np.ndarray, prediction: np.ndarray) -> float:
+    """Root mean square difference over all components."""
+    return float(np.sqrt(np.mean((prediction - label) ** 2)))
+
+
+def r_squared(label: np.ndarray, prediction: np.ndarray) -> float:
+    """R² = 1 − SSE/SST over all components."""
+    return float(1.0 - np.sum((prediction - label) ** 2) / np.sum((label - label.mean()) ** 2))
+
+
+def evaluate_frames(evaluator: Evaluator, frames: list[Frame], fit_offsets: bool = False) -> Report:
+    """Evaluate labelled frames one by one and compare with every label that is present.
+
+    Parameters: ``fit_offsets`` removes per-element energy offsets (least squares of the errors on composition), for data
+    whose energy zero differs from the training set's.
+    Returns a :class:`Report`; energies are compared per atom.
+    """
+    report = Report()
+    collected: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+    composition_errors = []
+    for frame in track(frames, description="Evaluating", transient=True):
+        result = evaluator([frame.system], _wanted(frame, evaluator))[0]
+        report.results.append(result)
+        _collect(frame, result, collected)
+        composition_errors.append(np.nan if frame.labels.energy is None else frame.labels.energy - result.energy)
+    if fit_offsets and "energy" in collected:
+        report.offsets = _fit_offsets(frames, composition_errors, evaluator.species)
+        shifts = iter(_offset_per_atom(frames, report.offsets, evaluator.species))
+        collected["energy"] = [(label, value + next(shifts)) for label, value in collected["energy"]]
+    report.pairs = {
+        name: tuple(np.concatenate([np.ravel(x[side]) for x in values]) for side in (0, 1))
+        for name, values in collected.items()
+    }
+    report.metrics = _metrics(report.pairs, len(frames))
+    return report
+
+
+def _wanted(frame: Frame, evaluator: Evaluator) -> set[Property]:
+    labels, wanted = frame.labels, {Property.ENERGY, Property.FORCES}
+    if labels.stress is not None:
+        wanted.add(Property.VIRIAL)
+    if evaluator.model.head is not None:
+        wanted.add(Property.DIPOLE)
+        if labels.born_effective_charges is not None:
+            wanted.add(Property.BORN_EFFECTIVE_CHARGES)
+    return wanted
+
+
+def _collect(frame: Frame, result: Results, collected: dict[str, list[tuple[np.ndarray, np.ndarray]]]) -> None:
+    labels, n = frame.labels, len(frame.system.numbers)
+
+    def add(name: str, label, prediction) -> None:
+        collected.setdefault(name, []).append((np.asarray(label), np.asarray(prediction)))
+
+    if labels.energy is not None:
+        add("energy", labels.energy / n, result.energy / n)
+    if labels.forces is not None:
+        add("forces", labels.forces, result.forces)
+    if labels.stress is not None:
+        add("stress", labels.stress, -result.virial / frame.system.volume)
+    if labels.born_effective_charges is not None and result.born_effective_charges is not None:
+        add("born", labels.born_effective_charges, result.born_effective_charges)
+        off_diagonal = ~np.eye(3, dtype=bool)
+        add("born_offdiagonal", labels.born_effective_charges[:, off_diagonal], result.born_effective_charges[:, off_diagonal])
+    if labels.dipole is not None and result.dipole is not None:
+        add("dipole", labels.dipole, result.dipole)
+
+
+def _composition(frames: list[Frame], species: tuple[int, ...]) -> np.ndarray:
+    labelled = [f for f in frames if f.labels.energy is not None]
+    return np.array([[np.count_nonzero(f.system.numbers == z) for z in species] for f in labelled], dtype=float)
+
+
+def _fit_offsets(frames: list[Frame], errors: list[float], species: tuple[int, ...]) -> np.ndarray:
+    known = np.array(errors)[np.isfinite(errors)]
+    return np.linalg.lstsq(_composition(frames, species), known, rcond=1e-10)[0]
+
+
+def _offset_per_atom(frames: list[Frame], offsets: np.ndarray, species: tuple[int, ...]) -> np.ndarray:
+    composition = _composition(frames, species)
+    return composition @ offsets / composition.sum(1)
+
+
+def _metrics(pairs: dict[str, tuple[np.ndarray, np.ndarray]], n_frames: int) -> dict[str, float]:
+    metrics: dict[str, float] = {"n_frames": n_frames}
+    if "energy" in pairs:
+        metrics["energy_rmse_meV_per_atom"] = 1e3 * rmse(*pairs["energy"])
+    if "forces" in pairs:
+        metrics["forces_rmse_meV_per_A"] = 1e3 * rmse(*pairs["forces"])
+    if "stress" in pairs:
+        metrics["stress_rmse_meV_per_A3"] = 1e3 * rmse(*pairs["stress"])
+    if "born" in pairs:
+        metrics["bec_rmse_e"] = rmse(*pairs["born"])
+        metrics["bec_r2"] = r_squared(*pairs["born"])
+        metrics["bec_offdiag_r2"] = r_squared(*pairs["born_offdiagonal"])
+    if "dipole" in pairs:
+        metrics["dipole_rmse_eA"] = rmse(*pairs["dipole"])
+        metrics["dipole_r2"] = r_squared(*pairs["dipole"])
+    return metrics
+
+
+def write_predictions(target: Path, frames: list[Frame], report: Report) -> None:
+    """Predictions as extended XYZ: ``energy``, ``forces``, ``stress`` and ``bec``/``dipole`` under our own key names."""
+    images = []
+    for frame, result in zip(frames, report.results, strict=True):
+        system = frame.system
+        atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.periodic)
+        values = {"energy": result.energy, "forces": result.forces}
+        if result.virial is not None:
+            stress = -result.virial / system.volume
+            values["stress"] = stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+        atoms.calc = SinglePointCalculator(atoms, **values)
+        if result.born_effective_charges is not None:
+            atoms.arrays["bec"] = result.born_effective_charges.reshape(-1, 9)
+        if result.dipole is not None:
+            atoms.info["dipole"] = result.dipole
+        images.append(atoms)
+    write(target, images, format="extxyz")

@@ -1,0 +1,182 @@
+"""``les-ipi train``: from a TOML file to a model folder with weights, card, learning curves and parity plots."""
+
+import json
+import math
+from pathlib import Path
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import CSVLogger
+from torch.utils.data import DataLoader
+
+from les_ipi.errors import UserError
+from les_ipi.evaluator import Evaluator
+from les_ipi.models.derivatives import Leaves
+from les_ipi.models.electronegativity import PAULING
+from les_ipi.models.config import ModelConfig, build_model
+from les_ipi.models.les_model import LESModel
+from les_ipi.models.storage import save_model
+from les_ipi.training.config import TrainConfig
+from les_ipi.training.data import Frame, FrameDataset, load_frames, reference_energies, split_blocks
+from les_ipi.training.evaluate import evaluate_frames
+from les_ipi.training.loss import make_batch
+from les_ipi.training.module import PotentialModule
+from les_ipi.training.plots import plot_learning_curves, plot_parity
+
+#: Frames that set the mean and scale of the features.
+STANDARDISATION_FRAMES = 24
+#: First short-range energies are this fraction of (rms force × 1 Å): outputs of order one start with small forces.
+ENERGY_SCALE_FRACTION = 0.3
+
+
+def train(config: TrainConfig, data_root: Path, output: Path, resume: bool = False, threads: int | None = None) -> Path:
+    """Train a model and write its folder.
+
+    Parameters: ``config`` a validated training file; ``data_root`` folder of the data files; ``output`` model folder,
+    with the run's checkpoints in ``output/training``; ``resume`` continues from the last checkpoint; ``threads`` of torch.
+    Returns the model folder. Raises ``UserError`` for missing data, an existing run without ``resume``, or no forces.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    work = output / "training"
+    checkpoint = work / "last.ckpt"
+    if checkpoint.exists() and not resume:
+        raise UserError(f"{work} holds an earlier run: pass --resume to continue it, or another --output.")
+    if resume and not checkpoint.exists():
+        raise UserError(f"There is no checkpoint {checkpoint} to resume from: start without --resume.")
+
+    lightning.seed_everything(config.seed, verbose=False)
+    paths = [data_root / f for f in config.data.files]
+    frames = load_frames(paths, config.short_range.cutoff)
+    if not any(f.labels.forces is not None for f in frames):
+        raise UserError(f"{paths[0]} has no forces under any known name: training needs energies and forces.")
+    training, validation = split_blocks(len(frames), config.data.validation)
+    module, model_config = prepare(config, [frames[i] for i in training])
+    _fit(module, config, [frames[i] for i in training], [frames[i] for i in validation], work, resume)
+
+    held_out = [frames[i] for i in validation]
+    sample = [frames[i] for i in training[:4]]
+    return _export(module.model, model_config, config, sample, held_out, len(training), output)
+
+
+def prepare(config: TrainConfig, frames: list[Frame]) -> tuple[PotentialModule, ModelConfig]:
+    """Fresh module with reference energies, energy scale and standardised features from the training frames."""
+    numbers = sorted({int(z) for f in frames for z in f.system.numbers})
+    from ase.data import chemical_symbols
+
+    model_config = ModelConfig(
+        species=tuple(chemical_symbols[z] for z in numbers), short_range=config.short_range, charges=config.charges
+    )
+    model = build_model(model_config)
+    offsets = reference_energies(frames, numbers)
+    model.reference_energies.copy_(torch.from_numpy(offsets))
+    squares = [np.mean(f.labels.forces**2) for f in frames if f.labels.forces is not None]
+    model.energy_scale.fill_(ENERGY_SCALE_FRACTION * math.sqrt(float(np.mean(squares))))
+    sample = frames[:: max(1, len(frames) // STANDARDISATION_FRAMES)]
+    batch = make_batch(sample, model)
+    with torch.no_grad():
+        raw = model.short_range.raw_features(
+            batch.edges().to(model.energy_scale.dtype), batch.neighbors, batch.species
+        )
+    model.short_range.standardise(raw[batch.atom_mask], batch.species[batch.atom_mask])
+    if config.training.double_precision:
+        reference = model.reference_energies.clone()
+        model.double()
+        model.reference_energies.copy_(reference)
+    return PotentialModule(model, config.training, offsets), model_config
+
+
+def _fit(
+    module: PotentialModule,
+    config: TrainConfig,
+    training: list[Frame],
+    validation: list[Frame],
+    work: Path,
+    resume: bool,
+) -> None:
+    settings = config.training
+    loader = {"collate_fn": list, "num_workers": 0}
+    train_loader = DataLoader(FrameDataset(training), batch_size=settings.batch_size, shuffle=True, **loader)
+    val_loader = DataLoader(FrameDataset(validation), batch_size=settings.batch_size, **loader) if validation else None
+    callbacks = [
+        EMAWeightAveraging(decay=settings.ema_decay, use_buffers=False),
+        ModelCheckpoint(dirpath=work, save_last=True, save_top_k=0, every_n_epochs=settings.validate_every),
+        RichProgressBar(),
+    ]
+    if settings.early_stopping_patience and validation:
+        callbacks.append(EarlyStopping("val_mse_forces", patience=settings.early_stopping_patience))
+    work.mkdir(parents=True, exist_ok=True)
+    logger = CSVLogger(work, name="", version="curves")
+    trainer = lightning.Trainer(
+        max_epochs=settings.max_epochs,
+        accelerator="auto",
+        devices=1,
+        callbacks=callbacks,
+        logger=logger,
+        gradient_clip_val=settings.gradient_clip,
+        check_val_every_n_epoch=settings.validate_every,
+        num_sanity_val_steps=0,
+        inference_mode=False,
+        log_every_n_steps=1,
+        enable_model_summary=False,
+    )
+    # Our own checkpoint of our own folder: weights_only keeps even that free of pickled code.
+    checkpoint = str(work / "last.ckpt") if resume else None
+    trainer.fit(module, train_loader, val_loader, ckpt_path=checkpoint, weights_only=True)
+    plot_learning_curves(work / "curves" / "metrics.csv", work.parent / "learning_curves.png")
+
+
+def _export(
+    model: LESModel,
+    model_config: ModelConfig,
+    config: TrainConfig,
+    sample: list[Frame],
+    held_out: list[Frame],
+    n_training: int,
+    output: Path,
+) -> Path:
+    """Write the model folder, then measure its held-out errors through the same path that users take."""
+    model.eval().requires_grad_(False)
+    canonical_sign(model, sample)
+    card = {
+        "name": config.name,
+        "description": config.description,
+        "seed": config.seed,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "data": {
+            "files": [Path(f).name for f in config.data.files],
+            "source": config.data.source,
+            "licence": config.data.licence,
+            "level_of_theory": config.data.level_of_theory,
+            "n_training_frames": n_training,
+            "validation_slices": config.data.validation,
+        },
+        "loss": [s.model_dump() for s in config.training.stages],
+        "held_out_errors": {},
+    }
+    save_model(output, model, model_config, card)
+    if held_out:
+        report = evaluate_frames(Evaluator.load(output, dtype="float32"), held_out)
+        card["held_out_errors"] = report.metrics
+        save_model(output, model, model_config, card)
+        plot_parity(report, output / "parity.png")
+    (output / "errors.json").write_text(json.dumps(card["held_out_errors"], indent=2) + "\n")
+    return output
+
+
+def canonical_sign(model: LESModel, frames: list[Frame]) -> None:
+    """Fix the global sign of the latent charges so that electropositive elements are positive.
+
+    The energy is even in the charges, so the sign a training ends with is arbitrary; a field force is odd in it. The
+    electronegativity-weighted charge Σ_i (χ_i − χ̄) q_i over the frames is made negative.
+    """
+    if model.head is None:
+        return
+    batch = make_batch(frames, model)
+    leaves = Leaves.of(batch, model.energy_scale.dtype)
+    charges = model(batch, leaves.edges, leaves.positions, leaves.cell).charges.detach().sum(-1).flatten()
+    chi = torch.tensor([PAULING[z] for z in model.species])[batch.species][batch.atom_mask]
+    if float(((chi - chi.mean()) * charges[batch.atom_mask]).sum()) > 0:
+        model.head.sign.neg_()
