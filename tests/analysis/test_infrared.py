@@ -30,10 +30,18 @@ def oscillator(request):
     return (*request.param, *langevin_runs(24, 50_000, DT, *request.param, seed=7))
 
 
+@pytest.fixture(scope="module")
+def pooled(oscillator):
+    """Spectra of all runs by both routes: kind → Infrared."""
+    _, _, dipole, current = oscillator
+    routes = {"dipole": dipole, "current": current}
+    return {kind: infrared_spectrum(signals(values, kind)) for kind, values in routes.items()}
+
+
 @pytest.mark.parametrize("kind", ["dipole", "current"])
-def test_area_band_and_sum_rule(oscillator, kind):
-    centre, width, dipole, current = oscillator
-    result = infrared_spectrum(signals(dipole if kind == "dipole" else current, kind))
+def test_area_band_and_sum_rule(oscillator, pooled, kind):
+    centre, width, *_ = oscillator
+    result = pooled[kind]
     assert result.area_cm2 / integrated_absorption() == pytest.approx(1.0, abs=0.02)
     assert result.f_sum_ratio == pytest.approx(1.0, abs=0.01)
     shown = result.wavenumber_cm1 > 2 * result.resolution_cm1
@@ -55,11 +63,10 @@ def test_one_short_run_keeps_its_band(oscillator):
     assert np.mean(inside) >= 0.90
 
 
-def test_routes_agree_on_one_trajectory(oscillator):
+def test_routes_agree_on_one_trajectory(oscillator, pooled):
     """Same noise, so they must agree far inside the error band (folded images aside, far from the band)."""
-    centre, width, dipole, current = oscillator
-    by_dipole = infrared_spectrum(signals(dipole, "dipole"))
-    by_current = infrared_spectrum(signals(current, "current"))
+    centre, width, *_ = oscillator
+    by_dipole, by_current = pooled["dipole"], pooled["current"]
     band = np.abs(by_dipole.wavenumber_cm1 - centre) < 2 * width
     difference = np.abs(by_dipole.n_alpha_cm1 - by_current.n_alpha_cm1)[band]
     assert (difference < 0.2 * by_dipole.n_alpha_error_cm1[band]).mean() > 0.95
@@ -76,10 +83,10 @@ def test_coarse_sampling_does_not_bend_the_dipole_route():
     assert result.n_alpha_cm1[band].sum() / exact[band].sum() == pytest.approx(1.0, abs=0.03)
 
 
-def test_cepstral_estimate_follows_the_spectrum(oscillator):
+def test_cepstral_estimate_follows_the_spectrum(oscillator, pooled):
     """Its error leaves out the bias of truncation, so fewer points are inside than for the band."""
-    centre, width, dipole, _ = oscillator
-    result = infrared_spectrum(signals(dipole, "dipole"))
+    centre, width, *_ = oscillator
+    result = pooled["dipole"]
     exact = sampled_absorption(result.wavenumber_cm1[4:], centre, width, DT, "dipole")
     deviation = np.abs(result.cepstral_cm1[4:] - exact) / result.cepstral_error_cm1[4:]
     assert np.mean(deviation < 3.0) > 0.85
@@ -87,12 +94,12 @@ def test_cepstral_estimate_follows_the_spectrum(oscillator):
     assert result.cepstral_cm1[4:][top] == pytest.approx(exact[top], rel=0.1)
 
 
-def test_peak_position_and_height_with_errors(oscillator):
+def test_peak_position_and_height_with_errors(oscillator, pooled):
     """n·α of the oscillator is largest at ω0, height Z²e²/(cε0 V m γ); the window lowers it by 8σ²/γ² at
     most.
     """
-    centre, width, dipole, _ = oscillator
-    result = infrared_spectrum(signals(dipole, "dipole"))
+    centre, width, *_ = oscillator
+    result = pooled["dipole"]
     (peak,) = find_peaks(result, {"band": (centre - 300, centre + 300)})
     exact = sampled_absorption(np.array([centre]), centre, width, DT, "dipole")[0]
     assert 0 < peak.position_error_cm1 < 0.1 * width
@@ -102,11 +109,9 @@ def test_peak_position_and_height_with_errors(oscillator):
     assert found[0] < centre < found[1]
 
 
-def test_no_peak_on_a_slope(oscillator):
-    centre, _, dipole, _ = oscillator
-    (peak,) = find_peaks(
-        infrared_spectrum(signals(dipole, "dipole")), {"slope": (centre - 400, centre - 150)}
-    )
+def test_no_peak_on_a_slope(oscillator, pooled):
+    centre, *_ = oscillator
+    (peak,) = find_peaks(pooled["dipole"], {"slope": (centre - 400, centre - 150)})
     assert peak.position_cm1 is None and peak.height_cm1 is None
 
 
