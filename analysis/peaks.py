@@ -37,7 +37,7 @@ class Peak:
 def find_peaks(spectrum: Infrared, bands: Mapping[str, tuple[float, float]]) -> list[Peak]:
     """Position and height of the highest maximum in each named range.
 
-    A cubic is fitted to ln(n·α) (a skewed Gaussian) where the smoothed band is above 4/5 of its maximum;
+    A parabola is fitted to ln(n·α) (a Gaussian) where the smoothed band is above 4/5 of its maximum;
     the same points serve every jackknife replicate, whose scatter is the error.
 
     Parameters: ``spectrum``; ``bands`` name → (low, high) cm⁻¹. Returns one :class:`Peak` a range, in order.
@@ -88,7 +88,7 @@ def fit_range(x: np.ndarray, y: np.ndarray, low: float, high: float, resolution:
     slice of points.
     """
     spacing = x[1] - x[0]
-    width = max(resolution, (high - low) / 12.0)
+    width = max(resolution, (high - low) / 6.0)
     smooth = ndimage.gaussian_filter1d(y, width / 2.355 / spacing)
     inside = np.flatnonzero((x >= low) & (x <= high))
     if inside.size < 5:
@@ -106,11 +106,11 @@ def fit_range(x: np.ndarray, y: np.ndarray, low: float, high: float, resolution:
 
 
 def fit_vertex(x: np.ndarray, y: np.ndarray) -> tuple[float, float] | None:
-    """Maximum (position, height) of a cubic through ln y; None when it has none between the ends of ``x``."""
+    """Vertex (position, height) of a parabola through ln y; None when it is no maximum inside ``x``."""
     if (y <= 0).any():
         return None
-    cubic = np.polynomial.Polynomial.fit(x, np.log(y), 3)
-    for root in cubic.deriv().roots():
-        if abs(root.imag) < 1e-9 and x[0] < root.real < x[-1] and cubic.deriv(2)(root.real) < 0:
-            return float(root.real), float(np.exp(cubic(root.real)))
-    return None
+    parabola = np.polynomial.Polynomial.fit(x, np.log(y), 2)
+    top = float(parabola.deriv().roots()[0].real)
+    if parabola.deriv(2)(top) >= 0 or not x[0] < top < x[-1]:
+        return None
+    return top, float(np.exp(parabola(top)))

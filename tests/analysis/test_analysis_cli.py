@@ -192,10 +192,10 @@ def test_coarse_sampling_is_refused(tmp_path, les_analysis):
 
 
 def test_packaged_water_has_the_known_maxima():
-    """Largest tabulated n·α: 185, 617, 1641, 3381; a local fit may move the broad ones a little."""
+    """Largest tabulated n·α: 185, 617, 1641, 3381; the fit moves skewed bands a little."""
     water = water_25c()
     found = list(water.peaks(WATER_BANDS).values())
-    assert found == pytest.approx([185, 617, 1641, 3375], abs=15)
+    assert found == pytest.approx([185, 617, 1641, 3381], abs=25)
     loss = 2 * 1.32 * 0.1319 * 2 * np.pi * 1640.59  # n·α = n·4πkν̃ at the bend, n ≈ 1.32 and k ≈ 0.132
     assert water.at(np.array([1640.59]))[0] == pytest.approx(loss, rel=0.03)
 
