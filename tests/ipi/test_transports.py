@@ -97,3 +97,21 @@ def test_nve_conserves_energy(make_input):
     assert np.ptp(conserved) / 24 < 1e-3  # eV an atom, fluctuations included
     halves = conserved[:500].mean(), conserved[500:].mean()
     assert abs(halves[1] - halves[0]) / 24 < 2e-5
+
+
+FIELD = """<driven_dynamics mode='eda-nve'> <timestep units='femtosecond'>{dt}</timestep>
+  <efield> <amp units='v/ang'>[0.02, 0.05, 0.1]</amp> </efield> <bec mode='driver'/> </driven_dynamics>"""
+
+
+@pytest.mark.timeout(60)
+def test_field_does_the_work_that_the_dipole_takes(make_input):
+    """i-PI's eda-nve with our BEC: conserved - E·M is constant only with the right index order and units."""
+    path = make_input("unix", motion=FIELD, dt=0.1, steps=300)
+    text = path.read_text().replace("motion mode='dynamics'", "motion mode='driven_dynamics'")
+    text = text.replace("temperature{kelvin}]", "interaction_energy{electronvolt}]")
+    path.write_text(text.replace("electronvolt", "atomic_unit"))
+    run_toy(path, model="toy", dtype="float64", properties="BEC")
+    values = columns(path.parent)
+    work = values["interaction_energy"]
+    assert np.ptp(work) > 1e-3  # hartree
+    assert np.ptp(values["conserved"] - work) < 0.02 * np.ptp(work)
