@@ -1,5 +1,8 @@
 """Prefactors against independent numbers and against SI arithmetic."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from scipy import constants as si
@@ -53,3 +56,9 @@ def test_both_f_sum_rules_agree_at_equipartition():
     )
     expected *= 3 / (3 * 2 * np.pi * si.c * 100) / 100  # rad/s and m⁻¹ to cm⁻¹
     assert optics.f_sum_of_charges(charge2_mass, volume) == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_package_never_imports_torch():
+    code = "import sys, analysis.cli, analysis.checks, analysis.plot, analysis.report; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "False", done.stderr
