@@ -85,9 +85,7 @@ def test_single_structure(water):
     np.testing.assert_allclose(np.frombuffer(numbers[:8]) * HARTREE_EV, expected.energy, rtol=1e-12)
     forces = np.frombuffer(numbers[12:-72]).reshape(-1, 3) * HARTREE_BOHR_EV_A
     np.testing.assert_allclose(forces, expected.forces, atol=1e-10)
-    np.testing.assert_allclose(
-        np.frombuffer(numbers[-72:]).reshape(3, 3) * HARTREE_EV, expected.virial, atol=1e-9
-    )
+    np.testing.assert_allclose(np.frombuffer(numbers[-72:]).reshape(3, 3) * HARTREE_EV, expected.virial, atol=1e-9)
     extras = json.loads(ipi.read(int(np.frombuffer(ipi.read(4), np.int32)[0])))
     np.testing.assert_allclose(np.array(extras["dipole"]) * BOHR_A, expected.dipole, rtol=1e-12)
     assert list(extras) == ["dipole"]

@@ -107,9 +107,7 @@ def test_mistake_in_the_xml(make_input):
 def test_plain_ipi_with_ffdirect(make_input, model, status):
     """Without les-ipi run: i-PI prints the sentence, ends with a non-zero status and leaves RESTART."""
     path = make_input(model=model)
-    end = subprocess.run(
-        [ipi_program(), "input.xml"], cwd=path.parent, capture_output=True, text=True, timeout=50
-    )
+    end = subprocess.run([ipi_program(), "input.xml"], cwd=path.parent, capture_output=True, text=True, timeout=50)
     assert end.returncode == 1
     sentence = [line for line in end.stderr.splitlines() if line.startswith("les-ipi error: ")]
     assert len(sentence) == 1 and status in sentence[0]

@@ -26,9 +26,7 @@ def model(request, tmp_path_factory):
         short_range=ShortRangeConfig(
             cutoff=3.0, n_radial=4, l_max=2, channels=4, order=3, hidden=(8,), core_cutoff=1.2
         ),
-        charges=ChargesConfig(
-            head=request.param, hidden=(8,), formal={"H": 1.0, "O": -2.0}, transfer_cutoff=2.5
-        ),
+        charges=ChargesConfig(head=request.param, hidden=(8,), formal={"H": 1.0, "O": -2.0}, transfer_cutoff=2.5),
     )
     folder = tmp_path_factory.mktemp("models") / request.param
     save_model(folder, build_model(config), config, {})
@@ -49,9 +47,7 @@ def test_transports_and_current(make_input, model):
         assert run(RunOptions(path, **options)).step == 20
     for name, keys in (("out", ("conserved", "potential", "temperature")), ("current", ("dipole_current",))):
         for key in keys:
-            np.testing.assert_allclose(
-                values(socket, name)[key], values(direct, name)[key], rtol=1e-8, atol=1e-12
-            )
+            np.testing.assert_allclose(values(socket, name)[key], values(direct, name)[key], rtol=1e-8, atol=1e-12)
     if model.endswith("transfer"):  # its dipole is single-valued, so its slope is the current
         beads = [np.loadtxt(direct.parent / f"sim.mu_{b}", comments="#") for b in (0, 1)]
         dipole = BOHR_A * np.mean(beads, axis=0)

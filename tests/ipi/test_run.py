@@ -18,11 +18,10 @@ from les_ipi.errors import UserError
 POSITIONS = "<trajectory filename='pos' stride='5' format='xyz'> positions{angstrom} </trajectory>"
 
 
-def start(path):
-    """Start ``les-ipi run`` with the toy in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, toy_programs.__file__, "run", str(path)], stderr=subprocess.PIPE, text=True
-    )
+def start(path, model):
+    """Start ``les-ipi run`` with a toy in a process of its own."""
+    command = [sys.executable, toy_programs.__file__, "run", str(path), model]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
 
 def wait_for_rows(path, rows, patience=60):
@@ -35,28 +34,28 @@ def wait_for_rows(path, rows, patience=60):
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_stop_and_resume_equals_an_uninterrupted_run(make_input, number):
+@pytest.mark.parametrize("transport, number", [("direct", signal.SIGINT), ("unix", signal.SIGTERM)])
+def test_stop_and_resume_equals_an_uninterrupted_run(make_input, transport, number):
     common = dict(motion=NVT, steps=300, outputs=POSITIONS, safe_stride=10)
+    healthy = {"model": "toy", "dtype": "float64"}
     whole = make_input(**common)
-    run_toy(whole)
-    broken = make_input(model="toy;delay=0.01", **common)
-    process = start(broken)
+    run_toy(whole, **healthy)
+    broken = make_input(transport, **common)
+    process = start(broken, "toy;delay=0.01")
     wait_for_rows(broken.parent / "sim.out", 60)
     process.send_signal(number)
     process.communicate(timeout=60)
     assert process.returncode == 128 + number
-    broken.write_text(broken.read_text().replace("toy;delay=0.01", "toy"))
     with pytest.raises(UserError, match="--resume"):
-        run_toy(broken)
-    assert run_toy(broken, resume=True).step == 300
+        run_toy(broken, **healthy)
+    assert run_toy(broken, resume=True, **healthy).step == 300
     expected, got = (read_output(str(p.parent / "sim.out"))[0] for p in (whole, broken))
     np.testing.assert_array_equal(got["step"], np.arange(301))
     np.testing.assert_allclose(got["potential"], expected["potential"], rtol=1e-9)
     frames = [(p.parent / "sim.pos_0.xyz").read_text() for p in (whole, broken)]
     assert frames[1].count("Step:") == 61
     assert frames[0] == frames[1]
-    assert run_toy(broken, resume=True).step == 300  # nothing left to do
+    assert run_toy(broken, resume=True, **healthy).step == 300  # nothing left to do
 
 
 @pytest.mark.timeout(60)
@@ -77,9 +76,7 @@ def test_recorded_current_is_the_derivative_of_the_mean_dipole(make_input, trans
     values, _ = read_output(str(path.parent / "sim.current"))
     from les_ipi.units import BOHR_A
 
-    dipole = BOHR_A * np.mean(
-        [np.loadtxt(path.parent / f"sim.mu_{b}", comments="#") for b in range(beads)], axis=0
-    )
+    dipole = BOHR_A * np.mean([np.loadtxt(path.parent / f"sim.mu_{b}", comments="#") for b in range(beads)], axis=0)
     slope = (dipole[:-4] - 8 * dipole[1:-3] + 8 * dipole[3:-1] - dipole[4:]) / (12 * 0.1)
     current = values["dipole_current"][2:-2]
     assert np.abs(current).max() > 1e-3

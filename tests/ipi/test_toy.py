@@ -23,9 +23,7 @@ def test_toy_derivatives():
         plus[atom, axis] += step
         minus[atom, axis] -= step
         high, low = evaluate(system(plus, cell)), evaluate(system(minus, cell))
-        np.testing.assert_allclose(
-            (low.energy - high.energy) / (2 * step), results.forces[atom, axis], atol=1e-7
-        )
+        np.testing.assert_allclose((low.energy - high.energy) / (2 * step), results.forces[atom, axis], atol=1e-7)
         np.testing.assert_allclose(
             (high.dipole - low.dipole) / (2 * step), results.born_effective_charges[atom, :, axis], atol=1e-8
         )

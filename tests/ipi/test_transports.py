@@ -35,9 +35,7 @@ def test_all_transports_give_the_same_trajectory(make_input, free_port):
     observed = {}
     for name, (transport, batch, drivers) in TRANSPORTS.items():
         path = make_input(transport, beads=2, batch=batch, outputs=EXTRAS, port=free_port())
-        result = run_toy(
-            path, model="toy", dtype="float64", drivers=drivers, properties="born_effective_charges"
-        )
+        result = run_toy(path, model="toy", dtype="float64", drivers=drivers, properties="born_effective_charges")
         assert (result.step, result.signal) == (100, None)
         directory = path.parent
         observed[name] = {key: columns(directory)[key] for key in ("conserved", "potential", "temperature")}

@@ -20,8 +20,8 @@ def run_toy(input_xml, **options):
 
 
 if __name__ == "__main__":
-    program, argument = sys.argv[1:]
+    program, argument, *model = sys.argv[1:]
     if program == "run":
-        result = run_toy(argument)
+        result = run_toy(argument, model=model[0], dtype="float64")
         sys.exit(0 if result.signal is None else 128 + result.signal)
     {"serve": serve, "simulate": simulate}[program](argument, ToyEvaluator.load)
