@@ -30,6 +30,7 @@ class Batch:
     shift           (A, M, 3)     Å
     reverse         (A, M)        flat place of the reverse edge in (A·M)
     modes           (B, K, 3)     wave vectors as integer triples, zeros where padded
+    boundary        str           "periodic", "isolated" or "mixed": what ``periodic`` holds, known on the host
     ==============  ============  ==================================================================
     """
 
@@ -43,6 +44,7 @@ class Batch:
     shift: Tensor
     reverse: Tensor
     modes: Tensor
+    boundary: str
 
     @property
     def n_structures(self) -> int:
@@ -64,7 +66,8 @@ class Batch:
 
     def to(self, device: torch.device | str) -> "Batch":
         """Copy on another device."""
-        return Batch(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Batch(**{k: v.to(device) if isinstance(v, Tensor) else v for k, v in values.items()})
 
 
 def collate(
@@ -121,6 +124,7 @@ def collate(
         shift=torch.from_numpy(shift.reshape(-1, columns, 3)),
         reverse=torch.from_numpy((reverse + offset * n_rows * columns).reshape(-1, columns)),
         modes=torch.from_numpy(np.asarray(modes)),
+        boundary="periodic" if periodic.all() else "mixed" if periodic.any() else "isolated",
     )
 
 

@@ -1,5 +1,6 @@
 """Neighbour lists (vesin) as a padded matrix, with the index of every reverse edge."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,12 +79,14 @@ def _reverse_edges(i: np.ndarray, j: np.ndarray, s: np.ndarray, n_atoms: int) ->
 class VerletList:
     """Neighbour matrix that is kept until an atom has moved by half the skin or the cell has changed.
 
-    Parameters: ``cutoff`` and ``skin`` in Å.
+    Parameters: ``cutoff`` and ``skin`` in Å; ``roomy`` leaves spare columns, so that compiled code, which depends on the
+    width of the matrix, does not have to be rebuilt when an atom gains a neighbour.
     """
 
-    def __init__(self, cutoff: float, skin: float = 0.5):
+    def __init__(self, cutoff: float, skin: float = 0.5, roomy: bool = False):
         self.cutoff = cutoff
         self.skin = skin
+        self.roomy = roomy
         self._reference: AtomicSystem | None = None
         self._neighbors: Neighbors | None = None
         self.builds = 0
@@ -92,8 +95,11 @@ class VerletList:
         """Neighbours of ``system``, rebuilt only if needed; the list covers cutoff + skin when it is built."""
         if self._neighbors is None or not self._still_valid(system):
             width = 0 if self._neighbors is None else self._neighbors.index.shape[1]
-            same_size = self._reference is not None and len(self._reference.positions) == len(system.positions)
-            self._neighbors = neighbor_matrix(system, self.cutoff + self.skin, width if same_size else None)
+            found = neighbor_matrix(system, self.cutoff + self.skin, width if self.roomy else None)
+            if self.roomy and found.index.shape[1] > width:
+                spare = 8 * math.ceil(1.1 * found.index.shape[1] / 8)
+                found = neighbor_matrix(system, self.cutoff + self.skin, spare)
+            self._neighbors = found
             self._reference = AtomicSystem(
                 system.numbers, system.positions.copy(), system.cell.copy(), system.periodic, system.total_charge
             )

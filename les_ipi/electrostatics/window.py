@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -51,7 +52,7 @@ class LongRangeKernel:
         value = HALF_INVERSE_EPSILON_0 * torch.exp(-0.5 * self.sigma**2 * safe) / safe * self.taper(safe)
         return torch.where(occupied, value, torch.zeros_like(value))
 
-    @property
+    @cached_property
     def self_energy(self) -> float:
         """Energy of one unit charge with its own smeared image, in eV/e², with the window taken into account.
 

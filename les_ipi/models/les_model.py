@@ -117,10 +117,10 @@ class LESModel(nn.Module):
 
     def long_range_energy(self, batch: Batch, positions: Tensor, cell: Tensor, charges: Tensor) -> Tensor:
         """Latent Ewald energy (B,) in eV; each structure by its own periodicity."""
-        if bool(batch.periodic.all()):
+        if batch.boundary == "periodic":
             return periodic_energy(positions, cell, charges, batch.modes, self.kernel)
         isolated = isolated_energy(positions, charges, self.kernel)
-        if not bool(batch.periodic.any()):
+        if batch.boundary == "isolated":
             return isolated
         return torch.where(
             batch.periodic, periodic_energy(positions, cell, charges, batch.modes, self.kernel), isolated
