@@ -62,7 +62,11 @@ class CompiledModel:
             edges, positions, cell = (x.detach().requires_grad_() for x in geometry)
             leaves = Leaves(edges, positions, cell)
             batch = Batch(
-                **dict(zip(names, topology, strict=True)), positions=positions, cell=cell, shift=edges, boundary=boundary
+                **dict(zip(names, topology, strict=True)),
+                positions=positions,
+                cell=cell,
+                shift=edges,
+                boundary=boundary,
             )
             with torch.enable_grad():
                 weights = dict(zip(self._state, state, strict=True))

@@ -135,7 +135,9 @@ class Evaluator:
                 raise UserError(f"Unknown property '{name}': choose from {', '.join(Property)}.")
             wanted.add(Property(name))
         if self.model.head is None and wanted & _CHARGE_PROPERTIES:
-            raise UserError("This model has no charges, so it gives no charges, dipole or Born charges: use an LES model.")
+            raise UserError(
+                "This model has no charges, so it gives no charges, dipole or Born charges: use an LES model."
+            )
         return wanted
 
     def _update(self, systems: Sequence[AtomicSystem]) -> Batch:
@@ -168,9 +170,7 @@ class Evaluator:
         tables = {"forces": forces, "virial": virial, **self._plain_tables(batch, leaves, evaluation, wanted)}
         return {name: value for name, value in tables.items() if name in wanted}
 
-    def _tables(
-        self, batch: Batch, leaves: Leaves, evaluation: Evaluation, wanted: set[Property]
-    ) -> dict[str, Tensor]:
+    def _tables(self, batch: Batch, leaves: Leaves, evaluation: Evaluation, wanted: set[Property]) -> dict[str, Tensor]:
         """Physical quantities of the batch as tensors with a leading structure index."""
         tables = self._plain_tables(batch, leaves, evaluation, wanted)
         if wanted & {Property.FORCES, Property.VIRIAL}:

@@ -36,7 +36,9 @@ def neighbor_matrix(system: AtomicSystem, cutoff: float, width: int | None = Non
     """
     positions = np.ascontiguousarray(system.positions, dtype=np.float64)
     if not np.isfinite(positions).all():
-        raise UserError("A position is not finite (NaN or infinite): the simulation has diverged; try a smaller time step.")
+        raise UserError(
+            "A position is not finite (NaN or infinite): the simulation has diverged; try a smaller time step."
+        )
     n_atoms = len(positions)
     box = np.ascontiguousarray(system.cell, dtype=np.float64)
     i, j, s = NeighborList(cutoff=float(cutoff), full_list=True).compute(

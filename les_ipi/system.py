@@ -42,7 +42,9 @@ class AtomicSystem:
             )
         cell = np.asarray(atoms.cell.array, dtype=float)
         if pbc.all() and abs(np.linalg.det(cell)) < 1e-8:
-            raise UserError("The structure says it is periodic but its cell has no volume: give a Lattice or set pbc='F F F'.")
+            raise UserError(
+                "The structure says it is periodic but its cell has no volume: give a Lattice or set pbc='F F F'."
+            )
         return cls(
             numbers=np.asarray(atoms.numbers),
             positions=np.asarray(atoms.positions, dtype=float),

@@ -16,9 +16,7 @@ def driver_address(simulation: SimulationInput, element: Element) -> dict[str, s
         return {"unix": address, "prefix": simulation.sockets_prefix}
     if mode == "inet":
         return {"host": address, "port": int(element.findtext("port") or 65535)}
-    raise UserError(
-        f'The <ffsocket> has mode="{mode}", but les-ipi speaks "unix" and "inet": choose one of them.'
-    )
+    raise UserError(f'The <ffsocket> has mode="{mode}", but les-ipi speaks "unix" and "inet": choose one of them.')
 
 
 def claim_address(*, unix: str = "", prefix: str = "", host: str = "", port: int = 0) -> None:

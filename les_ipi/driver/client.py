@@ -154,8 +154,7 @@ class _Client:
         """i-PI fills an incomplete batch with copies of its last structure; those cost nothing here."""
         last = len(positions) - 1
         while last > 0 and (
-            np.array_equal(positions[last], positions[last - 1])
-            and np.array_equal(cells[last], cells[last - 1])
+            np.array_equal(positions[last], positions[last - 1]) and np.array_equal(cells[last], cells[last - 1])
         ):
             last -= 1
         replies = self.evaluate(list(cells[: last + 1]), list(positions[: last + 1]))

@@ -101,9 +101,7 @@ class ForceServer:
         if self.template.periodic:
             box = wire.cell_from_wire(cell)
             self._check_cell(box)
-        return AtomicSystem(
-            self.template.numbers, xyz, box, self.template.periodic, self.template.total_charge
-        )
+        return AtomicSystem(self.template.numbers, xyz, box, self.template.periodic, self.template.total_charge)
 
     def _without_charges(self, properties: tuple[Property, ...]) -> tuple[Property, ...]:
         """A short-range model sends no dipole; whoever asks it for more is told."""

@@ -28,30 +28,31 @@ class LESDriver(Dummy_driver):
 
     ``<parameters>`` (scalars; i-PI splits them at commas): ``model`` (name or path), ``template`` (structure
     file), ``properties`` (``;``-separated, default ``dipole``), ``device``, ``dtype`` (``float32`` or
-    ``float64``), ``threads``. A mistake in them ends i-PI with one sentence and status 1; an error during
+    ``float64``), ``threads``, ``compile`` (fused code, see :class:`les_ipi.evaluator.Evaluator`). A mistake in them ends i-PI with one sentence and status 1; an error during
     the run ends it with a RESTART file.
     """
 
-    #: Called as ``load_evaluator(model, device=, dtype=, threads=)``; a subclass may load something else.
+    #: Called as ``load_evaluator(model, device=, dtype=, threads=, compile=)``; a subclass may load something else.
     load_evaluator = staticmethod(load_evaluator)
 
     def __init__(
         self, model="", template="", properties="dipole", device="cpu", dtype="float32", threads=None,
-        verbosity=None, **unknown,
+        compile=False, verbosity=None, **unknown,
     ):  # fmt: skip
         super().__init__(verbose=verbosity)
         try:
             if unknown:
                 raise UserError(
                     f"Unknown parameter '{next(iter(unknown))}' of the les-ipi PES: it takes model, "
-                    "template, properties, device, dtype and threads."
+                    "template, properties, device, dtype, threads and compile."
                 )
             for name, value in (("model", model), ("template", template)):
                 if value == "":
                     raise UserError(f"<parameters> of the les-ipi PES lacks '{name}': write {{model: NAME, "
                                     "template: START.xyz}.")  # fmt: skip
             structure = read_template(str(template))
-            evaluator = self.load_evaluator(str(model), device=str(device), dtype=str(dtype), threads=threads)
+            options = {"device": str(device), "dtype": str(dtype), "threads": threads, "compile": bool(compile)}
+            evaluator = self.load_evaluator(str(model), **options)
             self.server = ForceServer(evaluator, structure, str(properties))
         except UserError as error:
             # SystemExit is the only exception that i-PI lets through without a traceback.

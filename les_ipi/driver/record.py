@@ -22,9 +22,7 @@ from les_ipi.errors import UserError
 CURRENT = "dipole_current"
 
 
-def bead_current(
-    server: ForceServer, cell: np.ndarray, positions: np.ndarray, velocities: np.ndarray
-) -> np.ndarray:
+def bead_current(server: ForceServer, cell: np.ndarray, positions: np.ndarray, velocities: np.ndarray) -> np.ndarray:
     """Compute J of one instant.
 
     Parameters: ``cell`` (3, 3) bohr, columns; ``positions`` (P, 3N) bohr; ``velocities`` (P, 3N), atomic

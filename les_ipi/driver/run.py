@@ -45,6 +45,7 @@ class RunOptions:
     device: str | None = None
     dtype: str | None = None
     threads: int | None = None
+    compile: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,10 @@ def run(options: RunOptions, programs: Programs | None = None, load=load_evaluat
     child = SimulateOptions(EFFECTIVE_INPUT, write_end, model, template, **model_options)
     simulate = [*programs.simulate, json.dumps(asdict(child))]
     properties = options.properties or "dipole"
-    drivers = [DriverOptions(model, template, properties=properties, **a, **model_options) for a in addresses]
+    drivers = [
+        DriverOptions(model, template, properties=properties, **a, **model_options, compile=options.compile)
+        for a in addresses
+    ]
     serve = [[*programs.serve, json.dumps(asdict(driver))] for driver in drivers] * options.drivers
     with RunProgress(first_step, total_steps, simulation.timestep_fs, n_atoms) as progress:
         outcome = supervise(simulate, serve, directory, (read_end, write_end), progress)
@@ -118,9 +122,7 @@ def _prepare_directory(options: RunOptions) -> tuple[Path, SimulationInput, Simu
     directory = (options.directory or source).resolve()
     restart = _find_restart(simulation, directory)
     if restart is not None and not options.resume:
-        raise UserError(
-            f"'{directory}' already holds a run: continue it with --resume, or choose another --directory."
-        )
+        raise UserError(f"'{directory}' already holds a run: continue it with --resume, or choose another --directory.")
     if options.resume and restart is None and not (directory / RUN_FILE).exists():
         raise UserError(f"'{directory}' holds no run to resume: start without --resume.")
     if directory != source:
@@ -142,9 +144,7 @@ def _find_restart(simulation: SimulationInput, directory: Path) -> SimulationInp
     return max(candidates, key=lambda candidate: candidate.step, default=None)
 
 
-def _resolve_force_field(
-    simulation: SimulationInput, options: RunOptions, directory: Path
-) -> tuple[str, str]:
+def _resolve_force_field(simulation: SimulationInput, options: RunOptions, directory: Path) -> tuple[str, str]:
     """Settle model and template (path seen from ``directory``), and write them into an <ffdirect>."""
     if len(simulation.sockets) > 1:
         raise UserError(
@@ -160,23 +160,17 @@ def _resolve_force_field(
     model = _absolute_if_path(options.model, Path.cwd()) or _absolute_if_path(
         given.get("model"), options.input.resolve().parent
     )
-    template = (
-        _absolute_if_path(options.template, Path.cwd()) or given.get("template") or simulation.start_file
-    )
+    template = _absolute_if_path(options.template, Path.cwd()) or given.get("template") or simulation.start_file
     if model is None:
-        raise UserError(
-            f"No model is named: give --model MODEL (or a model in the <ffdirect> of '{options.input}')."
-        )
+        raise UserError(f"No model is named: give --model MODEL (or a model in the <ffdirect> of '{options.input}').")
     if template is None:
-        raise UserError(
-            "No start structure is named in <initialize><file>, so the atoms are unknown: give --template."
-        )
+        raise UserError("No start structure is named in <initialize><file>, so the atoms are unknown: give --template.")
     for element in simulation.direct:
         extra = options.properties.replace(",", ";") if options.properties else None
         set_parameters(
             element,
             {"model": model, "template": template, "properties": extra, "device": options.device,
-             "dtype": options.dtype, "threads": options.threads},
+             "dtype": options.dtype, "threads": options.threads, "compile": options.compile or None},
         )  # fmt: skip
     return model, template
 

@@ -30,22 +30,27 @@ class DriverOptions:
     device: str = "cpu"
     dtype: str = "float32"
     threads: int | None = None
+    compile: bool = False
     retry: float = 60.0
 
 
 def run_driver(options: DriverOptions, load=load_evaluator) -> int:
     """Serve i-PI until it says EXIT or closes the connection.
 
-    Parameters: ``options``; ``load``, called as ``load(model, device=, dtype=, threads=)``. Returns the
+    Parameters: ``options``; ``load``, called as ``load(model, device=, dtype=, threads=, compile=)``. Returns the
     number of structures evaluated. Raises ``UserError`` for every mistake that a user can make, after hanging
     up cleanly.
     """
     if (options.unix is None) == (options.port is None):
-        raise UserError(
-            "Name i-PI's address once: --unix NAME for a unix socket or --port P (and --host H) for inet."
-        )
+        raise UserError("Name i-PI's address once: --unix NAME for a unix socket or --port P (and --host H) for inet.")
     template = read_template(options.template)
-    evaluator = load(options.model, device=options.device, dtype=options.dtype, threads=options.threads)
+    evaluator = load(
+        options.model,
+        device=options.device,
+        dtype=options.dtype,
+        threads=options.threads,
+        compile=options.compile,
+    )
     server = ForceServer(evaluator, template, options.properties)
     # A driver that is told to go must hang up like one that fails (see client.py).
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

@@ -64,9 +64,7 @@ def supervise(
     """
     read_end, write_end = report_fds
     caught: list[int] = []
-    handlers = {
-        s: signal.signal(s, lambda number, _: caught.append(number)) for s in (signal.SIGINT, signal.SIGTERM)
-    }
+    handlers = {s: signal.signal(s, lambda number, _: caught.append(number)) for s in (signal.SIGINT, signal.SIGTERM)}
     ipi: _Child | None = None
     clients: list[_Child] = []
     try:

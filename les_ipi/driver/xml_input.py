@@ -23,9 +23,7 @@ class SimulationInput:
         except ET.ParseError as error:
             raise UserError(f"The i-PI input '{path}' is not valid XML ({error}).") from error
         if self.root.tag != "simulation":
-            raise UserError(
-                f"The i-PI input '{path}' starts with <{self.root.tag}>, but i-PI expects <simulation>."
-            )
+            raise UserError(f"The i-PI input '{path}' starts with <{self.root.tag}>, but i-PI expects <simulation>.")
 
     def write(self, path: str | Path) -> None:
         """Write the tree as an i-PI input."""
@@ -117,9 +115,7 @@ class SimulationInput:
             name = Path(path.text.strip())
             if not (directory / name).is_file():
                 if name.name != _SHIM_NAME:
-                    raise UserError(
-                        f"The <pes_path> '{name}' of '{self.path}' does not exist: write {_SHIM_NAME}."
-                    )
+                    raise UserError(f"The <pes_path> '{name}' of '{self.path}' does not exist: write {_SHIM_NAME}.")
                 path.text = str(shim)
 
     def replace_force_fields(self, other: "SimulationInput") -> None:
@@ -174,9 +170,7 @@ class SimulationInput:
         output = self.root.find("output")
         if output is None:
             output = ET.SubElement(self.root, "output", {"prefix": "simulation"})
-        element = ET.SubElement(
-            output, "properties", {"filename": "current", "stride": str(stride), "flush": "20"}
-        )
+        element = ET.SubElement(output, "properties", {"filename": "current", "stride": str(stride), "flush": "20"})
         element.text = f"[ step, time{{femtosecond}}, {CURRENT} ]"
 
     def print_all_digits(self) -> None:
@@ -199,9 +193,7 @@ def set_parameters(element: ET.Element, values: dict[str, str | int | None]) -> 
     parameters = get_parameters(element) | {k: str(v) for k, v in values.items() if v is not None}
     for key, value in parameters.items():
         if any(character in value for character in ",{}"):
-            raise UserError(
-                f"The {key} '{value}' contains one of ',{{}}', which i-PI cannot carry: rename it."
-            )
+            raise UserError(f"The {key} '{value}' contains one of ',{{}}', which i-PI cannot carry: rename it.")
     child = element.find("parameters")
     if child is None:
         child = ET.SubElement(element, "parameters")

@@ -36,7 +36,9 @@ def padded_modes(cells: np.ndarray, periodic: np.ndarray, k_cutoff: float) -> np
 
     Parameters: ``cells`` (B, 3, 3) Å; ``periodic`` (B,) bool, False rows get only padding; ``k_cutoff`` 1/Å.
     """
-    lists = [half_sphere_modes(c, k_cutoff) if p else np.zeros((0, 3), int) for c, p in zip(cells, periodic, strict=True)]
+    lists = [
+        half_sphere_modes(c, k_cutoff) if p else np.zeros((0, 3), int) for c, p in zip(cells, periodic, strict=True)
+    ]
     modes = np.zeros((len(lists), max([1, *(len(n) for n in lists)]), 3), dtype=np.int64)
     for row, n in zip(modes, lists, strict=True):
         row[: len(n)] = n

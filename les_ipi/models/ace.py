@@ -33,6 +33,10 @@ class ClusterExpansion(nn.Module):
         order: largest number of neighbour densities in a product, 2 to 4.
         hidden: hidden layers of the energy networks.
         product_l_max: largest l of the two factors of P; 2 costs a third of 3.
+        radial_decay: weights of radial function n start (and learn) with a factor (1 + n)^-radial_decay.
+        order_decay: standardised products of ν densities are scaled by order_decay^max(0, ν - 2).
+
+    The two decays are a smoothness prior: fine radial detail and many-body terms are used only as far as the data ask.
     """
 
     local = True
@@ -47,12 +51,17 @@ class ClusterExpansion(nn.Module):
         order: int = 4,
         hidden: tuple[int, ...] = (64, 32),
         product_l_max: int = 2,
+        radial_decay: float = 1.0,
+        order_decay: float = 0.3,
     ):
         super().__init__()
         self.n_species, self.cutoff, self.l_max, self.channels, self.order = n_species, cutoff, l_max, channels, order
         self.radial = RadialBasis(n_radial, cutoff)
         inputs = n_species * n_radial
         self.mixing = nn.Parameter(torch.randn(l_max + 1, n_species * inputs, channels) / math.sqrt(inputs))
+        prior = (1.0 + torch.arange(n_radial)) ** -radial_decay
+        self.register_buffer("radial_prior", prior.repeat(n_species * n_species)[:, None], persistent=False)
+        self.order_decay = order_decay
         self.paths = [c for c in COUPLINGS if max(c) <= l_max and max(c[:2]) <= product_l_max]
         self.pairs = sorted({(l1, l2) for l1, l2, _ in self.paths})
         if order >= 3:
@@ -89,7 +98,8 @@ class ClusterExpansion(nn.Module):
         # The element of the centre selects its mixing matrix: zero blocks instead of a gather of weights.
         centre = (species[:, None] == kinds).to(radial.dtype)
         raw = (centre[:, None, :, None] * raw[:, :, None, :]).flatten(-2)
-        return torch.cat([raw[:, L_SLICES[l]] @ self.mixing[l] for l in range(self.l_max + 1)], dim=1)
+        mixing = self.radial_prior * self.mixing
+        return torch.cat([raw[:, L_SLICES[l]] @ mixing[l] for l in range(self.l_max + 1)], dim=1)
 
     def second_order(self, density: Tensor) -> dict[int, Tensor]:
         """Couplings of two densities, weighted per channel and summed over paths: l → (A, 2l+1, channels)."""
@@ -130,7 +140,15 @@ class ClusterExpansion(nn.Module):
             sample = raw[species == z]
             if len(sample) > 1:
                 self.feature_mean[z] = sample.mean(0)
-                self.feature_scale[z] = 1.0 / torch.clamp(sample.std(0), min=1e-6)
+                self.feature_scale[z] = self._order_prior() / torch.clamp(sample.std(0), min=1e-6)
+
+    def _order_prior(self) -> Tensor:
+        """Factor order_decay^max(0, ν − 2) of every feature, (F,)."""
+        second = len({l for *_, l in self.paths})
+        powers = [0] * (1 + self.l_max) + [1] * second * (self.order >= 3) + [2] * second * (self.order >= 4)
+        return torch.repeat_interleave(
+            self.order_decay ** torch.tensor(powers, dtype=self.feature_mean.dtype), self.channels
+        )
 
 
 def _contract(x: Tensor, y: Tensor) -> Tensor:

@@ -24,6 +24,8 @@ class ShortRangeConfig(_Strict):
     channels: int = Field(32, ge=1)
     order: int = Field(4, ge=2, le=4)
     product_l_max: int = Field(2, ge=2, le=3)
+    radial_decay: float = Field(1.0, ge=0)
+    order_decay: float = Field(0.3, gt=0, le=1)
     hidden: tuple[int, ...] = (64, 32)
     core_cutoff: float | None = Field(None, gt=0)
 
@@ -73,6 +75,8 @@ def build_model(config: ModelConfig) -> LESModel:
         short.order,
         short.hidden,
         short.product_l_max,
+        short.radial_decay,
+        short.order_decay,
     )
     formal = [charges.formal.get(s, 0.0) for s in config.species]
     head = None

@@ -52,7 +52,9 @@ class LatentHead(nn.Module):
         self.register_buffer("formal_charges", torch.tensor(formal_charges, dtype=torch.get_default_dtype()))
         self.register_buffer("sign", torch.tensor(1.0))
 
-    def forward(self, features: Tensor, edges: Tensor, neighbors: Tensor, reverse: Tensor, species: Tensor) -> ChargeOutput:
+    def forward(
+        self, features: Tensor, edges: Tensor, neighbors: Tensor, reverse: Tensor, species: Tensor
+    ) -> ChargeOutput:
         """Charges of shape (A, C)."""
         base = self.formal_scale * self.formal_charges[species]
         return ChargeOutput(self.sign * (base[:, None] + self.networks(features, species)))
@@ -88,7 +90,9 @@ class TransferHead(nn.Module):
         self.register_buffer("formal_charges", torch.tensor(formal_charges, dtype=torch.get_default_dtype()))
         self.register_buffer("sign", torch.tensor(1.0))
 
-    def forward(self, features: Tensor, edges: Tensor, neighbors: Tensor, reverse: Tensor, species: Tensor) -> ChargeOutput:
+    def forward(
+        self, features: Tensor, edges: Tensor, neighbors: Tensor, reverse: Tensor, species: Tensor
+    ) -> ChargeOutput:
         """Charges of shape (A, 1), local dipoles and reference charges."""
         r = torch.sqrt((edges * edges).sum(-1))
         coefficients = self.networks(features, species).view(-1, self.n_species, self.n_radial)

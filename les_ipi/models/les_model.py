@@ -112,7 +112,9 @@ class LESModel(nn.Module):
 
         Physical charges, dipoles and Born charges are √ε_e times the latent ones. Source: doi:10.1038/s41524-025-01911-z.
         """
-        medium = torch.full(periodic.shape, self.epsilon_infinity, dtype=self.energy_scale.dtype, device=periodic.device)
+        medium = torch.full(
+            periodic.shape, self.epsilon_infinity, dtype=self.energy_scale.dtype, device=periodic.device
+        )
         return torch.where(periodic, medium, torch.ones_like(medium))
 
     def long_range_energy(self, batch: Batch, positions: Tensor, cell: Tensor, charges: Tensor) -> Tensor:

@@ -61,9 +61,13 @@ def read_card(folder: Path) -> dict[str, Any]:
     try:
         card = json.loads(path.read_text())
     except json.JSONDecodeError as error:
-        raise UserError(f"{path} is not valid JSON ({error}): restore the card from where the model came from.") from error
+        raise UserError(
+            f"{path} is not valid JSON ({error}): restore the card from where the model came from."
+        ) from error
     if card.get("format") != FORMAT:
-        raise UserError(f"{path} has format {card.get('format')!r}, this version reads format {FORMAT}: update les-ipi.")
+        raise UserError(
+            f"{path} has format {card.get('format')!r}, this version reads format {FORMAT}: update les-ipi."
+        )
     return card
 
 

@@ -92,7 +92,11 @@ def _collect(frame: Frame, result: Results, collected: dict[str, list[tuple[np.n
     if labels.born_effective_charges is not None and result.born_effective_charges is not None:
         add("born", labels.born_effective_charges, result.born_effective_charges)
         off_diagonal = ~np.eye(3, dtype=bool)
-        add("born_offdiagonal", labels.born_effective_charges[:, off_diagonal], result.born_effective_charges[:, off_diagonal])
+        add(
+            "born_offdiagonal",
+            labels.born_effective_charges[:, off_diagonal],
+            result.born_effective_charges[:, off_diagonal],
+        )
     if labels.dipole is not None and result.dipole is not None:
         add("dipole", labels.dipole, result.dipole)
 

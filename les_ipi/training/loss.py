@@ -40,7 +40,9 @@ def make_batch(frames: list[Frame], model: LESModel) -> Batch:
     return collate(systems, model.species, model.cutoff, model.kernel.k_cutoff, neighbors=neighbors)
 
 
-def make_targets(frames: list[Frame], offsets: np.ndarray, species: list[int], n_rows: int, dtype: torch.dtype) -> Targets:
+def make_targets(
+    frames: list[Frame], offsets: np.ndarray, species: list[int], n_rows: int, dtype: torch.dtype
+) -> Targets:
     """Labels as padded tensors; ``offsets`` are the reference energies per element (eV) that are subtracted."""
     B = len(frames)
     energy = np.full(B, np.nan)
@@ -73,7 +75,9 @@ def mean_square(prediction: Tensor, target: Tensor) -> Tensor:
     return (difference * difference).sum() / known.sum().clamp(min=1)
 
 
-def training_loss(model: LESModel, batch: Batch, targets: Targets, stage: LossStage) -> tuple[Tensor, dict[str, Tensor]]:
+def training_loss(
+    model: LESModel, batch: Batch, targets: Targets, stage: LossStage
+) -> tuple[Tensor, dict[str, Tensor]]:
     """Weighted loss and its unweighted mean squared errors, named as in :class:`LossStage`."""
     leaves = Leaves.of(batch, model.energy_scale.dtype)
     evaluation = model(batch, leaves.edges, leaves.positions, leaves.cell)

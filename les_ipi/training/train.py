@@ -77,9 +77,7 @@ def prepare(config: TrainConfig, frames: list[Frame]) -> tuple[PotentialModule, 
     sample = frames[:: max(1, len(frames) // STANDARDISATION_FRAMES)]
     batch = make_batch(sample, model)
     with torch.no_grad():
-        raw = model.short_range.raw_features(
-            batch.edges().to(model.energy_scale.dtype), batch.neighbors, batch.species
-        )
+        raw = model.short_range.raw_features(batch.edges().to(model.energy_scale.dtype), batch.neighbors, batch.species)
     model.short_range.standardise(raw[batch.atom_mask], batch.species[batch.atom_mask])
     if config.training.double_precision:
         reference = model.reference_energies.clone()
