@@ -8,7 +8,6 @@ import typer
 
 from les_ipi.driver.client import UNIX_PREFIX
 
-
 _COMPILE = "Fuse the model into compiled code: under a minute once, then about twice as fast."
 
 

@@ -26,10 +26,10 @@ SHIM = Path(__file__).with_name("les_ipi_pes.py")
 class LESDriver(Dummy_driver):
     """i-PI's custom PES.
 
-    ``<parameters>`` (scalars; i-PI splits them at commas): ``model`` (name or path), ``template`` (structure
-    file), ``properties`` (``;``-separated, default ``dipole``), ``device``, ``dtype`` (``float32`` or
-    ``float64``), ``threads``, ``compile`` (fused code, see :class:`les_ipi.evaluator.Evaluator`). A mistake in them ends i-PI with one sentence and status 1; an error during
-    the run ends it with a RESTART file.
+    ``<parameters>`` (scalars; i-PI splits them at commas): ``model`` (name or path), ``template`` (structure file),
+    ``properties`` (``;``-separated, default ``dipole``), ``device``, ``dtype`` (``float32`` or ``float64``),
+    ``threads``, ``compile`` (fused code, see :class:`les_ipi.evaluator.Evaluator`). A mistake in them ends i-PI
+    with one sentence and status 1; an error during the run ends it with a RESTART file.
     """
 
     #: Called as ``load_evaluator(model, device=, dtype=, threads=, compile=)``; a subclass may load something else.

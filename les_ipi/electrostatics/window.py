@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -61,7 +62,7 @@ class LongRangeKernel:
         nodes, weights = np.polynomial.legendre.leggauss(64)
         edges = [0.0, TAPER_START * self.k_cutoff, self.k_cutoff] if self.smooth else [0.0, self.k_cutoff]
         total = 0.0
-        for low, high in zip(edges[:-1], edges[1:], strict=True):
+        for low, high in pairwise(edges):
             k = torch.as_tensor(0.5 * (high - low) * nodes + 0.5 * (high + low))
             values = (torch.exp(-0.5 * self.sigma**2 * k**2) * self.taper(k**2)).numpy()
             total += 0.5 * (high - low) * float(weights @ values)

@@ -1,6 +1,7 @@
 """Small per-element networks."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ class ElementNetworks(nn.Module):
         self.skips = nn.ModuleList()
         for _ in range(n_species):
             layers: list[nn.Module] = []
-            for n_in, n_out in zip(sizes[:-2], sizes[1:-1], strict=True):
+            for n_in, n_out in pairwise(sizes[:-1]):
                 layers += [nn.Linear(n_in, n_out), nn.SiLU()]
             layers.append(nn.Linear(sizes[-2], sizes[-1]))
             self.networks.append(nn.Sequential(*layers))

@@ -1,7 +1,6 @@
 """Errors of a model on labelled frames."""
 
 from dataclasses import dataclass, field
-
 from pathlib import Path
 
 import numpy as np

@@ -13,9 +13,9 @@ from torch.utils.data import DataLoader
 
 from les_ipi.errors import UserError
 from les_ipi.evaluator import Evaluator
+from les_ipi.models.config import ModelConfig, build_model
 from les_ipi.models.derivatives import Leaves
 from les_ipi.models.electronegativity import PAULING
-from les_ipi.models.config import ModelConfig, build_model
 from les_ipi.models.les_model import LESModel
 from les_ipi.models.storage import save_model
 from les_ipi.training.config import TrainConfig
