@@ -18,11 +18,11 @@ from les_ipi.models.radial import RadialBasis
 COUPLINGS = [(1, 2, 1), (2, 3, 1), (1, 1, 2), (2, 2, 2), (3, 3, 2), (1, 3, 2), (1, 2, 3), (2, 3, 3)]
 
 
-class ClusterExpansion(nn.Module):
-    """Local model with products of up to four neighbour densities (five-body terms).
+class ClusterDescriptor(nn.Module):
+    """Rotation-invariant features: products of up to four neighbour densities (five-body terms).
 
     A_{i,lm,c} = Σ_n,z W^{l}_{z_i,nz,c} Σ_{j∈z} R_n(r_ij) Y_lm(r̂_ij);  P_{lm,c} = Σ_paths w_c (A_{l1} ⊗ A_{l2})_{lm};
-    features {A_0, A_l·A_l, P_l·A_l, P_l·P_l}, standardised per element; E_i from one small network per element.
+    features {A_0, A_l·A_l, P_l·A_l, P_l·P_l}, standardised per element.
 
     Parameters:
         n_species: number of elements.
@@ -31,15 +31,12 @@ class ClusterExpansion(nn.Module):
         l_max: angular momentum, 1 to 3.
         channels: mixed radial-element channels.
         order: largest number of neighbour densities in a product, 2 to 4.
-        hidden: hidden layers of the energy networks.
         product_l_max: largest l of the two factors of P; 2 costs a third of 3.
         radial_decay: weights of radial function n start (and learn) with a factor (1 + n)^-radial_decay.
         order_decay: standardised products of ν densities are scaled by order_decay^max(0, ν - 2).
 
     The two decays are a smoothness prior: fine radial detail and many-body terms are used only as far as the data ask.
     """
-
-    local = True
 
     def __init__(
         self,
@@ -49,7 +46,6 @@ class ClusterExpansion(nn.Module):
         l_max: int = 3,
         channels: int = 32,
         order: int = 4,
-        hidden: tuple[int, ...] = (64, 32),
         product_l_max: int = 2,
         radial_decay: float = 1.0,
         order_decay: float = 0.3,
@@ -70,7 +66,6 @@ class ClusterExpansion(nn.Module):
         self.n_features = channels * (1 + l_max + (order - 2) * len({l for *_, l in self.paths}))
         self.register_buffer("feature_mean", torch.zeros(n_species, self.n_features))
         self.register_buffer("feature_scale", torch.ones(n_species, self.n_features))
-        self.energy_networks = ElementNetworks(n_species, (self.n_features, *hidden, 1))
 
     def _coupling_matrix(self) -> Tensor:
         """Couplings as one matrix (rows: path and m; columns: pair (l1, l2) and m1, m2)."""
@@ -127,11 +122,10 @@ class ClusterExpansion(nn.Module):
                 blocks += [_contract(second[l], second[l]) for l in second]
         return torch.cat(blocks, dim=1)
 
-    def forward(self, edges: Tensor, neighbors: Tensor, species: Tensor) -> LocalOutput:
-        """See :class:`les_ipi.models.protocol.ShortRangeModel`."""
+    def features(self, edges: Tensor, neighbors: Tensor, species: Tensor) -> Tensor:
+        """Standardised invariants, (A, F)."""
         raw = self.raw_features(edges, neighbors, species)
-        features = (raw - self.feature_mean[species]) * self.feature_scale[species]
-        return LocalOutput(self.energy_networks(features, species)[:, 0], features)
+        return (raw - self.feature_mean[species]) * self.feature_scale[species]
 
     @torch.no_grad()
     def standardise(self, raw: Tensor, species: Tensor) -> None:
@@ -149,6 +143,24 @@ class ClusterExpansion(nn.Module):
         return torch.repeat_interleave(
             self.order_decay ** torch.tensor(powers, dtype=self.feature_mean.dtype), self.channels
         )
+
+
+class ClusterExpansion(ClusterDescriptor):
+    """The local model: E_i from one small network per element on the features of :class:`ClusterDescriptor`.
+
+    Parameters: ``n_species``; ``hidden`` layers of the energy networks; the rest as for the descriptor.
+    """
+
+    local = True
+
+    def __init__(self, n_species: int, hidden: tuple[int, ...] = (64, 32), **descriptor):
+        super().__init__(n_species, **descriptor)
+        self.energy_networks = ElementNetworks(n_species, (self.n_features, *hidden, 1))
+
+    def forward(self, edges: Tensor, neighbors: Tensor, species: Tensor) -> LocalOutput:
+        """See :class:`les_ipi.models.protocol.ShortRangeModel`."""
+        features = self.features(edges, neighbors, species)
+        return LocalOutput(self.energy_networks(features, species)[:, 0], features)
 
 
 def _contract(x: Tensor, y: Tensor) -> Tensor:

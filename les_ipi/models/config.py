@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from les_ipi.electrostatics.window import LongRangeKernel
-from les_ipi.models.ace import ClusterExpansion
+from les_ipi.models.ace import ClusterDescriptor, ClusterExpansion
 from les_ipi.models.heads import LatentHead, TransferHead
 from les_ipi.models.les_model import LESModel
 from les_ipi.models.zbl import CoreRepulsion
@@ -34,7 +34,8 @@ class ChargesConfig(_Strict):
     """``[charges]``: the long-range part. ``head = "none"`` gives a short-range model.
 
     ``sigma`` Å; ``k_cutoff`` 1/Å; ``formal`` maps element symbols to formal charges that are scaled by a learned factor;
-    ``epsilon_infinity`` is the electronic dielectric constant of the medium.
+    ``epsilon_infinity`` is the electronic dielectric constant of the medium. ``descriptor`` gives the charges features of
+    their own, usually of a shorter range: charges that see only the nearest atoms are better determined by few data.
     """
 
     head: Literal["latent", "transfer", "none"] = "latent"
@@ -42,6 +43,7 @@ class ChargesConfig(_Strict):
     hidden: tuple[int, ...] = (32, 16)
     formal: dict[str, float] = {}
     formal_scale: float = 0.3
+    descriptor: ShortRangeConfig | None = None
     transfer_cutoff: float = Field(3.5, gt=0.5)
     transfer_n_radial: int = Field(5, ge=2)
     sigma: float = Field(1.0, gt=0.1)
@@ -66,28 +68,21 @@ def build_model(config: ModelConfig) -> LESModel:
     numbers = [atomic_numbers[s] for s in config.species]
     short, charges = config.short_range, config.charges
     n_species = len(numbers)
-    short_range = ClusterExpansion(
-        n_species,
-        short.cutoff,
-        short.n_radial,
-        short.l_max,
-        short.channels,
-        short.order,
-        short.hidden,
-        short.product_l_max,
-        short.radial_decay,
-        short.order_decay,
-    )
+    short_range = ClusterExpansion(n_species, **short.model_dump(exclude={"core_cutoff"}))
+    descriptor = None
+    if charges.descriptor is not None and charges.head != "none":
+        descriptor = ClusterDescriptor(n_species, **charges.descriptor.model_dump(exclude={"core_cutoff", "hidden"}))
+    n_features = (descriptor or short_range).n_features
     formal = [charges.formal.get(s, 0.0) for s in config.species]
     head = None
     if charges.head == "latent":
         head = LatentHead(
-            n_species, short_range.n_features, formal, charges.channels, charges.hidden, charges.formal_scale
+            n_species, n_features, formal, charges.channels, charges.hidden, charges.formal_scale
         )
     elif charges.head == "transfer":
         head = TransferHead(
             n_species,
-            short_range.n_features,
+            n_features,
             formal,
             charges.transfer_cutoff,
             charges.transfer_n_radial,
@@ -96,4 +91,4 @@ def build_model(config: ModelConfig) -> LESModel:
         )
     kernel = LongRangeKernel(charges.sigma, charges.k_cutoff, charges.smooth, charges.remove_self)
     core = CoreRepulsion(numbers, short.core_cutoff) if short.core_cutoff else None
-    return LESModel(numbers, short_range, head, kernel, core=core, epsilon_infinity=charges.epsilon_infinity)
+    return LESModel(numbers, short_range, head, kernel, core=core, charge_descriptor=descriptor, epsilon_infinity=charges.epsilon_infinity)

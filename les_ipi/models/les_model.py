@@ -45,6 +45,8 @@ class LESModel(nn.Module):
         kernel: smearing and window of the long-range sum.
         energy_scale: eV, multiplies the short-range energy so that raw network outputs stay of order one.
         core: optional core repulsion.
+        charge_descriptor: features for the charge head, if not those of the short-range model.
+        epsilon_infinity: electronic dielectric constant of the medium.
 
     Source: doi:10.1038/s41524-025-01577-7.
     """
@@ -57,11 +59,13 @@ class LESModel(nn.Module):
         kernel: LongRangeKernel,
         energy_scale: float = 1.0,
         core: nn.Module | None = None,
+        charge_descriptor: nn.Module | None = None,
         epsilon_infinity: float = 1.0,
     ):
         super().__init__()
         self.species = list(species)
         self.short_range, self.head, self.kernel, self.core = short_range, head, kernel, core
+        self.charge_descriptor = charge_descriptor
         self.epsilon_infinity = epsilon_infinity
         self.register_buffer("energy_scale", torch.tensor(float(energy_scale)))
         self.register_buffer("reference_energies", torch.zeros(len(species), dtype=torch.float64))
@@ -86,6 +90,8 @@ class LESModel(nn.Module):
         energy = (energies * mask).view(B, N).sum(1)
         if self.head is None:
             return Evaluation(energy, None, None, None, None)
+        if self.charge_descriptor is not None:
+            features = self.charge_descriptor.features(edges, batch.neighbors, batch.species)
         output: ChargeOutput = self.head(features, edges, batch.neighbors, batch.reverse, batch.species)
         local = output.charges * mask[:, None]
         charges = self._neutralise(local.view(B, N, -1), batch, mask.view(B, N, 1))

@@ -59,7 +59,8 @@ class PotentialModule(lightning.LightningModule):
 
     def configure_optimizers(self):
         s = self.settings
-        charge_parameters = list(self.model.head.parameters()) if self.model.head is not None else []
+        charge_modules = filter(None, (self.model.head, self.model.charge_descriptor))
+        charge_parameters = [p for module in charge_modules for p in module.parameters()]
         ids = {id(p) for p in charge_parameters}
         rest = [p for p in self.model.parameters() if id(p) not in ids]
         groups = [{"params": rest, "lr": s.learning_rate, "weight_decay": s.weight_decay}]

@@ -76,9 +76,11 @@ def prepare(config: TrainConfig, frames: list[Frame]) -> tuple[PotentialModule, 
     model.energy_scale.fill_(ENERGY_SCALE_FRACTION * math.sqrt(float(np.mean(squares))))
     sample = frames[:: max(1, len(frames) // STANDARDISATION_FRAMES)]
     batch = make_batch(sample, model)
-    with torch.no_grad():
-        raw = model.short_range.raw_features(batch.edges().to(model.energy_scale.dtype), batch.neighbors, batch.species)
-    model.short_range.standardise(raw[batch.atom_mask], batch.species[batch.atom_mask])
+    edges = batch.edges().to(model.energy_scale.dtype)
+    for descriptor in filter(None, (model.short_range, model.charge_descriptor)):
+        with torch.no_grad():
+            raw = descriptor.raw_features(edges, batch.neighbors, batch.species)
+        descriptor.standardise(raw[batch.atom_mask], batch.species[batch.atom_mask])
     if config.training.double_precision:
         reference = model.reference_energies.clone()
         model.double()
