@@ -45,17 +45,23 @@ class LossStage(_Strict):
 
 
 class OptimiserConfig(_Strict):
-    """``[training]``: AdamW with a warm-up and cosine decay of the learning rate, EMA of the weights."""
+    """``[training]``: AdamW and an exponential moving average (EMA) of the weights, which is what is saved.
+
+    The learning rate rises linearly over ``warmup_epochs``, stays constant and falls along a cosine over the last
+    ``decay_fraction`` of the steps. With little data a long phase at a high, constant rate under a slow EMA generalises
+    better than a long decay, which fits the noise.
+    """
 
     max_epochs: int = Field(200, ge=1)
     batch_size: int = Field(2, ge=1)
-    learning_rate: float = Field(4e-3, gt=0)
+    learning_rate: float = Field(8e-3, gt=0)
     charge_learning_rate: float | None = Field(None, gt=0)
-    warmup_epochs: float = Field(3.0, ge=0)
+    warmup_epochs: float = Field(2.0, ge=0)
+    decay_fraction: float = Field(0.2, gt=0, le=1)
     weight_decay: float = Field(0.0, ge=0)
     charge_weight_decay: float = Field(0.0, ge=0)
     gradient_clip: float = Field(10.0, gt=0)
-    ema_decay: float = Field(0.999, ge=0, lt=1)
+    ema_decay: float = Field(0.9995, ge=0, lt=1)
     early_stopping_patience: int | None = Field(None, ge=1)
     validate_every: int = Field(5, ge=1)
     double_precision: bool = False

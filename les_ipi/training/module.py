@@ -79,8 +79,8 @@ class PotentialModule(lightning.LightningModule):
         def factor(step: int) -> float:
             if step < warmup:
                 return (step + 1) / warmup
-            progress = min(1.0, (step - warmup) / max(1, total - warmup))
-            return 0.5 * (1 + math.cos(math.pi * progress)) + 1e-3
+            progress = (step / total - 1.0) / s.decay_fraction + 1.0
+            return 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, progress)))) + 1e-3
 
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -21,12 +21,12 @@ _PARITY = {
 }
 
 
-def plot_learning_curves(metrics: Path, target: Path) -> None:
-    """Training and validation RMSE against epoch from Lightning's ``metrics.csv``; written to ``target`` (PNG)."""
-    if not metrics.is_file():
-        return
-    with metrics.open() as handle:
-        rows = list(csv.DictReader(handle))
+def plot_learning_curves(metrics: list[Path], target: Path) -> None:
+    """Training and validation RMSE against epoch from Lightning's ``metrics.csv`` files; written to ``target`` (PNG)."""
+    rows = []
+    for path in metrics:
+        with path.open() as handle:
+            rows += csv.DictReader(handle)
     figure, axes = plt.subplots(1, len(_CURVES), figsize=(9, 3.6), constrained_layout=True)
     for axis, (name, (scale, label)) in zip(axes, _CURVES.items(), strict=True):
         for prefix, style in (("train", "-"), ("val", "o-")):

@@ -108,7 +108,9 @@ def _fit(
     if settings.early_stopping_patience and validation:
         callbacks.append(EarlyStopping("val_mse_forces", patience=settings.early_stopping_patience))
     work.mkdir(parents=True, exist_ok=True)
-    logger = CSVLogger(work, name="", version="curves")
+    # The logger empties its folder when it starts, so every leg of a resumed run gets its own.
+    leg = len(list(work.glob("curves-*")))
+    logger = CSVLogger(work, name="", version=f"curves-{leg:03d}")
     trainer = lightning.Trainer(
         max_epochs=settings.max_epochs,
         accelerator="auto",
@@ -125,7 +127,7 @@ def _fit(
     # Our own checkpoint of our own folder: weights_only keeps even that free of pickled code.
     checkpoint = str(work / "last.ckpt") if resume else None
     trainer.fit(module, train_loader, val_loader, ckpt_path=checkpoint, weights_only=True)
-    plot_learning_curves(work / "curves" / "metrics.csv", work.parent / "learning_curves.png")
+    plot_learning_curves(sorted(work.glob("curves-*/metrics.csv")), work.parent / "learning_curves.png")
 
 
 def _export(

@@ -1,0 +1,53 @@
+"""The compiled graph gives what eager evaluation gives, and its absence is not an error."""
+
+import numpy as np
+import pytest
+import torch
+
+from les_ipi.compiled import CompiledModel
+from les_ipi.evaluator import Evaluator
+from les_ipi.models import ChargesConfig, ModelConfig, ShortRangeConfig, build_model
+from les_ipi.system import AtomicSystem
+
+PROPERTIES = ["energy", "forces", "virial", "dipole", "charges"]
+
+
+def small_evaluator(compiled: bool) -> Evaluator:
+    torch.manual_seed(0)
+    short = ShortRangeConfig(cutoff=3.5, n_radial=4, l_max=2, channels=4, order=3, hidden=(8,))
+    config = ModelConfig(
+        species=("H", "O"), short_range=short, charges=ChargesConfig(hidden=(8,), formal={"H": 1, "O": -2})
+    )
+    model = build_model(config).double().eval().requires_grad_(False)
+    return Evaluator(model, {}, dtype=torch.float64, compile=compiled)
+
+
+def water_box(seed: int) -> AtomicSystem:
+    rng = np.random.default_rng(seed)
+    lattice = np.array([[x, y, z] for x in (0, 3) for y in (0, 3) for z in (0, 3)], dtype=float)
+    molecule = np.array([[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]])
+    positions = (lattice[:, None] + molecule + rng.normal(scale=0.05, size=(8, 3, 3))).reshape(-1, 3)
+    return AtomicSystem(np.tile([8, 1, 1], 8), positions, 6.0 * np.eye(3))
+
+
+def test_compiled_equals_eager_also_when_atoms_move():
+    """Same graph, different numbers: a second structure must not see constants of the first."""
+    eager, fused = small_evaluator(False), small_evaluator(True)
+    for seed in (1, 2):
+        a, b = eager([water_box(seed)], PROPERTIES)[0], fused([water_box(seed)], PROPERTIES)[0]
+        for name in PROPERTIES:
+            np.testing.assert_allclose(getattr(b, name), getattr(a, name), rtol=1e-9, atol=1e-10, err_msg=name)
+    assert fused._compiled is not None and not fused._compiled.failed
+
+
+def test_without_a_compiler_eager_takes_over(monkeypatch: pytest.MonkeyPatch):
+    """A machine without a working compiler still gets its forces."""
+
+    def broken(*_, **__):
+        raise RuntimeError("no compiler")
+
+    monkeypatch.setattr(torch, "compile", broken)
+    fused = small_evaluator(True)
+    result = fused([water_box(1)], PROPERTIES)[0]
+    assert isinstance(fused._compiled, CompiledModel) and fused._compiled.failed
+    np.testing.assert_allclose(result.forces, small_evaluator(False)([water_box(1)], PROPERTIES)[0].forces, atol=1e-12)
