@@ -100,8 +100,11 @@ def _fit(
     loader = {"collate_fn": list, "num_workers": 0}
     train_loader = DataLoader(FrameDataset(training), batch_size=settings.batch_size, shuffle=True, **loader)
     val_loader = DataLoader(FrameDataset(validation), batch_size=settings.batch_size, **loader) if validation else None
+    # The random first weights must not linger in a slow average.
+    steps_per_epoch = math.ceil(len(training) / settings.batch_size)
+    ema_start = math.ceil(settings.warmup_epochs * steps_per_epoch)
     callbacks = [
-        EMAWeightAveraging(decay=settings.ema_decay, use_buffers=False),
+        EMAWeightAveraging(decay=settings.ema_decay, use_buffers=False, update_starting_at_step=ema_start),
         ModelCheckpoint(dirpath=work, save_last=True, save_top_k=0, every_n_epochs=settings.validate_every),
         RichProgressBar(),
     ]

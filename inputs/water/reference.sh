@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# The reference spectra: equilibrate, then independent energy-conserving (classical) and TRPMD (quantum) runs.
+#   bash inputs/water/reference.sh [RUNS] [THREADS]
+# About an hour on two cores; every step is skipped when its result is there and resumed when it was interrupted.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+runs=${1:-runs/water}
+options=(--threads "${2:-1}" --compile)
+mkdir -p "$runs"
+
+run() { # run INPUT.xml DIRECTORY [OPTION...]
+  if [ -e "$2/DONE" ]; then return; fi
+  if [ -e "$2/RESTART" ]; then les-ipi run "$1" --directory "$2" --resume "${@:3}" "${options[@]}"
+  else les-ipi run "$1" --directory "$2" "${@:3}" "${options[@]}"; fi
+  touch "$2/DONE"
+}
+
+from() { # from CHECKPOINT INPUT.xml DIRECTORY: a run from another start than the committed one
+  local input="$3-input"
+  mkdir -p "$input"
+  cp "$2" "$input/input.xml"
+  cp "$here/start.xyz" "$input/"
+  cp "$1" "$input/classical-start.chk"
+  cp "$1" "$input/quantum-start.chk"
+  run "$input/input.xml" "$3" --record current
+}
+
+classical() {
+  run "$here/classical-nvt.xml" "$runs/classical-nvt"
+  for k in 2 3 4; do from "$runs/classical-nvt/water.chk_$k" "$here/classical-nve.xml" "$runs/nve-$k"; done
+}
+
+quantum() {
+  run "$here/pimd.xml" "$runs/pimd"
+  for k in 2 3; do from "$runs/pimd/water.chk_$k" "$here/trpmd.xml" "$runs/trpmd-$k"; done
+}
+
+classical &
+quantum
+wait
+les-analysis ir "$runs"/nve-* --plot "$runs/classical.png" --csv "$runs/classical.csv" --json "$runs/classical.json"
+les-analysis ir "$runs"/trpmd-* --plot "$runs/quantum.png" --csv "$runs/quantum.csv" --json "$runs/quantum.json"
