@@ -1,0 +1,72 @@
+"""The default water model under i-PI: energy conservation, and the same trajectory through every transport."""
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SOCKET
+from ipi import read_output
+
+from les_ipi.driver.run import RunOptions, run
+
+WATER = Path(__file__).parents[2] / "inputs" / "water"
+MODEL = "water-pbe0-ts"
+pytestmark = pytest.mark.skipif(
+    not (WATER.parents[1] / "les_ipi/models/shipped" / MODEL / "card.json").is_file(), reason="no shipped model yet"
+)
+
+
+def prepare(directory: Path, source: str, steps: int, changes: dict[str, str]) -> Path:
+    """A shortened copy of a shipped input, every step printed; ``changes`` are regular expressions."""
+    directory.mkdir()
+    for name in ("start.xyz", "classical-start.chk", "quantum-start.chk"):
+        shutil.copy(WATER / name, directory)
+    text = (WATER / source).read_text()
+    changes = {
+        r"<total_steps>\d+": f"<total_steps>{steps}",
+        r"filename='out' stride='\d+'": "filename='out' stride='1'",
+        **changes,
+    }
+    for pattern, replacement in changes.items():
+        text, count = re.subn(pattern, replacement, text, flags=re.S)
+        assert count, pattern
+    path = directory / "input.xml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.timeout(240)
+def test_energy_drift_of_64_molecules(tmp_path):
+    """Less than 1 meV/atom in 5 ps at 0.5 fs, from the slope over 0.3 ps (docs/validation.md has the whole 5 ps)."""
+    path = prepare(tmp_path / "nve", "classical-nve.xml", 600, {r"'femtosecond'>0.25": "'femtosecond'>0.5"})
+    run(RunOptions(path, threads=1))
+    values = read_output(str(path.parent / "water.out"))[0]
+    time_ps, conserved = values["time"], 1e3 * values["conserved"] / 192
+    slope = np.polyfit(time_ps, conserved, 1)[0]
+    assert abs(5.0 * slope) < 1.0
+    # The energy exchanged with the potential is hundreds of times larger, so this is not a frozen system.
+    assert np.ptp(1e3 * values["potential"] / 192) > 50 * np.std(conserved - np.polyval([slope, 0], time_ps))
+
+
+@pytest.mark.timeout(300)
+def test_transports_agree_to_1e_8_after_100_steps(tmp_path):
+    """Two beads in float64: ffdirect in one batch, unix, unix in one batch, inet."""
+    beads = {r"nbeads='8'": "nbeads='2'", r"<batch_size>8": "<batch_size>2"}
+    start = {r"<file mode='chk'>quantum-start.chk</file>": "<file mode='chk'>classical-start.chk</file>"}
+    force_field = {"ffdirect": None, "unix": ("unix", 1), "unix batch": ("unix", 2), "inet": ("inet", 1)}
+    observed = {}
+    for number, (name, choice) in enumerate(force_field.items()):
+        changes = {**beads, **start}
+        if choice:
+            address = f"shipped_{tmp_path.name}_{number}" if choice[0] == "unix" else "localhost"
+            socket = SOCKET.format(mode=choice[0], address=address, port=31517, batch=choice[1])
+            changes = {r"<ffdirect.*</ffdirect>": socket, r"nbeads='8'": "nbeads='2'", **start}
+        path = prepare(tmp_path / f"run{number}", "trpmd.xml", 100, changes)
+        run(RunOptions(path, model=MODEL, template="start.xyz", dtype="float64", threads=1))
+        observed[name] = read_output(str(path.parent / "water.out"))[0]
+    reference = observed.pop("ffdirect")
+    for name, values in observed.items():
+        for key in ("potential", "conserved", "temperature"):
+            np.testing.assert_allclose(values[key], reference[key], rtol=1e-8, err_msg=f"{name}: {key}")
