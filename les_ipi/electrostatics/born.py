@@ -85,11 +85,11 @@ def apply_sum_rule(born: Tensor, atom_mask: Tensor, rule: SumRule, expected: Ten
     identity = torch.eye(3, dtype=born.dtype, device=born.device)
     target = torch.as_tensor(expected, dtype=born.dtype, device=born.device).expand(len(count)) / count
     excess = sum_rule_residual(born, atom_mask) - target[:, None, None] * identity
-    if rule is SumRule.RAISE and excess.abs().max() > SUM_RULE_TOLERANCE:
+    if rule == SumRule.RAISE and excess.abs().max() > SUM_RULE_TOLERANCE:
         raise UserError(
             f"The Born charges break the acoustic sum rule by {excess.abs().max():.2e} e per atom (tolerance "
             f"{SUM_RULE_TOLERANCE:g}): use sum rule 'project', or a model with the 'transfer' head, which obeys it exactly."
         )
-    if rule is SumRule.PROJECT:
+    if rule == SumRule.PROJECT:
         born = born - excess[:, None]
     return born * atom_mask[..., None, None].to(born.dtype)

@@ -62,6 +62,7 @@ class ClusterDescriptor(nn.Module):
         self.pairs = sorted({(l1, l2) for l1, l2, _ in self.paths})
         if order >= 3:
             self.path_weights = nn.Parameter(torch.randn(len(self.paths), channels) / math.sqrt(2.0))
+            # Double precision whatever the model's: rounded couplings would break rotational invariance in float64.
             self.register_buffer("coupling", self._coupling_matrix(), persistent=False)
         self.n_features = channels * (1 + l_max + (order - 2) * len({l for *_, l in self.paths}))
         self.register_buffer("feature_mean", torch.zeros(n_species, self.n_features))
@@ -75,7 +76,7 @@ class ClusterDescriptor(nn.Module):
             start += (2 * l1 + 1) * (2 * l2 + 1)
         blocks = []
         for l1, l2, l3 in self.paths:
-            block = torch.zeros(2 * l3 + 1, start)
+            block = torch.zeros(2 * l3 + 1, start, dtype=torch.float64)
             tensor = torch.from_numpy(gaunt(l1, l2, l3)).flatten(0, 1).T
             block[:, columns[l1, l2] : columns[l1, l2] + tensor.shape[1]] = tensor
             blocks.append(block)
@@ -101,7 +102,7 @@ class ClusterDescriptor(nn.Module):
         products = [
             (density[:, L_SLICES[l1], None] * density[:, None, L_SLICES[l2]]).flatten(1, 2) for l1, l2 in self.pairs
         ]
-        coupled = self.coupling @ torch.cat(products, dim=1)
+        coupled = self.coupling.to(density.dtype) @ torch.cat(products, dim=1)
         tensors: dict[int, Tensor] = {}
         row = 0
         for path, (_, _, l) in enumerate(self.paths):
