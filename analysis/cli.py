@@ -1,4 +1,4 @@
-"""Command line: ``les-analysis ir RUN_DIR ...`` and ``les-analysis check RUN_DIR``."""
+"""Command line: ``les-analysis ir``, ``overlay`` and ``check``."""
 
 import re
 import sys
@@ -90,6 +90,33 @@ def ir(
             console.print(f"Wrote {escape(str(path))}", highlight=False, soft_wrap=True)
     except OSError as error:
         raise UserError(f"Cannot write {error.filename}: {error.strerror}.") from error
+
+
+@app.command()
+def overlay(
+    spectra: Annotated[list[Path], typer.Argument(help="JSON files of les-analysis ir.")],
+    labels: Annotated[str | None, typer.Option(help="Names in the figure, comma-separated.")] = None,
+    plot_file: Annotated[Path, typer.Option("--plot", help="Figure to write.")] = Path("overlay.png"),
+) -> None:
+    """Several spectra in one figure and peak table, with the measured one for water.
+
+    Example: les-analysis overlay classical.json quantum.json --labels classical,quantum --plot both.png
+    """
+    from analysis.compare import water_25c
+    from analysis.overlay import peak_rows, plot_overlay, read_record
+
+    names = labels.split(",") if labels else [path.stem for path in spectra]
+    if len(names) != len(spectra):
+        raise UserError(f"{len(spectra)} spectra but {len(names)} labels: give one label for each.")
+    records = [read_record(path) for path in spectra]
+    # Only water gets a measured curve by itself, and only its records have measured peaks.
+    water = all(record["experiment_cm1"] is not None for record in records)
+    table = Table("band", *names, "experiment", title="Position of the maximum of n·α, cm-1")
+    for band, cells, measured in peak_rows(records):
+        table.add_row(band, *cells, measured)
+    Console().print(table)
+    plot_overlay(plot_file, records, names, water_25c() if water else None)
+    Console().print(f"Wrote {escape(str(plot_file))}", highlight=False, soft_wrap=True)
 
 
 @app.command()

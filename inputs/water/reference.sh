@@ -40,3 +40,5 @@ quantum
 wait
 les-analysis ir "$runs"/nve-* --plot "$runs/classical.png" --csv "$runs/classical.csv" --json "$runs/classical.json"
 les-analysis ir "$runs"/trpmd-* --plot "$runs/quantum.png" --csv "$runs/quantum.csv" --json "$runs/quantum.json"
+les-analysis overlay "$runs/classical.json" "$runs/quantum.json" --labels "classical nuclei,quantum nuclei (TRPMD)" \
+  --plot "$runs/infrared.png"

@@ -91,4 +91,12 @@ def build_model(config: ModelConfig) -> LESModel:
         )
     kernel = LongRangeKernel(charges.sigma, charges.k_cutoff, charges.smooth, charges.remove_self)
     core = CoreRepulsion(numbers, short.core_cutoff) if short.core_cutoff else None
-    return LESModel(numbers, short_range, head, kernel, core=core, charge_descriptor=descriptor, epsilon_infinity=charges.epsilon_infinity)
+    return LESModel(
+        numbers,
+        short_range,
+        head,
+        kernel,
+        core=core,
+        charge_descriptor=descriptor,
+        epsilon_infinity=charges.epsilon_infinity,
+    )

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import lightning
@@ -11,6 +12,7 @@ from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, Model
 from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader
 
+from les_ipi.conventions import Property
 from les_ipi.errors import UserError
 from les_ipi.evaluator import Evaluator
 from les_ipi.models.config import ModelConfig, build_model
@@ -19,7 +21,7 @@ from les_ipi.models.electronegativity import PAULING
 from les_ipi.models.les_model import LESModel
 from les_ipi.models.storage import save_model
 from les_ipi.training.config import TrainConfig
-from les_ipi.training.data import Frame, FrameDataset, load_frames, reference_energies, split_blocks
+from les_ipi.training.data import Frame, FrameDataset, Labels, load_frames, reference_energies, split_blocks
 from les_ipi.training.evaluate import evaluate_frames
 from les_ipi.training.loss import make_batch
 from les_ipi.training.module import PotentialModule
@@ -52,13 +54,11 @@ def train(config: TrainConfig, data_root: Path, output: Path, resume: bool = Fal
     frames = load_frames(paths, config.short_range.cutoff)
     if not any(f.labels.forces is not None for f in frames):
         raise UserError(f"{paths[0]} has no forces under any known name: training needs energies and forces.")
-    training, validation = split_blocks(len(frames), config.data.validation)
-    module, model_config = prepare(config, [frames[i] for i in training])
-    _fit(module, config, [frames[i] for i in training], [frames[i] for i in validation], work, resume)
-
-    held_out = [frames[i] for i in validation]
-    sample = [frames[i] for i in training[:4]]
-    return _export(module.model, model_config, config, sample, held_out, len(training), output)
+    training_rows, held_out_rows = split_blocks(len(frames), config.data.validation)
+    training, held_out = [frames[i] for i in training_rows], [frames[i] for i in held_out_rows]
+    module, model_config = prepare(config, training)
+    _fit(module, config, training, held_out, work, resume)
+    return _export(module.model, model_config, config, training, held_out, output)
 
 
 def prepare(config: TrainConfig, frames: list[Frame]) -> tuple[PotentialModule, ModelConfig]:
@@ -137,14 +137,14 @@ def _export(
     model: LESModel,
     model_config: ModelConfig,
     config: TrainConfig,
-    sample: list[Frame],
+    training: list[Frame],
     held_out: list[Frame],
-    n_training: int,
     output: Path,
 ) -> Path:
     """Write the model folder, then measure its held-out errors through the same path that users take."""
     model.eval().requires_grad_(False)
-    canonical_sign(model, sample)
+    refit_reference_energies(model, training)
+    canonical_sign(model, training[:4])
     card = {
         "name": config.name,
         "description": config.description,
@@ -155,7 +155,7 @@ def _export(
             "source": config.data.source,
             "licence": config.data.licence,
             "level_of_theory": config.data.level_of_theory,
-            "n_training_frames": n_training,
+            "n_training_frames": len(training),
             "validation_slices": config.data.validation,
         },
         "loss": [s.model_dump() for s in config.training.stages],
@@ -169,6 +169,21 @@ def _export(
         plot_parity(report, output / "parity.png")
     (output / "errors.json").write_text(json.dumps(card["held_out_errors"], indent=2) + "\n")
     return output
+
+
+def refit_reference_energies(model: LESModel, frames: list[Frame]) -> None:
+    """Absorb the mean energy error on the training frames into the reference energies.
+
+    Averaged weights are the mean of many models, and their common energy offset, to which forces are blind, need not
+    vanish. ΔE0 is the minimum-norm least-squares fit of the residuals on composition, as for E0 itself.
+    """
+    evaluate = Evaluator(model, {}, dtype=model.energy_scale.dtype)
+    residuals = []
+    for frame in frames:
+        if frame.labels.energy is not None:
+            found = evaluate([frame.system], [Property.ENERGY])[0].energy
+            residuals.append(replace(frame, labels=Labels(energy=frame.labels.energy - found)))
+    model.reference_energies += torch.from_numpy(reference_energies(residuals, model.species))
 
 
 def canonical_sign(model: LESModel, frames: list[Frame]) -> None:
