@@ -14,7 +14,7 @@ PROPERTIES = ["energy", "forces", "virial", "dipole", "charges"]
 
 def small_evaluator(compiled: bool) -> Evaluator:
     torch.manual_seed(0)
-    short = ShortRangeConfig(cutoff=3.5, n_radial=4, l_max=2, channels=4, order=3, hidden=(8,))
+    short = ShortRangeConfig(cutoff=3.5, n_radial=3, l_max=1, channels=4, order=2, hidden=(4,))
     config = ModelConfig(
         species=("H", "O"), short_range=short, charges=ChargesConfig(hidden=(8,), formal={"H": 1, "O": -2})
     )

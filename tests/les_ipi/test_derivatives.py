@@ -1,6 +1,7 @@
 """Forces, virial and Born charges of the whole model against finite differences and exact symmetries."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -204,12 +205,14 @@ def test_polarization_difference_is_the_integral_of_born_charges():
     direction += rng.normal(scale=0.1, size=direction.shape)
     nodes, weights = np.polynomial.legendre.leggauss(8)
     integral, panels = np.zeros(3), np.linspace(0, 1, 13)
-    for low, high in zip(panels[:-1], panels[1:], strict=True):
+    for low, high in pairwise(panels):
         for x, w in zip(nodes, weights, strict=True):
             at = replace(system, positions=system.positions + (0.5 * (high - low) * x + 0.5 * (low + high)) * direction)
             born = evaluate([at], ["born_effective_charges"])[0].born_effective_charges
             integral += 0.5 * (high - low) * w * np.einsum("iab,ib->a", born, direction)
-    ends = [evaluate([replace(system, positions=system.positions + t * direction)], ["dipole"])[0].dipole for t in (0, 1)]
+    ends = [
+        evaluate([replace(system, positions=system.positions + t * direction)], ["dipole"])[0].dipole for t in (0, 1)
+    ]
     np.testing.assert_allclose(integral, ends[1] - ends[0], atol=2e-5 * np.abs(ends[1] - ends[0]).max())
 
 
@@ -224,10 +227,8 @@ def test_rotation_translation_permutation(head, name):
     assert turned.energy == pytest.approx(reference.energy, abs=1e-9)
     np.testing.assert_allclose(turned.forces, reference.forces @ R.T, atol=1e-9)
     np.testing.assert_allclose(turned.virial, R @ reference.virial @ R.T, atol=1e-8)
-    np.testing.assert_allclose(
-        turned.born_effective_charges, R @ reference.born_effective_charges @ R.T, atol=1e-9
-    )
-    shifted = evaluate([replace(system, positions=system.positions + [0.3, -5.0, 2.2])], EVERYTHING)[0]
+    np.testing.assert_allclose(turned.born_effective_charges, R @ reference.born_effective_charges @ R.T, atol=1e-9)
+    shifted = evaluate([replace(system, positions=system.positions + np.array([0.3, -5.0, 2.2]))], EVERYTHING)[0]
     assert shifted.energy == pytest.approx(reference.energy, abs=1e-9)
     np.testing.assert_allclose(shifted.forces, reference.forces, atol=1e-9)
     order = np.random.default_rng(1).permutation(len(system.numbers))
@@ -255,7 +256,7 @@ def test_replication(head):
 @pytest.mark.parametrize("head", HEADS)
 def test_a_mixed_batch_is_the_sum_of_its_parts(head):
     """Different sizes, cells and periodicities in one batch: per-structure neutrality and padding leave no trace."""
-    systems = list(SYSTEMS.values()) + [water_cluster(3, 9, None), water_cluster(5, 8, 7.0 * np.eye(3))]
+    systems = [*SYSTEMS.values(), water_cluster(3, 9, None), water_cluster(5, 8, 7.0 * np.eye(3))]
     model = make_model(head)
     together = evaluator_of(model)(systems, EVERYTHING)
     for system, found in zip(systems, together, strict=True):
@@ -289,7 +290,9 @@ def test_verlet_lists_follow_the_dynamics():
     system = SYSTEMS["cubic"]
     evaluate([system])
     for step, builds in ((0.1, 1), (0.17, 1), (0.4, 2)):
-        moved = replace(system, positions=system.positions + step / np.sqrt(3) * np.sign(np.sin(np.arange(72).reshape(24, 3))))
+        moved = replace(
+            system, positions=system.positions + step / np.sqrt(3) * np.sign(np.sin(np.arange(72).reshape(24, 3)))
+        )
         np.testing.assert_allclose(evaluate([moved])[0].forces, fresh(moved).forces, atol=1e-10)
         assert evaluate._lists[0].builds == builds
     evaluate([replace(system, cell=system.cell * 1.001)])

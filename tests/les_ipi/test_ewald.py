@@ -130,7 +130,9 @@ def test_periodic_tends_to_isolated_as_one_over_volume():
     charges = rng.normal(size=5)
     charges -= charges.mean()
     kernel = LongRangeKernel(sigma=1.0, k_cutoff=7.0, smooth=False)
-    isolated = float(isolated_energy(torch.as_tensor(positions)[None], torch.as_tensor(charges)[None, :, None], kernel)[0])
+    isolated = float(
+        isolated_energy(torch.as_tensor(positions)[None], torch.as_tensor(charges)[None, :, None], kernel)[0]
+    )
     dipole2 = np.sum((charges @ positions) ** 2)
     for edge in (18.0, 26.0):
         residual = energy(positions, edge * np.eye(3), charges, kernel) - isolated
@@ -176,7 +178,9 @@ def test_parity_with_torch_pme(name):
     positions, charges = random_charges(6, cell, seed=3)
     potential = torchpme.CoulombPotential(smearing=1.0, prefactor=units.COULOMB)
     calculator = torchpme.EwaldCalculator(potential, lr_wavelength=0.6, full_neighbor_list=True).to(torch.float64)
-    i, j, d = NeighborList(cutoff=7.5, full_list=True).compute(points=positions, box=cell, periodic=True, quantities="ijd")
+    i, j, d = NeighborList(cutoff=7.5, full_list=True).compute(
+        points=positions, box=cell, periodic=True, quantities="ijd"
+    )
     half_potential = calculator.forward(
         torch.as_tensor(charges)[:, None],
         torch.as_tensor(cell),

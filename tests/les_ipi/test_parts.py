@@ -78,7 +78,8 @@ def test_core_repulsion():
     """ZBL energy of two oxygen atoms at 0.5 Å by an independent evaluation of the universal screening function."""
     r, z = 0.5, 8.0
     a = 0.46850 / (2 * z**0.23)
-    phi = sum(c * math.exp(-d * r / a) for c, d in ((0.18175, 3.1998), (0.50986, 0.94229), (0.28022, 0.4029), (0.02817, 0.20162)))
+    terms = ((0.18175, 3.1998), (0.50986, 0.94229), (0.28022, 0.4029), (0.02817, 0.20162))
+    phi = sum(c * math.exp(-d * r / a) for c, d in terms)
     x = r / 1.5
     taper = 1 - 28 * x**6 + 48 * x**7 - 21 * x**8
     expected = 14.399645 * z * z / r * phi * taper
