@@ -26,7 +26,30 @@ class ChargeOutput(NamedTuple):
     reference_charges: Tensor | None = None
 
 
-class LatentHead(nn.Module):
+class _ChargeHead(nn.Module):
+    """What both heads share: formal charges times a learned factor λ, one network per element, and the global sign."""
+
+    def __init__(
+        self,
+        n_species: int,
+        n_features: int,
+        n_outputs: int,
+        formal_charges: list[float],
+        hidden: tuple[int, ...],
+        scale: float,
+    ):
+        super().__init__()
+        self.networks = ElementNetworks(n_species, (n_features, *hidden, n_outputs), output_scale=0.1)
+        self.formal_scale = nn.Parameter(torch.tensor(float(scale)))
+        self.register_buffer("formal_charges", torch.tensor(formal_charges, dtype=torch.get_default_dtype()))
+        self.register_buffer("sign", torch.tensor(1.0))
+
+    def scaled_formal_charges(self, species: Tensor) -> Tensor:
+        """λ z_formal of every atom with the canonical sign, (A,), e."""
+        return self.sign * self.formal_scale * self.formal_charges[species]
+
+
+class LatentHead(_ChargeHead):
     """q_i = λ z_formal + Q_φ(features_i): the published form, optionally around scaled formal charges.
 
     Parameters: ``n_species``, ``n_features``; ``formal_charges`` one number per element (zeros: published form);
@@ -46,21 +69,16 @@ class LatentHead(nn.Module):
         hidden: tuple[int, ...] = (32, 16),
         scale: float = 0.3,
     ):
-        super().__init__()
-        self.networks = ElementNetworks(n_species, (n_features, *hidden, channels), output_scale=0.1)
-        self.formal_scale = nn.Parameter(torch.tensor(float(scale)))
-        self.register_buffer("formal_charges", torch.tensor(formal_charges, dtype=torch.get_default_dtype()))
-        self.register_buffer("sign", torch.tensor(1.0))
+        super().__init__(n_species, n_features, channels, formal_charges, hidden, scale)
 
     def forward(
         self, features: Tensor, edges: Tensor, neighbors: Tensor, reverse: Tensor, species: Tensor
     ) -> ChargeOutput:
         """Charges of shape (A, C)."""
-        base = self.formal_scale * self.formal_charges[species]
-        return ChargeOutput(self.sign * (base[:, None] + self.networks(features, species)))
+        return ChargeOutput(self.scaled_formal_charges(species)[:, None] + self.sign * self.networks(features, species))
 
 
-class TransferHead(nn.Module):
+class TransferHead(_ChargeHead):
     """q_i = λ z_formal + Σ_j (t_ji − t_ij), t_ij = Σ_n c_n(features_i, z_j) φ_n(r_ij): neutral by construction.
 
     Charge only moves along edges, so the total charge is exactly λ Σ z_formal, the acoustic sum rule holds exactly, and
@@ -82,13 +100,9 @@ class TransferHead(nn.Module):
         hidden: tuple[int, ...] = (32, 16),
         scale: float = 0.3,
     ):
-        super().__init__()
+        super().__init__(n_species, n_features, n_species * n_radial, formal_charges, hidden, scale)
         self.n_species, self.n_radial = n_species, n_radial
         self.radial = RadialBasis(n_radial, cutoff)
-        self.networks = ElementNetworks(n_species, (n_features, *hidden, n_species * n_radial), output_scale=0.1)
-        self.formal_scale = nn.Parameter(torch.tensor(float(scale)))
-        self.register_buffer("formal_charges", torch.tensor(formal_charges, dtype=torch.get_default_dtype()))
-        self.register_buffer("sign", torch.tensor(1.0))
 
     def forward(
         self, features: Tensor, edges: Tensor, neighbors: Tensor, reverse: Tensor, species: Tensor
@@ -97,9 +111,9 @@ class TransferHead(nn.Module):
         r = torch.sqrt((edges * edges).sum(-1))
         coefficients = self.networks(features, species).view(-1, self.n_species, self.n_radial)
         by_species = self.radial(r) @ coefficients.transpose(1, 2)
-        transfer = torch.gather(by_species, 2, species[neighbors][..., None])[..., 0]
-        base = self.sign * self.formal_scale * self.formal_charges[species]
+        transfer = self.sign * torch.gather(by_species, 2, species[neighbors][..., None])[..., 0]
+        base = self.scaled_formal_charges(species)
         incoming = transfer.reshape(-1)[reverse]
-        charges = base + self.sign * (incoming - transfer).sum(1)
-        local_dipole = self.sign * (transfer[..., None] * edges).sum(1)
+        charges = base + (incoming - transfer).sum(1)
+        local_dipole = (transfer[..., None] * edges).sum(1)
         return ChargeOutput(charges[:, None], local_dipole, base)

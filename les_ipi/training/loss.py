@@ -89,7 +89,7 @@ def training_loss(
             volume = torch.linalg.det(leaves.cell).abs()[:, None, None]
             parts["stress"] = mean_square(strain_derivative(batch, leaves, grad) / volume, targets.stress)
     if stage.charge_variation and model.head is not None:
-        formal = model.head.sign * model.head.formal_scale * model.head.formal_charges[batch.species]
+        formal = model.head.scaled_formal_charges(batch.species)
         deviation = (evaluation.local_charges - formal)[batch.atom_mask]
         parts["charge_variation"] = (deviation * deviation).mean()
     scale = model.screening(batch.periodic).sqrt()
