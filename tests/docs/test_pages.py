@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import yaml
-from documents import PAGES, ROOT
+from documents import PAGES, ROOT, WATER
 
 import les_ipi
 from les_ipi.conventions import LABEL_ALIASES
@@ -69,3 +69,13 @@ def test_versions_agree():
     assert citation["version"] == les_ipi.__version__
     assert f"## {les_ipi.__version__}" in (ROOT / "CHANGELOG.md").read_text()
     assert f'version = "{les_ipi.__version__}"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_lengths_of_the_water_runs():
+    rows = re.findall(r"`([\w-]+\.xml)` \| ([\d.]+) ps", WATER.read_text())
+    assert len(rows) == 5
+    for name, length in rows:
+        text = (WATER.parent / name).read_text()
+        steps = int(re.search(r"<total_steps>(\d+)<", text)[1])
+        timestep = float(re.search(r"<timestep units='femtosecond'>([\d.]+)<", text)[1])
+        assert steps * timestep == float(length) * 1000.0, name
