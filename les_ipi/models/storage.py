@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from ase.data import atomic_numbers
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -64,11 +66,27 @@ def read_card(folder: Path) -> dict[str, Any]:
         raise UserError(
             f"{path} is not valid JSON ({error}): restore the card from where the model came from."
         ) from error
+    if not isinstance(card, dict):
+        raise UserError(f"{path} is not a JSON object: restore the card from where the model came from.")
     if card.get("format") != FORMAT:
         raise UserError(
             f"{path} has format {card.get('format')!r}, this version reads format {FORMAT}: update les-ipi."
         )
     return card
+
+
+def _hyper_parameters(folder: Path, card: dict[str, Any]) -> ModelConfig:
+    """Validated hyper-parameters of a card. Raises ``UserError`` naming the first wrong entry."""
+    try:
+        config = ModelConfig.model_validate(card.get("hyper_parameters"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in ("hyper_parameters", *first["loc"]))
+        raise UserError(f"{folder / 'card.json'}: entry '{where}': {first['msg']}.") from error
+    unknown = [s for s in config.species if s not in atomic_numbers]
+    if unknown:
+        raise UserError(f"{folder / 'card.json'} names '{unknown[0]}', which is no chemical element.")
+    return config
 
 
 def load_model(folder: Path, dtype: torch.dtype = torch.float64) -> tuple[LESModel, dict[str, Any]]:
@@ -77,8 +95,7 @@ def load_model(folder: Path, dtype: torch.dtype = torch.float64) -> tuple[LESMod
     weights = folder / "model.safetensors"
     if not weights.is_file():
         raise UserError(f"{folder} has a card but no model.safetensors: copy the weights next to card.json.")
-    config = ModelConfig.model_validate(card["hyper_parameters"])
-    model = build_model(config)
+    model = build_model(_hyper_parameters(folder, card))
     try:
         model.load_state_dict(load_file(weights))
     except (RuntimeError, SafetensorError) as error:
