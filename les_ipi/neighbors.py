@@ -99,7 +99,7 @@ class VerletList:
             width = 0 if self._neighbors is None else self._neighbors.index.shape[1]
             found = neighbor_matrix(system, self.cutoff + self.skin, width if self.roomy else None)
             if self.roomy and found.index.shape[1] > width:
-                spare = 8 * math.ceil(1.1 * found.index.shape[1] / 8)
+                spare = 8 * math.ceil(1.2 * found.index.shape[1] / 8)
                 found = neighbor_matrix(system, self.cutoff + self.skin, spare)
             self._neighbors = found
             self._reference = AtomicSystem(

@@ -38,7 +38,7 @@ quantum() {
 classical &
 quantum
 wait
-les-analysis ir "$runs"/nve-* --plot "$runs/classical.png" --csv "$runs/classical.csv" --json "$runs/classical.json"
-les-analysis ir "$runs"/trpmd-* --plot "$runs/quantum.png" --csv "$runs/quantum.csv" --json "$runs/quantum.json"
+les-analysis ir "$runs"/nve-[0-9] --plot "$runs/classical.png" --csv "$runs/classical.csv" --json "$runs/classical.json"
+les-analysis ir "$runs"/trpmd-[0-9] --plot "$runs/quantum.png" --csv "$runs/quantum.csv" --json "$runs/quantum.json"
 les-analysis overlay "$runs/classical.json" "$runs/quantum.json" --labels "classical nuclei,quantum nuclei (TRPMD)" \
   --plot "$runs/infrared.png"
