@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft, special
 
+from les_ipi.errors import UserError
+
 
 @dataclass(frozen=True)
 class CepstralSpectrum:
@@ -68,6 +70,10 @@ def cepstral_spectrum(
     ]
     power = np.mean([np.abs(fft.rfft(piece, axis=0)) ** 2 for piece in pieces], axis=(0, 2)) * dt / length
     last = min(int(f_max * length * dt), length // 2)
+    if last < 4:
+        raise UserError(
+            f"The shortest record is {length * dt:.3g} fs long, too short for any spectrum: give runs of 1 ps or more."
+        )
     power = np.maximum(power[: last + 1], power.max() * 1e-300)
     n_components = records[0].shape[1]
     ell = n_components * len(pieces)

@@ -67,7 +67,12 @@ def choose_source(runs: Sequence[RunDirectory], wanted: str = "auto") -> tuple[s
             else "no recorded current; the dipole is there",
             "bec": "no recorded current and no usable dipole; Born charges and velocities are there",
         }
-        return usable[0], reasons[usable[0]], ()
+        unknown = usable[0] == "dipole" and any("dipole_single_valued" not in run.model for run in runs)
+        warnings = (
+            "les_ipi_run.json is not there to tell whether this model's dipole is single-valued: it is for the "
+            "'transfer' head and for fixed charges, for a 'latent' head this spectrum is meaningless",
+        )
+        return usable[0], reasons[usable[0]], warnings if unknown and not scaled else ()
     if "dipole" in common:
         raise UserError(
             f"{runs[0].path} has only dipoles, and this model's dipole is not single-valued in a periodic "

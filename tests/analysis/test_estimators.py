@@ -148,3 +148,9 @@ def test_equilibration_start_skips_a_transient():
     data = ar1(4000, 0.5)
     data[:800] += np.linspace(20, 0, 800)
     assert 500 < equilibration_start(data) < 1500
+
+
+def test_a_record_without_a_spectrum_is_refused():
+    """Five frames hold no spectrum: one sentence instead of an empty search for the best cut-off."""
+    with pytest.raises(UserError, match="too short"):
+        cepstral_spectrum([np.random.default_rng(0).normal(size=(5, 3))], 1.0, 0.1)
