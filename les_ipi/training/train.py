@@ -70,8 +70,6 @@ def prepare(config: TrainConfig, frames: list[Frame]) -> tuple[PotentialModule, 
         species=tuple(chemical_symbols[z] for z in numbers), short_range=config.short_range, charges=config.charges
     )
     model = build_model(model_config)
-    offsets = reference_energies(frames, numbers)
-    model.reference_energies.copy_(torch.from_numpy(offsets))
     squares = [np.mean(f.labels.forces**2) for f in frames if f.labels.forces is not None]
     model.energy_scale.fill_(ENERGY_SCALE_FRACTION * math.sqrt(float(np.mean(squares))))
     sample = frames[:: max(1, len(frames) // STANDARDISATION_FRAMES)]
@@ -82,10 +80,10 @@ def prepare(config: TrainConfig, frames: list[Frame]) -> tuple[PotentialModule, 
             raw = descriptor.raw_features(edges, batch.neighbors, batch.species)
         descriptor.standardise(raw[batch.atom_mask], batch.species[batch.atom_mask])
     if config.training.double_precision:
-        reference = model.reference_energies.clone()
         model.double()
-        model.reference_energies.copy_(reference)
-    return PotentialModule(model, config.training, offsets), model_config
+    # What the fresh network and the core repulsion give on average is a part of the energy zero.
+    refit_reference_energies(model, sample)
+    return PotentialModule(model, config.training, model.reference_energies.numpy().copy()), model_config
 
 
 def _fit(
@@ -172,10 +170,11 @@ def _export(
 
 
 def refit_reference_energies(model: LESModel, frames: list[Frame]) -> None:
-    """Absorb the mean energy error on the training frames into the reference energies.
+    """Absorb the mean energy error on frames into the reference energies.
 
-    Averaged weights are the mean of many models, and their common energy offset, to which forces are blind, need not
-    vanish. ΔE0 is the minimum-norm least-squares fit of the residuals on composition, as for E0 itself.
+    Needed before training, and after it: averaged weights are the mean of many models, and their common energy
+    offset, to which forces are blind, need not vanish. ΔE0 is the minimum-norm least-squares fit of the residuals on
+    composition.
     """
     evaluate = Evaluator(model, {}, dtype=model.energy_scale.dtype)
     residuals = []
