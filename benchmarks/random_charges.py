@@ -24,7 +24,7 @@ from ase.io import write
 #: e²/(4πε0) in eV·Å (CODATA 2018).
 COULOMB = 14.399645478
 #: Repulsion ε (d/r)¹², shifted so that energy and force vanish at the cutoff: eV, Å, Å.
-REPULSION_ENERGY, REPULSION_LENGTH, REPULSION_CUTOFF = 0.1, 2.0, 4.0
+REPULSION_ENERGY, REPULSION_LENGTH, REPULSION_CUTOFF = 0.1, 1.6, 4.0
 #: Ewald splitting: α·L/2 = 5 leaves erfc(5) ≈ 10⁻¹² beyond the nearest image, and k reaches exp(−k²/4α²) ≈ 10⁻¹³.
 SPLITTING, HIGHEST_K = 10.0, 18
 _erfc = np.frompyfunc(erfc, 1, 1)
@@ -39,7 +39,9 @@ class Settings:
     closest: float = 1.6
     frames: int = 100
     held_out: int = 20
-    epochs: int = 80
+    epochs: int = 60
+    learning_rate: float = 0.01
+    ema_decay: float = 0.998
     seed: int = 7
 
 
@@ -133,7 +135,7 @@ level_of_theory = "Coulomb and soft repulsion"
 
 [short_range]
 cutoff = 4.0
-n_radial = 8
+n_radial = 10
 l_max = 1
 channels = 8
 order = 2
@@ -151,9 +153,9 @@ smooth = true
 [training]
 max_epochs = {settings.epochs}
 batch_size = 1
-learning_rate = 0.008
+learning_rate = {settings.learning_rate}
 decay_fraction = 0.6
-ema_decay = 0.998
+ema_decay = {settings.ema_decay}
 validate_every = 10
 stages = [{{ from_epoch = 0, energy = 1.0, forces = 1.0 }}]
 """
