@@ -65,7 +65,7 @@ class OptimiserConfig(_Strict):
     early_stopping_patience: int | None = Field(None, ge=1)
     validate_every: int = Field(5, ge=1)
     double_precision: bool = False
-    stages: list[LossStage] = [LossStage()]
+    stages: list[LossStage] = Field([LossStage()], min_length=1)
 
 
 class TrainConfig(_Strict):

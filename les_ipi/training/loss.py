@@ -93,10 +93,10 @@ def training_loss(
         deviation = (evaluation.local_charges - formal)[batch.atom_mask]
         parts["charge_variation"] = (deviation * deviation).mean()
     scale = model.screening(batch.periodic).sqrt()
-    if stage.born:
+    if stage.born and model.head is not None:
         born = scale[:, None, None, None] * differentiable_born(model, batch, leaves, evaluation)
         parts["born"] = mean_square(born, targets.born)
-    if stage.dipole:
+    if stage.dipole and model.head is not None:
         dipole = scale[:, None] * evaluation.dipole
         parts["dipole"] = mean_square(dipole / targets.counts[:, None], targets.dipole / targets.counts[:, None])
     loss = sum(getattr(stage, name) * value for name, value in parts.items())
