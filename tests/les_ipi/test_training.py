@@ -1,0 +1,247 @@
+"""``les-ipi train`` on toy data: outputs, resuming, refusals, stages, response losses, sign of the charges."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from toy_frames import toy_frames, training_text, write_frames
+
+from les_ipi import cli
+from les_ipi.evaluator import Evaluator
+from les_ipi.models.storage import load_model
+from les_ipi.system import AtomicSystem
+from les_ipi.training.config import LossStage, OptimiserConfig, read_config
+from les_ipi.training.data import load_frames, reference_energies, split_blocks
+from les_ipi.training.evaluate import evaluate_frames
+from les_ipi.training.loss import make_batch, make_targets, training_loss
+from les_ipi.training.module import PotentialModule
+from les_ipi.training.train import canonical_sign, prepare, train
+
+
+def les_ipi(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """The command as users run it, in ``folder``."""
+    command = [sys.executable, "-c", "from les_ipi.cli import main; main()", *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, env=environment)
+
+
+def refused(monkeypatch, capsys, *arguments: object) -> str:
+    """The one sentence with which the command refuses (exit status 2)."""
+    monkeypatch.setattr(sys, "argv", ["les-ipi", "train", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    text = capsys.readouterr().err
+    assert stopped.value.code == 2 and text.startswith("les-ipi: ") and text.count("\n") == 1, text
+    return text
+
+
+def epochs_seen(run: Path) -> list[int]:
+    rows = []
+    for path in sorted((run / "training").glob("curves-*/metrics.csv")):
+        with path.open() as handle:
+            rows += [int(r["epoch"]) for r in csv.DictReader(handle) if r["train_loss"]]
+    return rows
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    """One real run, resumed once for more epochs; the learning before and after."""
+    folder = tmp_path_factory.mktemp("run")
+    write_frames(folder / "frames.xyz", toy_frames(10))
+    (folder / "train.toml").write_text(training_text(epochs=2))
+    first = les_ipi(folder, "train", "train.toml", "--output", "model", "--threads", "1")
+    assert first.returncode == 0, first.stderr
+    before = {"names": {p.name for p in (folder / "model").iterdir()}, "epochs": epochs_seen(folder / "model")}
+    (folder / "train.toml").write_text(training_text(epochs=5))
+    second = les_ipi(folder, "train", "train.toml", "--output", "model", "--resume")
+    assert second.returncode == 0, second.stderr
+    return folder, before
+
+
+def test_a_run_writes_what_is_documented(trained) -> None:
+    folder, before = trained
+    outputs = {"card.json", "model.safetensors", "learning_curves.png", "parity.png", "errors.json", "training"}
+    assert before["names"] == outputs
+    for name in ("learning_curves.png", "parity.png"):
+        assert (folder / "model" / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_resume_continues_from_the_checkpoint(trained) -> None:
+    folder, before = trained
+    assert before["epochs"] == [0, 1]
+    assert epochs_seen(folder / "model") == [0, 1, 2, 3, 4]
+    checkpoint = torch.load(folder / "model" / "training" / "last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == 5 * 4
+
+
+def test_card_and_errors_belong_to_the_weights(trained) -> None:
+    folder, _ = trained
+    card = json.loads((folder / "model" / "card.json").read_text())
+    errors = json.loads((folder / "model" / "errors.json").read_text())
+    assert card["held_out_errors"] == errors and card["data"]["n_training_frames"] == 8
+    evaluator = Evaluator.load(folder / "model", dtype="float32")
+    held_out = load_frames([folder / "frames.xyz"], evaluator.cutoff)[:2]
+    assert errors == pytest.approx(evaluate_frames(evaluator, held_out).metrics, rel=1e-4)
+    model, _ = load_model(folder / "model")
+    assert card["parameters"] == sum(p.numel() for p in model.parameters())
+
+
+def test_an_existing_run_needs_resume(trained, monkeypatch, capsys) -> None:
+    folder, _ = trained
+    text = refused(monkeypatch, capsys, folder / "train.toml", "--output", folder / "model")
+    assert "--resume" in text and "--output" in text
+
+
+def test_resume_needs_a_checkpoint(trained, monkeypatch, capsys, tmp_path) -> None:
+    folder, _ = trained
+    text = refused(monkeypatch, capsys, folder / "train.toml", "--output", tmp_path / "new", "--resume")
+    assert "without --resume" in text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "word"),
+    [
+        ("max_epochs = 2", "max_epoch = 2", "training.max_epoch"),
+        ("max_epochs = 2", "max_epochs = 0", "training.max_epochs"),
+        ("max_epochs = 2", 'max_epochs = "many"', "training.max_epochs"),
+        ("max_epochs = 2", "max_epochs = ", "not valid TOML"),
+        ("cutoff = 4.0", "cutoff = 100.0", "short_range.cutoff"),
+        ('head = "latent"', 'head = "magic"', "charges.head"),
+        ("energy = 1.0, forces", "energies = 1.0, forces", "energies"),
+        ("stages = [{ from_epoch = 0, energy = 1.0, forces = 1.0 }]", "stages = []", "training.stages"),
+        ('name = "toy"', "", "name"),
+        ('["0:2"]', '["0:100"]', "all 4 frames"),
+        ('["0:2"]', '["5:7"]', "5:7"),
+        ('["0:2"]', '["2"]', "'2'"),
+        ('["frames.xyz"]', '["nowhere.xyz"]', "nowhere.xyz"),
+        ('["frames.xyz"]', "[]", "data.files"),
+    ],
+)
+def test_wrong_entries_are_named(monkeypatch, capsys, tmp_path, old: str, new: str, word: str) -> None:
+    write_frames(tmp_path / "frames.xyz", toy_frames(4))
+    text = training_text()
+    assert text.count(old) == 1 or old == "cutoff = 4.0"
+    (tmp_path / "train.toml").write_text(text.replace(old, new, 1))
+    assert word in refused(monkeypatch, capsys, tmp_path / "train.toml", "--output", tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_missing_training_file(monkeypatch, capsys, tmp_path) -> None:
+    assert "train.toml" in refused(monkeypatch, capsys, tmp_path / "none.toml")
+
+
+def test_data_without_forces(monkeypatch, capsys, tmp_path) -> None:
+    write_frames(tmp_path / "frames.xyz", toy_frames(4, forces=False))
+    (tmp_path / "train.toml").write_text(training_text())
+    assert "forces" in refused(monkeypatch, capsys, tmp_path / "train.toml", "--output", tmp_path / "model")
+
+
+def prepared(folder: Path, frames: list, **text: object) -> tuple[PotentialModule, list]:
+    """Fresh module and its frames."""
+    torch.manual_seed(0)
+    write_frames(folder / "frames.xyz", frames)
+    (folder / "train.toml").write_text(training_text(**text))
+    config = read_config(folder / "train.toml")
+    loaded = load_frames([folder / "frames.xyz"], config.short_range.cutoff)
+    return prepare(config, loaded)[0], loaded
+
+
+def test_stages_follow_the_epoch(tmp_path, monkeypatch) -> None:
+    module, _ = prepared(tmp_path, toy_frames(2))
+    first, second, third = LossStage(forces=1), LossStage(from_epoch=3, forces=2), LossStage(from_epoch=7, forces=3)
+    module.settings = OptimiserConfig(stages=[second, first, third])
+    found = []
+    for epoch in (0, 2, 3, 6, 7, 50):
+        monkeypatch.setattr(PotentialModule, "current_epoch", epoch)
+        found.append(module.stage)
+    assert found == [first, first, second, second, third, third]
+
+
+def test_stages_are_applied_in_a_training(tmp_path) -> None:
+    write_frames(tmp_path / "frames.xyz", toy_frames(6))
+    stages = "stages = [{ from_epoch = 0, energy = 0, forces = 1 }, { from_epoch = 2, energy = 0, forces = 1000 }]"
+    (tmp_path / "train.toml").write_text(training_text(epochs=4, stages=stages))
+    train(read_config(tmp_path / "train.toml"), tmp_path, tmp_path / "model")
+    with (tmp_path / "model" / "training" / "curves-000" / "metrics.csv").open() as handle:
+        rows = [r for r in csv.DictReader(handle) if r["train_loss"]]
+    weights = [float(r["train_loss"]) / float(r["train_mse_forces"]) for r in rows]
+    assert weights == pytest.approx([1, 1, 1000, 1000], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("head", "quantity", "weight"),
+    [("latent", "born", 1.0), ("transfer", "born", 1.0), ("transfer", "dipole", 100.0), ("none", "stress", 1e4)],
+)
+def test_response_losses_reduce_their_errors(tmp_path, head: str, quantity: str, weight: float) -> None:
+    module, frames = prepared(tmp_path, toy_frames(4, responses=True), head=head)
+    model, stage = module.model, LossStage(energy=0, forces=0, **{quantity: weight})
+    batch = make_batch(frames, model)
+    targets = make_targets(frames, module.offsets, model.species, batch.n_rows, torch.float32)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    errors = []
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss, parts = training_loss(model, batch, targets, stage)
+        loss.backward()
+        optimizer.step()
+        errors.append(float(parts[quantity].detach()) ** 0.5)
+    assert errors[-1] < 0.2 * errors[0]
+
+
+def test_charge_labels_do_not_count_without_charges(tmp_path) -> None:
+    module, frames = prepared(tmp_path, toy_frames(2, responses=True), head="none")
+    batch = make_batch(frames, module.model)
+    targets = make_targets(frames, module.offsets, module.model.species, batch.n_rows, torch.float32)
+    assert set(training_loss(module.model, batch, targets, LossStage(born=1, dipole=1))[1]) == {"energy", "forces"}
+
+
+def test_labels_that_a_frame_lacks_do_not_count(tmp_path) -> None:
+    frames = toy_frames(3)
+    del frames[1].calc.results["forces"]
+    del frames[2].calc.results["energy"]
+    module, loaded = prepared(tmp_path, frames)
+    stage = LossStage(energy=1, forces=1)
+
+    def parts(chosen: list) -> dict:
+        batch = make_batch(chosen, module.model)
+        targets = make_targets(chosen, module.offsets, module.model.species, batch.n_rows, torch.float32)
+        return training_loss(module.model, batch, targets, stage)[1]
+
+    both = parts(loaded)
+    assert float(both["forces"]) == pytest.approx(float(parts([loaded[0], loaded[2]])["forces"]), rel=1e-4)
+    assert float(both["energy"]) == pytest.approx(float(parts(loaded[:2])["energy"]), rel=1e-4)
+
+
+def test_canonical_sign_makes_cations_positive(tmp_path) -> None:
+    module, frames = prepared(tmp_path, toy_frames(4))
+    model = module.model.eval().requires_grad_(False)
+    system = AtomicSystem.from_ase(toy_frames(1)[0])
+    for start in (1.0, -1.0):
+        model.head.sign.fill_(start)
+        energy = Evaluator(model, {})([system])[0].energy
+        canonical_sign(model, frames)
+        result = Evaluator(model, {})([system], ["energy", "charges"])[0]
+        assert result.charges[:4].mean() > 0.05 and result.charges[4:].mean() < -0.05
+        assert result.energy == energy
+
+
+def test_reference_energies_from_composition(tmp_path) -> None:
+    rng, frames = np.random.default_rng(1), toy_frames(6)
+    for atoms in frames:
+        results = dict(atoms.calc.results)
+        atoms.symbols[:4] = rng.permutation(["Na", "Cl", "Na", rng.choice(["Na", "Cl"])])
+        results["energy"] = float(np.sum(np.where(atoms.symbols == "Na", -4.25, -12.5)))
+        atoms.calc.atoms, atoms.calc.results = atoms.copy(), results
+    loaded = load_frames([write_frames(tmp_path / "frames.xyz", frames)], 4.0)
+    assert reference_energies(loaded, [11, 17]) == pytest.approx([-4.25, -12.5])
+
+
+def test_held_out_blocks() -> None:
+    assert split_blocks(8, ["1:3", "6:"]) == ([0, 3, 4, 5], [1, 2, 6, 7])
+    assert split_blocks(3, []) == ([0, 1, 2], [])
