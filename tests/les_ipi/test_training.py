@@ -214,8 +214,8 @@ def test_labels_that_a_frame_lacks_do_not_count(tmp_path) -> None:
         return training_loss(module.model, batch, targets, stage)[1]
 
     both = parts(loaded)
-    assert float(both["forces"]) == pytest.approx(float(parts([loaded[0], loaded[2]])["forces"]), rel=1e-4)
-    assert float(both["energy"]) == pytest.approx(float(parts(loaded[:2])["energy"]), rel=1e-4)
+    assert both["forces"].item() == pytest.approx(parts([loaded[0], loaded[2]])["forces"].item(), rel=1e-4)
+    assert both["energy"].item() == pytest.approx(parts(loaded[:2])["energy"].item(), rel=1e-4)
 
 
 def test_canonical_sign_makes_cations_positive(tmp_path) -> None:
