@@ -17,10 +17,14 @@ from les_ipi.driver.force_server import ForceServer
 from les_ipi.driver.loading import load_evaluator, print_error
 from les_ipi.driver.pes import LESDriver
 from les_ipi.driver.record import CURRENT, register_current
+from les_ipi.driver.stopping import stop_simulation
 from les_ipi.driver.template import read_template
 from les_ipi.errors import UserError
+from les_ipi.units import HARTREE_EV
 
 _REPORT_EVERY = 0.3
+#: A drift of the conserved quantity per atom and bead, eV, that only a simulation that blows up reaches.
+_LARGEST_DRIFT_EV = 2.0
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ def _report_progress(simulation: Simulation, fd: int) -> None:
     """Write ``{"step", "conserved"}`` (steps done, hartree) as JSON lines, a few a second."""
     write_outputs = simulation.write_outputs
     last = 0.0
+    first: list[float] = []
 
     def write_and_report() -> None:
         nonlocal last
@@ -79,12 +84,29 @@ def _report_progress(simulation: Simulation, fd: int) -> None:
             return
         last = now
         conserved = float(simulation.syslist[0].ensemble.econs)
+        if not first:
+            first.append(conserved)
+        _refuse_explosion(simulation, conserved - first[0])
         try:
             os.write(fd, (json.dumps({"step": done, "conserved": conserved}) + "\n").encode())
         except BrokenPipeError:  # les-ipi run is gone: nobody would ever stop this process
             os.kill(os.getpid(), 15)
 
     simulation.write_outputs = write_and_report
+
+
+def _refuse_explosion(simulation: Simulation, drift: float) -> None:
+    """Stop a run whose conserved quantity has drifted (hartree) beyond all sense; i-PI itself would go on for ever.
+
+    Driven dynamics is left alone: the work of its field is not in the conserved quantity.
+    """
+    system = simulation.syslist[0]
+    per_atom = abs(drift) * HARTREE_EV / (system.beads.natoms * system.beads.nbeads)
+    if per_atom > _LARGEST_DRIFT_EV and not hasattr(system.motion, "Electric_Field"):
+        stop_simulation(
+            f"The conserved quantity has drifted by {per_atom:.2g} eV per atom: the simulation has blown up. Start again from "
+            "an earlier checkpoint with a smaller time step, or with a model that knows such structures."
+        )
 
 
 def main(argument: str, load=load_evaluator) -> None:

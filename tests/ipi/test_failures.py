@@ -153,3 +153,11 @@ def test_no_server(make_input):
     with pytest.raises(UserError, match=r"host 'no\.such\.host\.invalid' cannot be found"):
         connect_inet("no.such.host.invalid", 1)
     assert time.monotonic() - start < 20
+
+
+@pytest.mark.timeout(60)
+def test_a_simulation_that_blows_up_is_stopped(make_input):
+    """A time step of 8 fs is beyond the stability limit of O-H vibrations; i-PI alone would go on and end with status 0."""
+    path = make_input(dt=8.0, steps=100000)
+    with pytest.raises(UserError, match=r"drifted by .* eV per atom: the simulation has blown up|not a number"):
+        run_toy(path)
