@@ -1,9 +1,9 @@
 """The command line as a user runs it: subprocesses on real and faulty run directories."""
 
 import json
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -97,11 +97,13 @@ def test_ir_pools_runs_and_writes_into_the_first(tmp_path, les_analysis):
 
 
 def test_fifty_thousand_frames_in_five_seconds(tmp_path):
+    """Processor seconds of the whole command, so that other work on the machine does not decide."""
     path = written_run(tmp_path, np.random.default_rng(0).standard_normal((50_000, 3)).cumsum(axis=0) * 0.01)
-    start = time.perf_counter()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = les_analysis_process("ir", path)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.returncode == 0, done.stderr
-    assert time.perf_counter() - start < 5.0
+    assert after.ru_utime - before.ru_utime < 5.0
 
 
 def test_check_of_a_real_run(classical_run, les_analysis):
