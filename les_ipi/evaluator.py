@@ -141,13 +141,14 @@ class Evaluator:
         return wanted
 
     def _update(self, systems: Sequence[AtomicSystem]) -> Batch:
-        """Batch for these structures; topology tables are rebuilt only when a neighbour list or a cell changed."""
+        """Batch for these structures; topology tables are rebuilt only when what they depend on has changed."""
         if len(self._lists) < len(systems):
             missing = len(systems) - len(self._lists)
             self._lists += [VerletList(self.cutoff, self.skin, self._compiled is not None) for _ in range(missing)]
         lists = self._lists[: len(systems)]
         neighbors = [verlet.update(system) for verlet, system in zip(lists, systems, strict=True)]
-        topology = (tuple(v.builds for v in lists), tuple((s.numbers.tobytes(), s.cell.tobytes()) for s in systems))
+        kept = tuple((s.numbers.tobytes(), s.cell.tobytes(), s.total_charge) for s in systems)
+        topology = (tuple(v.builds for v in lists), kept)
         if self._batch is None or topology != self._topology:
             cutoff = self.cutoff + self.skin
             batch = collate(systems, self.species, cutoff, self.model.kernel.k_cutoff, neighbors=neighbors)
