@@ -214,7 +214,7 @@ def test_replication_and_lattice_translation():
 
 
 def cell_scan(kernel: LongRangeKernel) -> np.ndarray:
-    """Energy steps in eV of 64 random charges while a 12.3 Å cell grows to 12.5 Å in 2000 steps."""
+    """Energy steps in eV of 64 random charges while a 12.3 Å cell grows to 12.5 Å in 400 steps."""
     rng = np.random.default_rng(0)
     fractional, charges = rng.uniform(size=(64, 3)), 0.5 * rng.normal(size=64)
     charges -= charges.mean()

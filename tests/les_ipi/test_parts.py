@@ -12,6 +12,7 @@ from scipy.special import sph_harm_y
 
 from les_ipi.conventions import born_from_ipi, born_to_ipi
 from les_ipi.errors import UserError
+from les_ipi.models.ace import COUPLINGS
 from les_ipi.models.harmonics import L_SLICES, gaunt, spherical_harmonics
 from les_ipi.models.radial import RadialBasis, polynomial_cutoff
 from les_ipi.models.zbl import CoreRepulsion
@@ -54,6 +55,24 @@ def test_gaunt_couplings_rotate_and_vanish():
     for bad in ((1, 1, 1), (1, 1, 3), (1, 2, 2)):
         with pytest.raises(ValueError, match="vanishes"):
             gaunt(*bad)
+
+
+def test_gaunt_couplings_against_wigner_3j_symbols():
+    """Products of two Wigner 3j symbols (sympy, real harmonics): same tensor up to norm and the sign of Condon-Shortley."""
+    from sympy.physics.wigner import real_gaunt
+
+    for l1, l2, l3 in COUPLINGS:
+        ours = gaunt(l1, l2, l3)
+        theirs = np.array(
+            [
+                [[float(real_gaunt(l1, l2, l3, m1, m2, m3)) for m3 in range(-l3, l3 + 1)] for m2 in range(-l2, l2 + 1)]
+                for m1 in range(-l1, l1 + 1)
+            ]
+        )
+        phases = [(-1.0) ** np.arange(-l, l + 1) for l in (l1, l2, l3)]
+        theirs = np.einsum("abc,a,b,c->abc", theirs, *phases)
+        theirs /= np.sqrt((theirs**2).sum() / (2 * l3 + 1))
+        np.testing.assert_allclose(ours, theirs, atol=1e-12, err_msg=f"{l1} {l2} {l3}")
 
 
 def test_radial_functions_end_smoothly():
