@@ -70,7 +70,7 @@ def cepstral_spectrum(
     ]
     power = np.mean([np.abs(fft.rfft(piece, axis=0)) ** 2 for piece in pieces], axis=(0, 2)) * dt / length
     last = min(int(f_max * length * dt), length // 2)
-    if last < 4:
+    if last < 2:
         raise UserError(
             f"The shortest record is {length * dt:.3g} fs long, too short for any spectrum: give runs of 1 ps or more."
         )
