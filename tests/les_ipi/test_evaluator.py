@@ -69,3 +69,17 @@ def test_a_pair_fades_with_the_cube_of_its_distance_from_the_cutoff() -> None:
     inside = [abs(energy(evaluate.cutoff - d) - alone) for d in (0.02, 0.01)]
     assert inside[1] > 1e-11
     assert inside[0] / inside[1] == pytest.approx(8.0, rel=0.1)
+
+
+@pytest.mark.parametrize("head", ["latent", "transfer"])
+def test_the_sign_of_the_charges_changes_responses_only(head: str) -> None:
+    """The energy is even in the latent charges: the stored sign turns charges, P and Z and nothing else."""
+    properties = ["energy", "forces", "virial", "dipole", *BORN]
+    model, system = make_model(head), water_cluster(8, 2, TRICLINIC)
+    before = evaluator_of(model)([system], properties)[0]
+    model.head.sign.neg_()
+    after = evaluator_of(model)([system], properties)[0]
+    assert np.abs(before.charges).min() > 0.01
+    for name in properties:
+        parity = 1.0 if name in ("energy", "forces", "virial") else -1.0
+        np.testing.assert_allclose(getattr(after, name), parity * getattr(before, name), atol=1e-10, err_msg=name)

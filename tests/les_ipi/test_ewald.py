@@ -96,6 +96,21 @@ def test_self_energy_of_the_window():
     assert sharp.self_energy == pytest.approx(sharp.isolated_self_energy * erf(math.pi / math.sqrt(2)), rel=1e-10)
 
 
+def test_window_has_two_continuous_derivatives():
+    """τ = 1 up to 0.75 k_c and 0 from k_c on; near either end it deviates as the cube of the distance, so energy, stress and
+    elastic constants stay continuous when modes enter the sphere. Halving the distance divides the deviation by 8.
+    """
+    kernel = LongRangeKernel(k_cutoff=4.0)
+
+    def taper(k: float) -> float:
+        return float(kernel.taper(torch.tensor(k * k, dtype=torch.float64)))
+
+    assert taper(2.9999) == 1.0 and taper(4.0001) == 0.0 and taper(3.5) == pytest.approx(0.5, abs=1e-12)
+    for deviation in (lambda d: 1.0 - taper(3.0 + d), lambda d: taper(4.0 - d)):
+        assert deviation(0.01) == pytest.approx(10 * 0.01**3, rel=0.02)
+        assert deviation(0.02) / deviation(0.01) == pytest.approx(8.0, rel=0.02)
+
+
 @pytest.mark.parametrize("smooth", [True, False])
 def test_lone_charge_has_only_its_image_energy(smooth):
     """Wigner energy −ξ k_e/(2L) of a point charge in its background, plus A σ²/(2V) for the Gaussian's k → 0 term."""

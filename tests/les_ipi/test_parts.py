@@ -12,7 +12,7 @@ from scipy.special import sph_harm_y
 
 from les_ipi.conventions import born_from_ipi, born_to_ipi
 from les_ipi.errors import UserError
-from les_ipi.models.ace import COUPLINGS
+from les_ipi.models.ace import COUPLINGS, ClusterDescriptor
 from les_ipi.models.harmonics import L_SLICES, gaunt, spherical_harmonics
 from les_ipi.models.radial import RadialBasis, polynomial_cutoff
 from les_ipi.models.zbl import CoreRepulsion
@@ -73,6 +73,31 @@ def test_gaunt_couplings_against_wigner_3j_symbols():
         theirs = np.einsum("abc,a,b,c->abc", theirs, *phases)
         theirs /= np.sqrt((theirs**2).sum() / (2 * l3 + 1))
         np.testing.assert_allclose(ours, theirs, atol=1e-12, err_msg=f"{l1} {l2} {l3}")
+
+
+def test_density_is_the_written_sum():
+    """A_lm,c = Σ_n,z W^l_(z_i, z, n),c Σ_(j of z) R_n(r_ij) Y_lm(r_ij) by loops: pins the layout of the stored weights."""
+    torch.manual_seed(0)
+    model = ClusterDescriptor(2, cutoff=3.5, n_radial=3, l_max=2, channels=2, radial_decay=1.0).double()
+    system = water_cluster(3, 5, None)
+    species = (system.numbers == 8).astype(int)
+    near = neighbor_matrix(system, 3.5)
+    edges = torch.from_numpy(system.positions[near.index] - system.positions[:, None] + near.shift)
+    found = model.density(edges, torch.from_numpy(near.index), torch.from_numpy(species)).detach().numpy()
+    mixing = model.mixing.detach().numpy().reshape(3, 2, 2, 3, 2) / np.array([1.0, 2.0, 3.0])[:, None]
+    expected = np.zeros_like(found)
+    for i, j in np.ndindex(9, 9):
+        vector = system.positions[j] - system.positions[i]
+        r = np.linalg.norm(vector)
+        if i == j or r > 3.5:
+            continue
+        radial = model.radial(torch.tensor(r)).numpy()
+        angular = spherical_harmonics(torch.from_numpy(vector / r), 2).numpy()
+        for l in range(3):
+            weights = radial @ mixing[l, species[i], species[j]]
+            expected[i, L_SLICES[l]] += angular[L_SLICES[l], None] * weights
+    # The radial prior 1/(1 + n) is stored in single precision.
+    np.testing.assert_allclose(found, expected, atol=1e-6 * np.abs(expected).max())
 
 
 def test_radial_functions_end_smoothly():

@@ -80,8 +80,13 @@ def test_positions_are_random_and_apart() -> None:
 
 
 def test_reduced_run_finds_the_charges(tmp_path: Path) -> None:
-    """32 particles, 30 frames, 600 steps: charges to 0.05 e, forces five times better than without charges."""
+    """32 particles, 30 frames, 600 steps: charges to 0.03 e (0.05 e at worst), forces five times better than without charges.
+
+    Two seeds gave 0.013 and 0.014 e, 0.029 and 0.032 e at worst, and a ratio of 11; a model that learnt no charges would be
+    1 e off with a ratio of 1. The full comparison is in inputs/random_charges.
+    """
     small = rc.Settings(particles=32, frames=30, held_out=6, epochs=20, learning_rate=0.03, ema_decay=0.95)
     numbers = rc.run_test(tmp_path / "work", small)
+    assert numbers["charge_mean_deviation_e"] < 0.03
     assert numbers["charge_largest_deviation_e"] < 0.05
     assert numbers["force_error_ratio"] > 5
