@@ -58,24 +58,35 @@ def strain_derivative(batch: Batch, leaves: Leaves, grad: Leaves) -> Tensor:
     return total + leaves.cell.transpose(1, 2) @ grad.cell
 
 
-def born_effective_charges(
-    model: LESModel, batch: Batch, leaves: Leaves, evaluation: Evaluation, rule: SumRule = SumRule.PROJECT
+def raw_born_charges(
+    model: LESModel, batch: Batch, leaves: Leaves, evaluation: Evaluation, create_graph: bool = False
 ) -> Tensor:
-    """Latent Born charges (B, N, 3, 3) in e, ``[atom, polarization, displacement]``; multiply by √ε_e for physical ones.
+    """Latent Born charges (B, N, 3, 3) in e before any sum rule, ``[atom, polarization, displacement]``.
 
     ``latent`` head: the exact local form from one backward pass. ``transfer`` head: Z = ∂P/∂r of the single-valued
     polarization, three passes. Source: doi:10.1038/s41524-025-01911-z and docs/physics.md.
     """
-    B, N = batch.n_structures, batch.n_rows
-    mask = batch.atom_mask.view(B, N)
-    expected = batch.total_charge.to(leaves.edges.dtype) / model.screening(batch.periodic).sqrt()
     if model.head.single_valued_polarization:
-        rows = [atom_gradient(batch, gradient(evaluation.dipole[:, a].sum(), leaves)) for a in range(3)]
-        born = torch.stack(rows, dim=2)
-        expected = evaluation.charges.sum((1, 2)).detach()
+        rows = [atom_gradient(batch, gradient(evaluation.dipole[:, a].sum(), leaves, create_graph)) for a in range(3)]
+        return torch.stack(rows, dim=2)
+    grad = gradient(evaluation.local_charges.sum(), leaves, create_graph)
+    # Padded edges keep a finite length but belong to no neighbour: their gradient is zero by the cutoff.
+    ending_here = grad.edges.reshape(-1, 3)[batch.reverse]
+    born = local_born_charges(evaluation.local_charges, leaves.edges, ending_here)
+    return born.view(batch.n_structures, batch.n_rows, 3, 3)
+
+
+def born_effective_charges(
+    model: LESModel, batch: Batch, leaves: Leaves, evaluation: Evaluation, rule: SumRule = SumRule.PROJECT
+) -> Tensor:
+    """:func:`raw_born_charges` under a sum rule, without graph; multiply by √ε_e for physical ones.
+
+    The expected total is the net charge of the structure, or what a transfer head gives by construction.
+    """
+    mask = batch.atom_mask.view(batch.n_structures, -1)
+    if model.head.single_valued_polarization:
+        expected = evaluation.charges.sum((1, 2))
     else:
-        grad = gradient(evaluation.local_charges.sum(), leaves)
-        # Padded edges keep a finite length but belong to no neighbour: their gradient is zero by the cutoff.
-        ending_here = grad.edges.reshape(-1, 3)[batch.reverse]
-        born = local_born_charges(evaluation.local_charges, leaves.edges, ending_here).view(B, N, 3, 3)
+        expected = batch.total_charge.to(leaves.edges.dtype) / model.screening(batch.periodic).sqrt()
+    born = raw_born_charges(model, batch, leaves, evaluation)
     return apply_sum_rule(born.detach(), mask, rule, expected.detach())

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from les_ipi.batch import Batch, collate
-from les_ipi.electrostatics.born import local_born_charges
-from les_ipi.models.derivatives import Leaves, atom_gradient, gradient, strain_derivative
+from les_ipi.electrostatics.born import SumRule, apply_sum_rule
+from les_ipi.models.derivatives import Leaves, atom_gradient, gradient, raw_born_charges, strain_derivative
 from les_ipi.models.les_model import Evaluation, LESModel
 from les_ipi.training.config import LossStage
 from les_ipi.training.data import Frame
@@ -105,14 +105,7 @@ def training_loss(
 
 def differentiable_born(model: LESModel, batch: Batch, leaves: Leaves, evaluation: Evaluation) -> Tensor:
     """Latent Born charges (B, N, 3, 3) with the graph kept, for response labels in the loss; mean removed."""
-    B, N = batch.n_structures, batch.n_rows
+    born = raw_born_charges(model, batch, leaves, evaluation, create_graph=True)
     if model.head.single_valued_polarization:
-        rows = [
-            atom_gradient(batch, gradient(evaluation.dipole[:, a].sum(), leaves, create_graph=True)) for a in range(3)
-        ]
-        return torch.stack(rows, dim=2)
-    grad = gradient(evaluation.local_charges.sum(), leaves, create_graph=True)
-    ending_here = grad.edges.reshape(-1, 3)[batch.reverse]
-    born = local_born_charges(evaluation.local_charges, leaves.edges, ending_here).view(B, N, 3, 3)
-    mask = batch.atom_mask.view(B, N, 1, 1).to(born.dtype)
-    return (born - (born * mask).sum(1, keepdim=True) / mask.sum(1, keepdim=True)) * mask
+        return born
+    return apply_sum_rule(born, batch.atom_mask.view(batch.n_structures, -1), SumRule.PROJECT)

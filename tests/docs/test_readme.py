@@ -107,9 +107,8 @@ def test_spectra_of_the_shipped_model_have_a_usable_record():
                     assert "--record current" in line, f"{block}: {line}"
 
 
-def test_figure_is_there():
-    if not FIGURE.is_file():
-        pytest.skip("inputs/water/infrared.png is not there yet")
+def test_readme_shows_the_figure_exactly_when_it_is_there():
+    assert (FIGURE.name in (ROOT / "README.md").read_text()) == FIGURE.is_file()
 
 
 def require_shipped_model() -> None:
