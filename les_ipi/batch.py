@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -70,6 +71,14 @@ class Batch:
         return Batch(**{k: v.to(device) if isinstance(v, Tensor) else v for k, v in values.items()})
 
 
+class Padding(NamedTuple):
+    """Smallest sizes of the padded tables of a batch: atoms, neighbours of an atom and wave vectors."""
+
+    rows: int = 1
+    columns: int = 1
+    modes: int = 1
+
+
 def collate(
     systems: Sequence[AtomicSystem],
     species: Sequence[int],
@@ -78,18 +87,20 @@ def collate(
     *,
     neighbors: Sequence[Neighbors] | None = None,
     modes: np.ndarray | None = None,
+    padding: Padding = Padding(),
 ) -> Batch:
     """Batch of structures for a model with the given species (atomic numbers), cutoff (Å) and k-cutoff (1/Å).
 
     Geometry is kept in float64; the model rounds the leaves to its own precision.
 
-    Parameters: ``neighbors`` and ``modes`` may be passed in when they are already known.
+    Parameters: ``neighbors`` and ``modes`` may be passed in when they are already known; ``padding`` makes batches of
+    different structures equal in shape.
     Raises ``UserError`` for an element that the model does not know.
     """
     if neighbors is None:
         neighbors = [neighbor_matrix(s, cutoff) for s in systems]
-    n_rows = max(len(s.numbers) for s in systems)
-    columns = max(n.index.shape[1] for n in neighbors)
+    n_rows = max(padding.rows, *(len(s.numbers) for s in systems))
+    columns = max(padding.columns, *(n.index.shape[1] for n in neighbors))
     B = len(systems)
     table = {z: row for row, z in enumerate(species)}
     kind = np.zeros((B, n_rows), dtype=np.int64)
@@ -112,7 +123,7 @@ def collate(
     periodic = np.array([s.periodic for s in systems])
     cells = np.stack([s.cell if s.periodic else np.eye(3) for s in systems])
     if modes is None:
-        modes = padded_modes(cells, periodic, k_cutoff)
+        modes = padded_modes(cells, periodic, k_cutoff, padding.modes)
     return Batch(
         species=torch.from_numpy(kind.reshape(-1)),
         atom_mask=torch.from_numpy(mask.reshape(-1)),

@@ -38,7 +38,7 @@ class RunProgress:
         self._bar.stop()
 
     def update(self, step: int, conserved: float) -> None:
-        """Take one report of i-PI: steps done and the conserved quantity in hartree."""
+        """Take one report of i-PI: steps done and the conserved quantity in hartree per bead."""
         now = time.monotonic()
         self.step = step
         if self._started is None:

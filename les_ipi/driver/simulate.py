@@ -70,7 +70,7 @@ def _current_server(simulation: Simulation, options: SimulateOptions, load) -> F
 
 
 def _report_progress(simulation: Simulation, fd: int) -> None:
-    """Write ``{"step", "conserved"}`` (steps done, hartree) as JSON lines, a few a second."""
+    """Write ``{"step", "conserved"}`` (steps done, hartree per bead as in i-PI's output) as JSON lines, a few a second."""
     write_outputs = simulation.write_outputs
     last = 0.0
     first: list[float] = []
@@ -83,7 +83,8 @@ def _report_progress(simulation: Simulation, fd: int) -> None:
         if now - last < _REPORT_EVERY and done != simulation.tsteps:
             return
         last = now
-        conserved = float(simulation.syslist[0].ensemble.econs)
+        system = simulation.syslist[0]
+        conserved = float(system.ensemble.econs) / system.beads.nbeads
         if not first:
             first.append(conserved)
         _refuse_explosion(simulation, conserved - first[0])
@@ -96,12 +97,12 @@ def _report_progress(simulation: Simulation, fd: int) -> None:
 
 
 def _refuse_explosion(simulation: Simulation, drift: float) -> None:
-    """Stop a run whose conserved quantity has drifted (hartree) beyond all sense; i-PI itself would go on for ever.
+    """Stop a run whose conserved quantity has drifted (hartree per bead) beyond all sense; i-PI itself would go on for ever.
 
     Driven dynamics is left alone: the work of its field is not in the conserved quantity.
     """
     system = simulation.syslist[0]
-    per_atom = abs(drift) * HARTREE_EV / (system.beads.natoms * system.beads.nbeads)
+    per_atom = abs(drift) * HARTREE_EV / system.beads.natoms
     if per_atom > _LARGEST_DRIFT_EV and not hasattr(system.motion, "Electric_Field"):
         stop_simulation(
             f"The conserved quantity has drifted by {per_atom:.2g} eV per atom: the simulation has blown up. Start again from "

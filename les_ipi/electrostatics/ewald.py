@@ -31,15 +31,15 @@ def half_sphere_modes(cell: np.ndarray, k_cutoff: float) -> np.ndarray:
     return n[(k**2).sum(1) <= k_cutoff**2 * (1 + 1e-12)]
 
 
-def padded_modes(cells: np.ndarray, periodic: np.ndarray, k_cutoff: float) -> np.ndarray:
+def padded_modes(cells: np.ndarray, periodic: np.ndarray, k_cutoff: float, least: int = 1) -> np.ndarray:
     """:func:`half_sphere_modes` of B structures padded with zeros: integers of shape (B, K, 3).
 
-    Parameters: ``cells`` (B, 3, 3) Å; ``periodic`` (B,) bool, False rows get only padding; ``k_cutoff`` 1/Å.
+    Parameters: ``cells`` (B, 3, 3) Å; ``periodic`` (B,) bool, False rows get only padding; ``k_cutoff`` 1/Å; ``least`` K.
     """
     lists = [
         half_sphere_modes(c, k_cutoff) if p else np.zeros((0, 3), int) for c, p in zip(cells, periodic, strict=True)
     ]
-    modes = np.zeros((len(lists), max([1, *(len(n) for n in lists)]), 3), dtype=np.int64)
+    modes = np.zeros((len(lists), max(least, *(len(n) for n in lists)), 3), dtype=np.int64)
     for row, n in zip(modes, lists, strict=True):
         row[: len(n)] = n
     return modes

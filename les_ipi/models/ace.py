@@ -18,11 +18,15 @@ from les_ipi.models.radial import RadialBasis
 COUPLINGS = [(1, 2, 1), (2, 3, 1), (1, 1, 2), (2, 2, 2), (3, 3, 2), (1, 3, 2), (1, 2, 3), (2, 3, 3)]
 
 
+#: Standard deviations beyond which a feature grows only logarithmically.
+FEATURE_KNEE = 3.0
+
+
 class ClusterDescriptor(nn.Module):
     """Rotation-invariant features: products of up to four neighbour densities (five-body terms).
 
     A_{i,lm,c} = Σ_n,z W^{l}_{z_i,nz,c} Σ_{j∈z} R_n(r_ij) Y_lm(r̂_ij);  P_{lm,c} = Σ_paths w_c (A_{l1} ⊗ A_{l2})_{lm};
-    features {A_0, A_l·A_l, P_l·A_l, P_l·P_l}, standardised per element.
+    features {A_0, A_l·A_l, P_l·A_l, P_l·P_l}, standardised per element and compressed by x → 3 asinh(x/3).
 
     Parameters:
         n_species: number of elements.
@@ -36,6 +40,8 @@ class ClusterDescriptor(nn.Module):
         order_decay: standardised products of ν densities are scaled by order_decay^max(0, ν - 2).
 
     The two decays are a smoothness prior: fine radial detail and many-body terms are used only as far as the data ask.
+    Products of four densities grow with the fourth power outside the data; the compression, which leaves the bulk of
+    the data as it is, keeps a trajectory that gets there from falling into a hole of the potential.
     """
 
     def __init__(
@@ -65,6 +71,7 @@ class ClusterDescriptor(nn.Module):
             # Double precision whatever the model's: rounded couplings would break rotational invariance in float64.
             self.register_buffer("coupling", self._coupling_matrix(), persistent=False)
         self.n_features = channels * (1 + l_max + (order - 2) * len({l for *_, l in self.paths}))
+        self.register_buffer("order_prior", self._order_prior(), persistent=False)
         self.register_buffer("feature_mean", torch.zeros(n_species, self.n_features))
         self.register_buffer("feature_scale", torch.ones(n_species, self.n_features))
 
@@ -126,7 +133,8 @@ class ClusterDescriptor(nn.Module):
     def features(self, edges: Tensor, neighbors: Tensor, species: Tensor) -> Tensor:
         """Standardised invariants, (A, F)."""
         raw = self.raw_features(edges, neighbors, species)
-        return (raw - self.feature_mean[species]) * self.feature_scale[species]
+        standard = (raw - self.feature_mean[species]) * self.feature_scale[species]
+        return self.order_prior * FEATURE_KNEE * torch.asinh(standard / FEATURE_KNEE)
 
     @torch.no_grad()
     def standardise(self, raw: Tensor, species: Tensor) -> None:
@@ -135,14 +143,14 @@ class ClusterDescriptor(nn.Module):
             sample = raw[species == z]
             if len(sample) > 1:
                 self.feature_mean[z] = sample.mean(0)
-                self.feature_scale[z] = self._order_prior() / torch.clamp(sample.std(0), min=1e-6)
+                self.feature_scale[z] = 1.0 / torch.clamp(sample.std(0), min=1e-6)
 
     def _order_prior(self) -> Tensor:
         """Factor order_decay^max(0, ν − 2) of every feature, (F,)."""
         second = len({l for *_, l in self.paths})
         powers = [0] * (1 + self.l_max) + [1] * second * (self.order >= 3) + [2] * second * (self.order >= 4)
         return torch.repeat_interleave(
-            self.order_decay ** torch.tensor(powers, dtype=self.feature_mean.dtype), self.channels
+            self.order_decay ** torch.tensor(powers, dtype=self.mixing.dtype), self.channels
         )
 
 

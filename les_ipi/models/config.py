@@ -1,10 +1,11 @@
 """Hyper-parameters of a native model: one schema for training files, model cards and construction."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from les_ipi.electrostatics.window import LongRangeKernel
+from les_ipi.errors import UserError
 from les_ipi.models.ace import ClusterDescriptor, ClusterExpansion
 from les_ipi.models.heads import LatentHead, TransferHead
 from les_ipi.models.les_model import LESModel
@@ -16,7 +17,11 @@ class _Strict(BaseModel):
 
 
 class ShortRangeConfig(_Strict):
-    """``[short_range]``: see :class:`les_ipi.models.ace.ClusterExpansion`; ``core_cutoff`` (Å) turns on ZBL repulsion."""
+    """``[short_range]``: see :class:`les_ipi.models.ace.ClusterExpansion`.
+
+    ``core_cutoff`` maps pairs such as ``"O-O"`` to the distance in Å where their ZBL repulsion ends. ``"auto"`` lets training
+    choose it from the shortest distances of the data; a model that is built without data then has none.
+    """
 
     cutoff: float = Field(4.5, gt=0.5, le=20)
     n_radial: int = Field(10, ge=2, le=40)
@@ -27,7 +32,7 @@ class ShortRangeConfig(_Strict):
     radial_decay: float = Field(1.0, ge=0)
     order_decay: float = Field(0.3, gt=0, le=1)
     hidden: tuple[int, ...] = (64, 32)
-    core_cutoff: float | None = Field(None, gt=0)
+    core_cutoff: dict[str, Annotated[float, Field(gt=0)]] | Literal["auto"] = "auto"
 
 
 class ChargesConfig(_Strict):
@@ -90,7 +95,9 @@ def build_model(config: ModelConfig) -> LESModel:
             charges.formal_scale,
         )
     kernel = LongRangeKernel(charges.sigma, charges.k_cutoff, charges.smooth, charges.remove_self)
-    core = CoreRepulsion(numbers, short.core_cutoff) if short.core_cutoff else None
+    core = None
+    if short.core_cutoff and short.core_cutoff != "auto":
+        core = CoreRepulsion(numbers, _pair_table(short.core_cutoff, config.species))
     return LESModel(
         numbers,
         short_range,
@@ -100,3 +107,15 @@ def build_model(config: ModelConfig) -> LESModel:
         charge_descriptor=descriptor,
         epsilon_infinity=charges.epsilon_infinity,
     )
+
+
+def _pair_table(values: dict[str, float], species: tuple[str, ...]) -> list[list[float]]:
+    """Symmetric matrix over species from "A-B" → value; pairs without an entry get zero."""
+    pairs = [(f"{a}-{b}", f"{b}-{a}") for a in species for b in species]
+    unknown = set(values) - {name for pair in pairs for name in pair}
+    if unknown:
+        raise UserError(
+            f"core_cutoff has an entry {min(unknown)!r}, but the elements are {', '.join(species)}: write pairs of these, "
+            'such as "O-O".'
+        )
+    return [[values.get(f"{a}-{b}", values.get(f"{b}-{a}", 0.0)) for b in species] for a in species]

@@ -11,22 +11,26 @@ _DECAYS = (3.1998, 0.94229, 0.40290, 0.20162)
 
 
 class CoreRepulsion(nn.Module):
-    """E = ½ Σ_ij k_e Z_i Z_j/r φ(r/a) f(r), a = 0.8854 a_0/(Z_i^0.23 + Z_j^0.23), switched off smoothly at ``cutoff``.
+    """E = ½ Σ_ij k_e Z_i Z_j/r φ(r/a) f(r/c_ij), a = 0.8854 a_0/(Z_i^0.23 + Z_j^0.23), f the polynomial cutoff.
 
-    Keeps atoms apart where no training data reach. Parameters: ``numbers`` atomic numbers of the species list;
-    ``cutoff`` Å, chosen below every distance of the training set.
+    Keeps atoms apart where no training data reach. Parameters: ``numbers`` atomic numbers of the species list; ``cutoffs``
+    (n_species, n_species) Å, symmetric, where the repulsion of a pair of elements ends (0: none).
     Source: Ziegler, Biersack, Littmark, The Stopping and Range of Ions in Matter (1985).
     """
 
-    def __init__(self, numbers: list[int], cutoff: float):
+    def __init__(self, numbers: list[int], cutoffs: list[list[float]]):
         super().__init__()
-        self.cutoff = cutoff
-        self.register_buffer("numbers", torch.tensor(numbers, dtype=torch.get_default_dtype()), persistent=False)
+        dtype = torch.get_default_dtype()
+        self.register_buffer("numbers", torch.tensor(numbers, dtype=dtype), persistent=False)
+        # A pair without repulsion gets a range below every distance.
+        self.register_buffer("cutoffs", torch.tensor(cutoffs, dtype=dtype).clamp(min=1e-3), persistent=False)
 
     def forward(self, edges: Tensor, neighbors: Tensor, species: Tensor) -> Tensor:
         """Atomic energies (A,) in eV."""
         r = torch.sqrt((edges * edges).sum(-1))
-        zi, zj = self.numbers[species][:, None], self.numbers[species[neighbors]]
+        near = species[neighbors]
+        zi, zj = self.numbers[species][:, None], self.numbers[near]
         x = r * (zi**0.23 + zj**0.23) / (0.8854 * BOHR_A)
         screening = sum(a * torch.exp(-d * x) for a, d in zip(_AMPLITUDES, _DECAYS, strict=True))
-        return 0.5 * (COULOMB * zi * zj / r * screening * polynomial_cutoff(r, self.cutoff)).sum(1)
+        envelope = polynomial_cutoff(r / self.cutoffs[species[:, None], near], 1.0)
+        return 0.5 * (COULOMB * zi * zj / r * screening * envelope).sum(1)

@@ -2,6 +2,7 @@
 
 import tomllib
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -65,6 +66,7 @@ class OptimiserConfig(_Strict):
     early_stopping_patience: int | None = Field(None, ge=1)
     validate_every: int = Field(5, ge=1)
     double_precision: bool = False
+    compile: Literal["auto", "always", "never"] = "auto"
     stages: list[LossStage] = Field([LossStage()], min_length=1)
 
 

@@ -123,6 +123,23 @@ def reference_energies(frames: list[Frame], species: list[int]) -> np.ndarray:
     return np.linalg.lstsq(counts, energies, rcond=1e-10)[0] if with_energy else np.zeros(len(species))
 
 
+def shortest_distances(frames: list[Frame], cutoff: float) -> dict[tuple[int, int], float]:
+    """Shortest distance in Å of every pair of elements (smaller atomic number first) within ``cutoff`` Å in the frames."""
+    shortest: dict[tuple[int, int], float] = {}
+    for frame in frames:
+        numbers, positions = frame.system.numbers, frame.system.positions
+        index = frame.neighbors.index
+        r = np.linalg.norm(positions[index] - positions[:, None] + frame.neighbors.shift, axis=-1)
+        first, second = np.broadcast_to(numbers[:, None], index.shape), numbers[index]
+        for a in np.unique(numbers):
+            for b in np.unique(numbers[numbers >= a]):
+                found = r[(first == a) & (second == b) & (r < cutoff)]
+                if found.size:
+                    pair = (int(a), int(b))
+                    shortest[pair] = min(shortest.get(pair, np.inf), float(found.min()))
+    return shortest
+
+
 class FrameDataset(Dataset):
     """A list of frames as a torch dataset (batches are collated by the training module)."""
 

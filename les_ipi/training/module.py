@@ -7,10 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from les_ipi.batch import Batch, Padding
 from les_ipi.models.les_model import LESModel
+from les_ipi.training.compiled import CompiledLoss
 from les_ipi.training.config import LossStage, OptimiserConfig
 from les_ipi.training.data import Frame
-from les_ipi.training.loss import make_batch, make_targets, training_loss
+from les_ipi.training.loss import Targets, common_padding, make_batch, make_targets, training_loss
 
 
 class PotentialModule(lightning.LightningModule):
@@ -23,6 +25,12 @@ class PotentialModule(lightning.LightningModule):
     def __init__(self, model: LESModel, settings: OptimiserConfig, offsets: np.ndarray):
         super().__init__()
         self.model, self.settings, self.offsets = model, settings, offsets
+        self._compiled: CompiledLoss | None = None
+        self._padding = Padding()
+
+    def compile_loss(self, frames: list[Frame]) -> None:
+        """Train with one compiled graph from now on, all batches padded to the largest of these frames."""
+        self._compiled, self._padding = CompiledLoss(self.model), common_padding(frames, self.model)
 
     @property
     def stage(self) -> LossStage:
@@ -34,20 +42,21 @@ class PotentialModule(lightning.LightningModule):
         """Frames stay on the host; :meth:`_step` moves the tensors it builds from them."""
         return batch
 
-    def _step(self, frames: list[Frame]) -> tuple[Tensor, dict[str, Tensor]]:
+    def _tables(self, frames: list[Frame]) -> tuple[Batch, Targets]:
         model, dtype = self.model, self.model.energy_scale.dtype
-        batch = make_batch(frames, model).to(self.device)
-        targets = make_targets(frames, self.offsets, model.species, batch.n_rows, dtype).to(self.device)
-        return training_loss(model, batch, targets, self.stage)
+        batch = make_batch(frames, model, self._padding).to(self.device)
+        return batch, make_targets(frames, self.offsets, model.species, batch.n_rows, dtype).to(self.device)
 
     def training_step(self, frames: list[Frame], index: int) -> Tensor:
-        loss, parts = self._step(frames)
+        batch, targets = self._tables(frames)
+        found = self._compiled(batch, targets, self.stage) if self._compiled else None
+        loss, parts = found or training_loss(self.model, batch, targets, self.stage)
         self._log("train", loss, parts, len(frames))
         return loss
 
     def validation_step(self, frames: list[Frame], index: int) -> None:
         with torch.enable_grad():
-            loss, parts = self._step(frames)
+            loss, parts = training_loss(self.model, *self._tables(frames), self.stage)
         self._log("val", loss.detach(), parts, len(frames))
 
     def _log(self, prefix: str, loss: Tensor, parts: dict[str, Tensor], n: int) -> None:

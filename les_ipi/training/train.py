@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 
 from les_ipi.conventions import Property
@@ -20,10 +21,18 @@ from les_ipi.models.derivatives import Leaves
 from les_ipi.models.electronegativity import PAULING
 from les_ipi.models.les_model import LESModel
 from les_ipi.models.storage import save_model
-from les_ipi.training.config import TrainConfig
-from les_ipi.training.data import Frame, FrameDataset, Labels, load_frames, reference_energies, split_blocks
+from les_ipi.training.config import OptimiserConfig, TrainConfig
+from les_ipi.training.data import (
+    Frame,
+    FrameDataset,
+    Labels,
+    load_frames,
+    reference_energies,
+    shortest_distances,
+    split_blocks,
+)
 from les_ipi.training.evaluate import evaluate_frames
-from les_ipi.training.loss import make_batch
+from les_ipi.training.loss import common_padding, make_batch
 from les_ipi.training.module import PotentialModule
 from les_ipi.training.plots import plot_learning_curves, plot_parity
 
@@ -31,6 +40,14 @@ from les_ipi.training.plots import plot_learning_curves, plot_parity
 STANDARDISATION_FRAMES = 24
 #: First short-range energies are this fraction of (rms force × 1 Å): outputs of order one start with small forces.
 ENERGY_SCALE_FRACTION = 0.3
+
+#: The core repulsion of a pair ends at this multiple of the shortest distance in the data: weak there, strong below it.
+CORE_REACH = 1.25
+
+#: A training compiles its loss from this many evaluations of a frame on (about the time that compiling takes) ...
+COMPILE_FROM_EVALUATIONS = 5000
+#: ... unless the padding to one shape makes the tables larger than this factor.
+COMPILE_UP_TO_PADDING = 1.5
 
 
 def train(config: TrainConfig, data_root: Path, output: Path, resume: bool = False, threads: int | None = None) -> Path:
@@ -66,8 +83,15 @@ def prepare(config: TrainConfig, frames: list[Frame]) -> tuple[PotentialModule, 
     numbers = sorted({int(z) for f in frames for z in f.system.numbers})
     from ase.data import chemical_symbols
 
+    short_range = config.short_range
+    if short_range.core_cutoff == "auto":
+        closest = {
+            f"{chemical_symbols[a]}-{chemical_symbols[b]}": round(min(CORE_REACH * r, short_range.cutoff), 3)
+            for (a, b), r in shortest_distances(frames, short_range.cutoff).items()
+        }
+        short_range = short_range.model_copy(update={"core_cutoff": closest})
     model_config = ModelConfig(
-        species=tuple(chemical_symbols[z] for z in numbers), short_range=config.short_range, charges=config.charges
+        species=tuple(chemical_symbols[z] for z in numbers), short_range=short_range, charges=config.charges
     )
     model = build_model(model_config)
     squares = [np.mean(f.labels.forces**2) for f in frames if f.labels.forces is not None]
@@ -125,10 +149,24 @@ def _fit(
         log_every_n_steps=1,
         enable_model_summary=False,
     )
+    if _worth_compiling(module.model, settings, training):
+        rank_zero_info("The first step compiles the loss, which takes a minute or two.")
+        module.compile_loss(training)
     # Our own checkpoint of our own folder: weights_only keeps even that free of pickled code.
     checkpoint = str(work / "last.ckpt") if resume else None
     trainer.fit(module, train_loader, val_loader, ckpt_path=checkpoint, weights_only=True)
     plot_learning_curves(sorted(work.glob("curves-*/metrics.csv")), work.parent / "learning_curves.png")
+
+
+def _worth_compiling(model: LESModel, settings: OptimiserConfig, frames: list[Frame]) -> bool:
+    """Compilation pays off in long trainings on frames of similar size."""
+    if settings.compile != "auto":
+        return settings.compile == "always"
+    if settings.max_epochs * len(frames) < COMPILE_FROM_EVALUATIONS:
+        return False
+    shared = common_padding(frames, model)
+    own = np.mean([f.neighbors.index.size for f in frames])
+    return shared.rows * shared.columns < COMPILE_UP_TO_PADDING * own
 
 
 def _export(

@@ -24,7 +24,7 @@ def model_folder(tmp_path_factory):
     config = ModelConfig(
         species=("H", "O"),
         short_range=ShortRangeConfig(
-            cutoff=4.0, n_radial=4, l_max=1, channels=4, order=2, hidden=(8,), core_cutoff=0.9
+            cutoff=4.0, n_radial=4, l_max=1, channels=4, order=2, hidden=(8,), core_cutoff={"O-H": 0.9}
         ),
         charges=ChargesConfig(hidden=(8,), formal={"H": 1.0, "O": -2.0}, epsilon_infinity=1.78),
     )

@@ -24,7 +24,7 @@ def model(request, tmp_path_factory):
     config = ModelConfig(
         species=("H", "O"),
         short_range=ShortRangeConfig(
-            cutoff=3.0, n_radial=4, l_max=2, channels=4, order=3, hidden=(8,), core_cutoff=1.2
+            cutoff=3.0, n_radial=4, l_max=2, channels=4, order=3, hidden=(8,), core_cutoff={"O-O": 1.2}
         ),
         charges=ChargesConfig(head=request.param, hidden=(8,), formal={"H": 1.0, "O": -2.0}, transfer_cutoff=2.5),
     )

@@ -127,7 +127,7 @@ def test_core_repulsion():
     x = r / 1.5
     taper = 1 - 28 * x**6 + 48 * x**7 - 21 * x**8
     expected = 14.399645 * z * z / r * phi * taper
-    core = CoreRepulsion([1, 8], 1.5).double()
+    core = CoreRepulsion([1, 8], [[1.0, 1.0], [1.0, 1.5]]).double()
     edges = torch.tensor([[[r, 0, 0]], [[-r, 0, 0]]], dtype=torch.float64)
     energy = core(edges, torch.tensor([[1], [0]]), torch.tensor([1, 1])).sum()
     assert float(energy) == pytest.approx(expected, rel=2e-4)

@@ -13,13 +13,16 @@ import torch
 from toy_frames import toy_frames, training_text, write_frames
 
 from les_ipi import cli
+from les_ipi.errors import UserError
 from les_ipi.evaluator import Evaluator
+from les_ipi.models import ModelConfig, ShortRangeConfig, build_model
 from les_ipi.models.storage import load_model
 from les_ipi.system import AtomicSystem
+from les_ipi.training.compiled import CompiledLoss
 from les_ipi.training.config import LossStage, OptimiserConfig, read_config
-from les_ipi.training.data import load_frames, reference_energies, split_blocks
+from les_ipi.training.data import load_frames, reference_energies, shortest_distances, split_blocks
 from les_ipi.training.evaluate import evaluate_frames
-from les_ipi.training.loss import make_batch, make_targets, training_loss
+from les_ipi.training.loss import common_padding, make_batch, make_targets, training_loss
 from les_ipi.training.module import PotentialModule
 from les_ipi.training.train import canonical_sign, prepare, train
 
@@ -245,3 +248,57 @@ def test_reference_energies_from_composition(tmp_path) -> None:
 def test_held_out_blocks() -> None:
     assert split_blocks(8, ["1:3", "6:"]) == ([0, 3, 4, 5], [1, 2, 6, 7])
     assert split_blocks(3, []) == ([0, 1, 2], [])
+
+
+def test_shortest_distances_of_pairs(tmp_path) -> None:
+    frames = toy_frames(5)
+    loaded = load_frames([write_frames(tmp_path / "frames.xyz", frames)], 4.0)
+    expected = {}
+    for a, b in ((11, 11), (11, 17), (17, 17)):
+        blocks = [f.get_all_distances(mic=True)[np.ix_(f.numbers == a, f.numbers == b)] for f in frames]
+        expected[a, b] = min(block[block > 0].min() for block in blocks)
+    assert shortest_distances(loaded, 4.0) == pytest.approx(expected)
+
+
+def test_core_repulsion_follows_the_data(tmp_path) -> None:
+    """Below the shortest distance in the data a pair is repelled, whatever the network says there."""
+    module, loaded = prepared(tmp_path, toy_frames(5))
+    (pair, shortest), *_ = shortest_distances(loaded, 4.0).items()
+    ends = module.model.core.cutoffs
+    assert float(ends[0, 0]) == pytest.approx(min(1.25 * shortest, 4.0), abs=1e-3) and pair == (11, 11)
+    assert torch.equal(ends, ends.T)
+
+
+def test_a_core_of_unknown_elements_is_refused() -> None:
+    short = ShortRangeConfig(core_cutoff={"Na-F": 1.0})
+    with pytest.raises(UserError, match="'Na-F', but the elements are Na, Cl"):
+        build_model(ModelConfig(species=("Na", "Cl"), short_range=short))
+
+
+def test_compiled_loss_equals_eager(tmp_path) -> None:
+    """Loss, parts and gradients of all weights, also of a second batch of the same padded shape."""
+    module, frames = prepared(tmp_path, toy_frames(3), double_precision="true")
+    model, stage = module.model, LossStage(energy=3.0, forces=1.0, stress=2.0, charge_variation=0.1)
+    compiled, padding = CompiledLoss(model), common_padding(frames, model)
+    for chosen in ([frames[0]], [frames[1]]):
+        batch = make_batch(chosen, model, padding)
+        targets = make_targets(chosen, module.offsets, model.species, batch.n_rows, torch.float64)
+        expected = training_loss(model, make_batch(chosen, model), targets, stage)
+        found = compiled(batch, targets, stage)
+        assert not compiled.failed and found[1].keys() == expected[1].keys()
+        assert found[0].item() == pytest.approx(expected[0].item(), rel=1e-9)
+        for name, part in expected[1].items():
+            assert found[1][name].item() == pytest.approx(part.item(), rel=1e-9)
+        slopes = [torch.autograd.grad(x[0], list(model.parameters()), allow_unused=True) for x in (found, expected)]
+        for fused, eager in zip(*slopes, strict=True):
+            torch.testing.assert_close(fused, torch.zeros_like(fused) if eager is None else eager, rtol=1e-7, atol=1e-9)
+
+
+def test_a_compiled_training_learns_the_same(tmp_path) -> None:
+    write_frames(tmp_path / "frames.xyz", toy_frames(6))
+    errors = []
+    for choice in ("never", "always"):
+        (tmp_path / "train.toml").write_text(training_text(epochs=3, compile=f'"{choice}"', double_precision="true"))
+        train(read_config(tmp_path / "train.toml"), tmp_path, tmp_path / choice)
+        errors.append(json.loads((tmp_path / choice / "errors.json").read_text())["forces_rmse_meV_per_A"])
+    assert errors[1] == pytest.approx(errors[0], rel=1e-5)
