@@ -1,7 +1,7 @@
-"""Neighbour lists (vesin) as a padded matrix, with the index of every reverse edge."""
+"""Neighbour lists (vesin): pairs that are kept while atoms move little, and the padded matrix of training batches."""
 
-import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from vesin import NeighborList
@@ -28,18 +28,52 @@ class Neighbors:
     reverse: np.ndarray
 
 
-def neighbor_matrix(system: AtomicSystem, cutoff: float, width: int | None = None) -> Neighbors:
-    """Neighbour matrix of a structure within ``cutoff`` Å; every periodic image counts as a neighbour of its own.
+@dataclass(frozen=True)
+class Pairs:
+    """All ordered pairs of one structure within a cutoff, sorted by centre; every periodic image counts on its own.
 
-    Parameters: ``width`` pads the matrix to at least this many columns.
-    Raises ``UserError`` if an atom has a position that is not finite.
+    =========  =======  ==================================================
+    field      shape    meaning, unit
+    =========  =======  ==================================================
+    centre     (P,)     atom i
+    neighbor   (P,)     atom j
+    shift      (P, 3)   lattice translation in Å, added to r_j − r_i
+    mirror     (P,)     place of the pair j → i
+    =========  =======  ==================================================
     """
+
+    n_atoms: int
+    cutoff: float
+    centre: np.ndarray
+    neighbor: np.ndarray
+    shift: np.ndarray
+    mirror: np.ndarray
+
+    @cached_property
+    def matrix(self) -> Neighbors:
+        """The same pairs as a padded matrix."""
+        counts = np.bincount(self.centre, minlength=self.n_atoms)
+        columns = max(int(counts.max(initial=0)), 1)
+        starts = np.cumsum(counts) - counts
+        slot = self.centre * columns + (np.arange(len(self.centre)) - starts[self.centre])
+        index = np.repeat(np.arange(self.n_atoms)[:, None], columns, axis=1)
+        shift = np.zeros((self.n_atoms, columns, 3))
+        # Padded edges point to a place beyond the cutoff, where every radial function and its slope vanish.
+        shift[..., 0] = 2.0 * self.cutoff
+        reverse = np.arange(self.n_atoms * columns)
+        index.reshape(-1)[slot] = self.neighbor
+        shift.reshape(-1, 3)[slot] = self.shift
+        reverse[slot] = slot[self.mirror]
+        return Neighbors(index, shift, reverse.reshape(self.n_atoms, columns))
+
+
+def neighbor_pairs(system: AtomicSystem, cutoff: float) -> Pairs:
+    """Pairs of a structure within ``cutoff`` Å. Raises ``UserError`` if an atom has a position that is not finite."""
     positions = np.ascontiguousarray(system.positions, dtype=np.float64)
     if not np.isfinite(positions).all():
         raise UserError(
             "A position is not finite (NaN or infinite): the simulation has diverged; try a smaller time step."
         )
-    n_atoms = len(positions)
     box = np.ascontiguousarray(system.cell, dtype=np.float64)
     i, j, s = NeighborList(cutoff=float(cutoff), full_list=True).compute(
         points=positions, box=box, periodic=bool(system.periodic), quantities="ijS"
@@ -47,24 +81,16 @@ def neighbor_matrix(system: AtomicSystem, cutoff: float, width: int | None = Non
     i, j, s = i.astype(np.int64), j.astype(np.int64), s.astype(np.int64)
     order = np.argsort(i, kind="stable")
     i, j, s = i[order], j[order], s[order]
-    counts = np.bincount(i, minlength=n_atoms)
-    columns = max(int(counts.max(initial=0)), width or 0, 1)
-    starts = np.cumsum(counts) - counts
-    slot = i * columns + (np.arange(len(i)) - starts[i])
-
-    index = np.repeat(np.arange(n_atoms)[:, None], columns, axis=1)
-    shift = np.zeros((n_atoms, columns, 3))
-    # Padded edges point to a place beyond the cutoff, where every radial function and its slope vanish.
-    shift[..., 0] = 2.0 * cutoff
-    reverse = np.arange(n_atoms * columns)
-    index.reshape(-1)[slot] = j
-    shift.reshape(-1, 3)[slot] = s @ box
-    reverse[slot] = slot[_reverse_edges(i, j, s, n_atoms)]
-    return Neighbors(index, shift, reverse.reshape(n_atoms, columns))
+    return Pairs(len(positions), cutoff, i, j, s @ box, _mirror_pairs(i, j, s, len(positions)))
 
 
-def _reverse_edges(i: np.ndarray, j: np.ndarray, s: np.ndarray, n_atoms: int) -> np.ndarray:
-    """For every edge (i, j, S) the place of the edge (j, i, −S) in the same list."""
+def neighbor_matrix(system: AtomicSystem, cutoff: float) -> Neighbors:
+    """Padded neighbour matrix of a structure within ``cutoff`` Å, see :func:`neighbor_pairs`."""
+    return neighbor_pairs(system, cutoff).matrix
+
+
+def _mirror_pairs(i: np.ndarray, j: np.ndarray, s: np.ndarray, n_atoms: int) -> np.ndarray:
+    """For every pair (i, j, S) the place of the pair (j, i, −S) in the same list."""
     reach = int(np.abs(s).max(initial=0))
     base = 2 * reach + 1
 
@@ -79,34 +105,26 @@ def _reverse_edges(i: np.ndarray, j: np.ndarray, s: np.ndarray, n_atoms: int) ->
 
 
 class VerletList:
-    """Neighbour matrix that is kept until an atom has moved by half the skin or the cell has changed.
+    """Pairs within cutoff + skin, kept until an atom has moved by half the skin or the cell has changed.
 
-    Parameters: ``cutoff`` and ``skin`` in Å; ``roomy`` leaves spare columns, so that compiled code, which depends on the
-    width of the matrix, does not have to be rebuilt when an atom gains a neighbour.
+    Parameters: ``cutoff`` and ``skin`` in Å. ``builds`` counts how often the list was made.
     """
 
-    def __init__(self, cutoff: float, skin: float = 0.5, roomy: bool = False):
-        self.cutoff = cutoff
-        self.skin = skin
-        self.roomy = roomy
+    def __init__(self, cutoff: float, skin: float = 0.5):
+        self.cutoff, self.skin = cutoff, skin
         self._reference: AtomicSystem | None = None
-        self._neighbors: Neighbors | None = None
+        self._pairs: Pairs | None = None
         self.builds = 0
 
-    def update(self, system: AtomicSystem) -> Neighbors:
-        """Neighbours of ``system``, rebuilt only if needed; the list covers cutoff + skin when it is built."""
-        if self._neighbors is None or not self._still_valid(system):
-            width = 0 if self._neighbors is None else self._neighbors.index.shape[1]
-            found = neighbor_matrix(system, self.cutoff + self.skin, width if self.roomy else None)
-            if self.roomy and found.index.shape[1] > width:
-                spare = 8 * math.ceil(1.2 * found.index.shape[1] / 8)
-                found = neighbor_matrix(system, self.cutoff + self.skin, spare)
-            self._neighbors = found
+    def update(self, system: AtomicSystem) -> Pairs:
+        """Pairs of ``system``, rebuilt only if needed."""
+        if self._pairs is None or not self._still_valid(system):
+            self._pairs = neighbor_pairs(system, self.cutoff + self.skin)
             self._reference = AtomicSystem(
                 system.numbers, system.positions.copy(), system.cell.copy(), system.periodic, system.total_charge
             )
             self.builds += 1
-        return self._neighbors
+        return self._pairs
 
     def _still_valid(self, system: AtomicSystem) -> bool:
         old = self._reference

@@ -89,14 +89,14 @@ class ClusterDescriptor(nn.Module):
             blocks.append(block)
         return torch.cat(blocks)
 
-    def density(self, edges: Tensor, neighbors: Tensor, species: Tensor) -> Tensor:
+    def density(self, edges: Tensor, near: Tensor, species: Tensor) -> Tensor:
         """Mixed neighbour density A of shape (A, (l_max+1)², channels)."""
         r = torch.sqrt((edges * edges).sum(-1))
         angular = spherical_harmonics(edges / r[..., None], self.l_max)
         radial = self.radial(r)
         kinds = torch.arange(self.n_species, device=species.device)
-        near = (species[neighbors][..., None] == kinds).to(radial.dtype)
-        weighted = (near[..., :, None] * radial[..., None, :]).flatten(-2)
+        is_kind = (near[..., None] == kinds).to(radial.dtype)
+        weighted = (is_kind[..., :, None] * radial[..., None, :]).flatten(-2)
         raw = angular.transpose(1, 2) @ weighted
         # The element of the centre selects its mixing matrix: zero blocks instead of a gather of weights.
         centre = (species[:, None] == kinds).to(radial.dtype)
@@ -118,9 +118,9 @@ class ClusterDescriptor(nn.Module):
             row += 2 * l + 1
         return tensors
 
-    def raw_features(self, edges: Tensor, neighbors: Tensor, species: Tensor) -> Tensor:
+    def raw_features(self, edges: Tensor, near: Tensor, species: Tensor) -> Tensor:
         """Invariants before standardisation, (A, F)."""
-        A = self.density(edges, neighbors, species)
+        A = self.density(edges, near, species)
         first = {l: A[:, L_SLICES[l]] for l in range(1, self.l_max + 1)}
         blocks = [A[:, 0], *(_contract(first[l], first[l]) for l in first)]
         if self.order >= 3:
@@ -130,9 +130,9 @@ class ClusterDescriptor(nn.Module):
                 blocks += [_contract(second[l], second[l]) for l in second]
         return torch.cat(blocks, dim=1)
 
-    def features(self, edges: Tensor, neighbors: Tensor, species: Tensor) -> Tensor:
+    def features(self, edges: Tensor, near: Tensor, species: Tensor) -> Tensor:
         """Standardised invariants, (A, F)."""
-        raw = self.raw_features(edges, neighbors, species)
+        raw = self.raw_features(edges, near, species)
         standard = (raw - self.feature_mean[species]) * self.feature_scale[species]
         return self.order_prior * FEATURE_KNEE * torch.asinh(standard / FEATURE_KNEE)
 
@@ -166,9 +166,9 @@ class ClusterExpansion(ClusterDescriptor):
         super().__init__(n_species, **descriptor)
         self.energy_networks = ElementNetworks(n_species, (self.n_features, *hidden, 1))
 
-    def forward(self, edges: Tensor, neighbors: Tensor, species: Tensor) -> LocalOutput:
+    def forward(self, edges: Tensor, near: Tensor, species: Tensor) -> LocalOutput:
         """See :class:`les_ipi.models.protocol.ShortRangeModel`."""
-        features = self.features(edges, neighbors, species)
+        features = self.features(edges, near, species)
         return LocalOutput(self.energy_networks(features, species)[:, 0], features)
 
 

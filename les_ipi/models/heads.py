@@ -72,7 +72,7 @@ class LatentHead(_ChargeHead):
         super().__init__(n_species, n_features, channels, formal_charges, hidden, scale)
 
     def forward(
-        self, features: Tensor, edges: Tensor, neighbors: Tensor, reverse: Tensor, species: Tensor
+        self, features: Tensor, edges: Tensor, near: Tensor, reverse: Tensor, species: Tensor
     ) -> ChargeOutput:
         """Charges of shape (A, C)."""
         return ChargeOutput(self.scaled_formal_charges(species)[:, None] + self.sign * self.networks(features, species))
@@ -105,13 +105,13 @@ class TransferHead(_ChargeHead):
         self.radial = RadialBasis(n_radial, cutoff)
 
     def forward(
-        self, features: Tensor, edges: Tensor, neighbors: Tensor, reverse: Tensor, species: Tensor
+        self, features: Tensor, edges: Tensor, near: Tensor, reverse: Tensor, species: Tensor
     ) -> ChargeOutput:
         """Charges of shape (A, 1), local dipoles and reference charges."""
         r = torch.sqrt((edges * edges).sum(-1))
         coefficients = self.networks(features, species).view(-1, self.n_species, self.n_radial)
         by_species = self.radial(r) @ coefficients.transpose(1, 2)
-        transfer = self.sign * torch.gather(by_species, 2, species[neighbors][..., None])[..., 0]
+        transfer = self.sign * torch.gather(by_species, 2, near[..., None])[..., 0]
         base = self.scaled_formal_charges(species)
         incoming = transfer.reshape(-1)[reverse]
         charges = base + (incoming - transfer).sum(1)

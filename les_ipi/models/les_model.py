@@ -83,16 +83,10 @@ class LESModel(nn.Module):
         """
         B, N = batch.n_structures, batch.n_rows
         mask = batch.atom_mask.to(positions.dtype)
-        energies, features = self.short_range(edges, batch.neighbors, batch.species)
-        energies = self.energy_scale * energies
-        if self.core is not None:
-            energies = energies + self.core(edges, batch.neighbors, batch.species)
+        energies, output = self.local(edges, batch.species[batch.neighbors], batch.species, batch.reverse)
         energy = (energies * mask).view(B, N).sum(1)
-        if self.head is None:
+        if output is None:
             return Evaluation(energy, None, None, None, None)
-        if self.charge_descriptor is not None:
-            features = self.charge_descriptor.features(edges, batch.neighbors, batch.species)
-        output: ChargeOutput = self.head(features, edges, batch.neighbors, batch.reverse, batch.species)
         local = output.charges * mask[:, None]
         charges = self._neutralise(local.view(B, N, -1), batch, mask.view(B, N, 1))
         energy = energy + self.long_range_energy(batch, positions, cell, charges)
@@ -103,6 +97,24 @@ class LESModel(nn.Module):
         if output.local_dipole is not None:
             dipole = dipole + (output.local_dipole * mask[:, None]).view(B, N, 3).sum(1)
         return Evaluation(energy, charges, local.sum(1), dipole, carried)
+
+    def local(
+        self, edges: Tensor, near: Tensor, species: Tensor, reverse: Tensor | None = None
+    ) -> tuple[Tensor, ChargeOutput | None]:
+        """What atoms have from their neighbourhood alone: short-range energies (A,) in eV and charges.
+
+        Parameters: ``edges`` (A, M, 3) Å; ``near`` (A, M) and ``species`` (A,) elements of neighbours and centres;
+        ``reverse`` (A, M) places of the reverse edges, which only a transfer head needs.
+        """
+        energies, features = self.short_range(edges, near, species)
+        energies = self.energy_scale * energies
+        if self.core is not None:
+            energies = energies + self.core(edges, near, species)
+        if self.head is None:
+            return energies, None
+        if self.charge_descriptor is not None:
+            features = self.charge_descriptor.features(edges, near, species)
+        return energies, self.head(features, edges, near, reverse, species)
 
     def _neutralise(self, charges: Tensor, batch: Batch, mask: Tensor) -> Tensor:
         """Shift all charges of a structure equally to the wanted total (latent head); a transfer head needs none."""

@@ -31,10 +31,10 @@ class ShortRangeModel(Protocol):
     n_features: int
     local: bool
 
-    def __call__(self, edges: Tensor, neighbors: Tensor, species: Tensor) -> LocalOutput:
+    def __call__(self, edges: Tensor, near: Tensor, species: Tensor) -> LocalOutput:
         """Evaluate A atoms with M padded neighbours.
 
-        Parameters: ``edges`` (A, M, 3) Å, centre to neighbour; ``neighbors`` (A, M) rows; ``species`` (A,) rows of the
-        species list. Edges longer than the cutoff must not contribute.
+        Parameters: ``edges`` (A, M, 3) Å, centre to neighbour; ``near`` (A, M) and ``species`` (A,) elements of neighbours
+        and centres as rows of the species list. Edges longer than the cutoff must not contribute.
         """
         ...

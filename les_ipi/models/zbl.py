@@ -25,10 +25,9 @@ class CoreRepulsion(nn.Module):
         # A pair without repulsion gets a range below every distance.
         self.register_buffer("cutoffs", torch.tensor(cutoffs, dtype=dtype).clamp(min=1e-3), persistent=False)
 
-    def forward(self, edges: Tensor, neighbors: Tensor, species: Tensor) -> Tensor:
+    def forward(self, edges: Tensor, near: Tensor, species: Tensor) -> Tensor:
         """Atomic energies (A,) in eV."""
         r = torch.sqrt((edges * edges).sum(-1))
-        near = species[neighbors]
         zi, zj = self.numbers[species][:, None], self.numbers[near]
         x = r * (zi**0.23 + zj**0.23) / (0.8854 * BOHR_A)
         screening = sum(a * torch.exp(-d * x) for a, d in zip(_AMPLITUDES, _DECAYS, strict=True))

@@ -101,7 +101,7 @@ def prepare(config: TrainConfig, frames: list[Frame]) -> tuple[PotentialModule, 
     edges = batch.edges().to(model.energy_scale.dtype)
     for descriptor in filter(None, (model.short_range, model.charge_descriptor)):
         with torch.no_grad():
-            raw = descriptor.raw_features(edges, batch.neighbors, batch.species)
+            raw = descriptor.raw_features(edges, batch.species[batch.neighbors], batch.species)
         descriptor.standardise(raw[batch.atom_mask], batch.species[batch.atom_mask])
     if config.training.double_precision:
         model.double()

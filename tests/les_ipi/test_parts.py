@@ -83,7 +83,7 @@ def test_density_is_the_written_sum():
     species = (system.numbers == 8).astype(int)
     near = neighbor_matrix(system, 3.5)
     edges = torch.from_numpy(system.positions[near.index] - system.positions[:, None] + near.shift)
-    found = model.density(edges, torch.from_numpy(near.index), torch.from_numpy(species)).detach().numpy()
+    found = model.density(edges, torch.from_numpy(species[near.index]), torch.from_numpy(species)).detach().numpy()
     mixing = model.mixing.detach().numpy().reshape(3, 2, 2, 3, 2) / np.array([1.0, 2.0, 3.0])[:, None]
     expected = np.zeros_like(found)
     for i, j in np.ndindex(9, 9):
@@ -129,7 +129,7 @@ def test_core_repulsion():
     expected = 14.399645 * z * z / r * phi * taper
     core = CoreRepulsion([1, 8], [[1.0, 1.0], [1.0, 1.5]]).double()
     edges = torch.tensor([[[r, 0, 0]], [[-r, 0, 0]]], dtype=torch.float64)
-    energy = core(edges, torch.tensor([[1], [0]]), torch.tensor([1, 1])).sum()
+    energy = core(edges, torch.tensor([[1], [1]]), torch.tensor([1, 1])).sum()
     assert float(energy) == pytest.approx(expected, rel=2e-4)
 
 

@@ -1,0 +1,65 @@
+"""Evaluation of any model on one padded batch with automatic differentiation: the general road, also for ``transfer`` heads."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from les_ipi.batch import Batch, collate
+from les_ipi.conventions import Property
+from les_ipi.electrostatics.born import SumRule
+from les_ipi.models.derivatives import Leaves, atom_gradient, born_effective_charges, gradient, strain_derivative
+from les_ipi.models.les_model import Evaluation, LESModel
+from les_ipi.system import AtomicSystem
+
+_PER_ATOM = {"forces", "charges", "born_effective_charges"}
+
+
+class BatchEngine:
+    """Tables of physical quantities for lists of structures; see :class:`les_ipi.evaluator.Evaluator`."""
+
+    def __init__(self, model: LESModel, device: str, dtype: torch.dtype, rule: SumRule):
+        self.model, self.device, self.dtype, self.rule = model, device, dtype, rule
+
+    def __call__(self, systems: Sequence[AtomicSystem], wanted: set[Property]) -> list[dict[str, np.ndarray]]:
+        """One table per structure: name of the property → value as in :class:`les_ipi.evaluator.Results`."""
+        model = self.model
+        batch = collate(systems, model.species, model.cutoff, model.kernel.k_cutoff).to(self.device)
+        with torch.enable_grad():
+            leaves = Leaves.of(batch, self.dtype)
+            evaluation = model(batch, leaves.edges, leaves.positions, leaves.cell)
+            tables = self._tables(batch, leaves, evaluation, wanted)
+        host = {name: value.detach().to("cpu", torch.float64).numpy() for name, value in tables.items()}
+        sizes = [len(s.numbers) for s in systems]
+        return [
+            {k: v[b, :n].copy() if k in _PER_ATOM else v[b].copy() for k, v in host.items()} for b, n in enumerate(sizes)
+        ]
+
+    def _tables(self, batch: Batch, leaves: Leaves, evaluation: Evaluation, wanted: set[Property]) -> dict[str, Tensor]:
+        """Physical quantities of the batch as tensors with a leading structure index."""
+        tables: dict[str, Tensor] = {}
+        scale = self.model.screening(batch.periodic).sqrt()
+        if Property.ENERGY in wanted:
+            tables["energy"] = evaluation.energy.detach().double() + self.model.composition_energy(batch)
+        if Property.CHARGES in wanted:
+            tables["charges"] = scale[:, None] * evaluation.charges.sum(-1)
+        if Property.DIPOLE in wanted:
+            tables["dipole"] = scale[:, None] * _unwrapped_dipole(batch, leaves, evaluation)
+        if wanted & {Property.FORCES, Property.VIRIAL}:
+            grad = gradient(evaluation.energy.sum(), leaves)
+            if Property.FORCES in wanted:
+                tables["forces"] = -atom_gradient(batch, grad)
+            if Property.VIRIAL in wanted:
+                tables["virial"] = -strain_derivative(batch, leaves, grad)
+        if Property.BORN_EFFECTIVE_CHARGES in wanted:
+            born = born_effective_charges(self.model, batch, leaves, evaluation, self.rule)
+            tables["born_effective_charges"] = scale[:, None, None, None] * born
+        return tables
+
+
+def _unwrapped_dipole(batch: Batch, leaves: Leaves, evaluation: Evaluation) -> Tensor:
+    """Latent dipole of the unwrapped positions: the model's, plus charge × lattice translation in float64."""
+    translation = batch.positions - leaves.positions.detach().double()
+    carrier = evaluation.translating_charges.detach().double()
+    return evaluation.dipole.detach().double() + torch.einsum("bn,bnx->bx", carrier, translation)

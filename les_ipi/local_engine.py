@@ -1,0 +1,146 @@
+"""Evaluation of local models (no message passing, ``latent`` head or none): blocks of atoms, closed-form Ewald sum."""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from les_ipi.batch import species_rows
+from les_ipi.blocks import LocalBlocks, PackedEdges
+from les_ipi.conventions import Property
+from les_ipi.electrostatics.born import SumRule, apply_sum_rule, local_born_charges
+from les_ipi.electrostatics.ewald import half_sphere_modes
+from les_ipi.electrostatics.reciprocal import LongRange, isolated_sum, periodic_sum
+from les_ipi.models.les_model import LESModel
+from les_ipi.neighbors import VerletList
+from les_ipi.system import AtomicSystem
+
+
+class LocalEngine:
+    """Tables of physical quantities for lists of structures; see :class:`les_ipi.evaluator.Evaluator`.
+
+    One forward pass gives energies and charges; one backward pass with the electrostatic potential as the weight of
+    the charges gives all forces; one more, with weight one, the exact Born charges of local latent charges.
+    """
+
+    def __init__(self, model: LESModel, device: str, dtype: torch.dtype, skin: float, rule: SumRule, compile: bool):
+        self.model, self.device, self.dtype, self.skin, self.rule = model, device, dtype, skin, rule
+        self.blocks = LocalBlocks(model, compile)
+        self._lists: list[VerletList] = []
+        self._edges: PackedEdges | None = None
+        self._built: tuple = ()
+        self._modes: dict[bytes, Tensor] = {}
+
+    def __call__(self, systems: Sequence[AtomicSystem], wanted: set[Property]) -> list[dict[str, np.ndarray]]:
+        """One table per structure: name of the property → value as in :class:`les_ipi.evaluator.Results`."""
+        edges = self._update(systems)
+        positions = torch.from_numpy(np.concatenate([s.positions for s in systems])).to(self.device, torch.float64)
+        rows, n_blocks = LocalBlocks.padded_rows(len(positions), self.device)
+        total = rows * n_blocks
+        vectors, near = edges.pack(positions, self.dtype, total)
+        species = torch.nn.functional.pad(edges.species, (0, total - len(positions)))
+        mechanical = bool(wanted & {Property.FORCES, Property.VIRIAL})
+        born = Property.BORN_EFFECTIVE_CHARGES in wanted
+        local = self.blocks(vectors, near, species, rows, mechanical or born)
+        composition = self.model.reference_energies[edges.species]
+        energies = local.energies[: len(positions)].double() + composition
+        tables: list[dict[str, Tensor]] = [{} for _ in systems]
+        starts = np.concatenate([[0], np.cumsum([len(s.numbers) for s in systems])])
+        groups = _equal_structures(systems)
+        weights, gradient = self._long_range(systems, positions, local.charges, energies, groups, starts, tables)
+        if mechanical:
+            slope = local.gradient(True, weights, last=not born)
+            force = (slope - edges.incoming(slope)).sum(1)[: len(positions)].double() - gradient
+            virial = -torch.einsum("rma,rmb->rab", vectors, slope)
+        if born:
+            flux = edges.incoming(local.gradient(False, torch.ones_like(local.charges)))
+            raw = local_born_charges(local.charges.sum(1), vectors, flux)
+        for b, table in enumerate(tables):
+            atoms = slice(starts[b], starts[b + 1])
+            if mechanical:
+                table["forces"] = force[atoms]
+                table["virial"] = virial[atoms].sum(0).double() - table.pop("strain", 0.0)
+            if born:
+                table["born_effective_charges"] = self._born(raw[None, atoms], systems[b])
+        return [{k: v.to("cpu", torch.float64).numpy() for k, v in table.items() if k in wanted} for table in tables]
+
+    def _update(self, systems: Sequence[AtomicSystem]) -> PackedEdges:
+        """Pair tables for these structures; joined again only when one of them was rebuilt."""
+        self._lists += [VerletList(self.model.cutoff, self.skin) for _ in range(len(systems) - len(self._lists))]
+        pairs = [verlet.update(system) for verlet, system in zip(self._lists, systems, strict=False)]
+        built = tuple((v.builds, s.numbers.tobytes()) for v, s in zip(self._lists, systems, strict=False))
+        if self._edges is None or built != self._built:
+            table = {z: row for row, z in enumerate(self.model.species)}
+            species = torch.from_numpy(np.concatenate([species_rows(s.numbers, table) for s in systems]))
+            columns = 0 if self._edges is None else self._edges.columns
+            self._edges, self._built = PackedEdges(pairs, species, self.model.cutoff, self.device), built
+            self._edges.columns = columns
+        return self._edges
+
+    def _long_range(
+        self,
+        systems: Sequence[AtomicSystem],
+        positions: Tensor,
+        charges: Tensor | None,
+        energies: Tensor,
+        groups: list[range],
+        starts: np.ndarray,
+        tables: list[dict[str, Tensor]],
+    ) -> tuple[Tensor | None, Tensor]:
+        """Fill energies, charges, dipoles and strain; return ∂E/∂q per row and ∂E/∂r at fixed charges."""
+        gradient = torch.zeros_like(positions)
+        weights = None if charges is None else torch.zeros_like(charges)
+        for group in groups:
+            B, N = len(group), len(systems[group[0]].numbers)
+            atoms = slice(starts[group[0]], starts[group[-1] + 1])
+            energy = energies[atoms].view(B, N).sum(1)
+            if charges is not None:
+                scale = self._scale(systems[group[0]])
+                wanted = torch.tensor([systems[b].total_charge / scale for b in group], dtype=torch.float64, device=self.device)
+                raw = charges[atoms].view(B, N, -1)
+                excess = raw.sum(1) - (wanted / raw.shape[2]).to(raw.dtype)[:, None]
+                q = raw - excess[:, None] / N
+                r = positions[atoms].view(B, N, 3)
+                found = self._sum(systems[group[0]], r, q)
+                energy = energy + found.energy
+                # Charges are shifted to the wanted total: a common potential does no work on them.
+                potential = found.potential - found.potential.mean(1, keepdim=True)
+                weights[atoms] = potential.reshape(B * N, -1)
+                gradient[atoms] = found.gradient.reshape(-1, 3).double()
+                physical = scale * q.sum(-1).double()
+                dipole = torch.einsum("bn,bnx->bx", physical, r)
+                for row, b in enumerate(group):
+                    tables[b].update(strain=found.strain[row].double(), charges=physical[row], dipole=dipole[row])
+            for row, b in enumerate(group):
+                tables[b]["energy"] = energy[row]
+        return weights, gradient
+
+    def _sum(self, system: AtomicSystem, positions: Tensor, charges: Tensor) -> LongRange:
+        if not system.periodic:
+            return isolated_sum(positions.to(self.dtype), charges, self.model.kernel)
+        cell = torch.from_numpy(np.asarray(system.cell, dtype=float)).to(self.device)
+        key = system.cell.tobytes()
+        if key not in self._modes:
+            self._modes = {key: torch.from_numpy(half_sphere_modes(system.cell, self.model.kernel.k_cutoff)).to(self.device)}
+        # Positions are folded before they are rounded: single precision must not suffer from atoms that diffused away.
+        folded = positions - torch.floor(positions @ torch.linalg.inv(cell)) @ cell
+        B = len(positions)
+        cells, modes = cell.to(self.dtype).expand(B, 3, 3), self._modes[key].expand(B, -1, 3)
+        return periodic_sum(folded.to(self.dtype), cells, charges, modes, self.model.kernel)
+
+    def _scale(self, system: AtomicSystem) -> float:
+        """√ε_e: physical charges over latent ones."""
+        return float(self.model.screening(torch.tensor([system.periodic])).sqrt())
+
+    def _born(self, raw: Tensor, system: AtomicSystem) -> Tensor:
+        scale = self._scale(system)
+        mask = torch.ones(raw.shape[:2], dtype=torch.bool, device=raw.device)
+        return scale * apply_sum_rule(raw, mask, self.rule, system.total_charge / scale)[0]
+
+
+def _equal_structures(systems: Sequence[AtomicSystem]) -> list[range]:
+    """Runs of structures that share size and cell, such as the beads of a path integral."""
+    runs = groupby(range(len(systems)), lambda b: (len(systems[b].numbers), systems[b].cell.tobytes(), systems[b].periodic))
+    return [range(members[0], members[-1] + 1) for members in (list(run) for _, run in runs)]
