@@ -250,13 +250,15 @@ class RunDirectory:
         return self.current() if source == "current" else self.dipole()
 
     def positions(self) -> TimeSeries | None:
-        """Centroid positions, (T, N, 3), Å, unwrapped as i-PI prints them; None when no bead positions
-        were written.
+        """Centroid positions, (T, N, 3), Å, unwrapped as i-PI prints them: its ``x_centroid``, else the mean of the
+        beads' ``positions``; None when neither was written.
         """
-        files = self._atoms("positions")
-        if files is None:
-            return None
-        require_all_beads(files, self.n_beads)
+        files = [p for p in sorted(self.path.glob("*.xyz")) if _is_centroid(p)][:1]
+        if not files:
+            files = self._atoms("positions")
+            if files is None:
+                return None
+            require_all_beads(files, self.n_beads)
         beads = {path.name: AtomFile(path).read("length")[:2] for path in files}
         steps = common_steps({name: at for name, (at, _) in beads.items()})
         mean = sum(values[np.isin(at, steps)] for at, values in beads.values()) / len(beads)
@@ -289,6 +291,12 @@ class RunDirectory:
     def _series(self, steps: np.ndarray, values: np.ndarray, unit: str, files: tuple[str, ...]) -> TimeSeries:
         stride = stride_of(steps, files[0])
         return TimeSeries(steps, values, unit, stride * self.timestep_fs, files)
+
+
+def _is_centroid(path: Path) -> bool:
+    with open(path) as file:
+        file.readline()
+        return "x_centroid{" in file.readline()
 
 
 def _is_table(path: Path) -> bool:

@@ -32,13 +32,14 @@ classical() {
 
 quantum() {
   run "$here/pimd.xml" "$runs/pimd"
-  for k in 2 3; do from "$runs/pimd/water.chk_$k" "$here/trpmd.xml" "$runs/trpmd-$k"; done
+  for k in 1 2 3 4; do from "$runs/pimd/water.chk_$k" "$here/trpmd.xml" "$runs/trpmd-$k"; done
 }
 
 classical &
 quantum
 wait
-les-analysis ir "$runs"/nve-[0-9] --plot "$runs/classical.png" --csv "$runs/classical.csv" --json "$runs/classical.json"
-les-analysis ir "$runs"/trpmd-[0-9] --plot "$runs/quantum.png" --csv "$runs/quantum.csv" --json "$runs/quantum.json"
+# Runs in which a proton left its molecule are named and not pooled: the model does not know ions.
+les-analysis ir $(python "$here/intact.py" "$runs"/nve-[0-9]) --resolution 60 --plot "$runs/classical.png" --csv "$runs/classical.csv" --json "$runs/classical.json"
+les-analysis ir $(python "$here/intact.py" "$runs"/trpmd-[0-9]) --resolution 60 --plot "$runs/quantum.png" --csv "$runs/quantum.csv" --json "$runs/quantum.json"
 les-analysis overlay "$runs/classical.json" "$runs/quantum.json" --labels "classical nuclei,quantum nuclei (TRPMD)" \
   --plot "$runs/infrared.png"

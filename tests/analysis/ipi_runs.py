@@ -17,6 +17,7 @@ _XML = """<simulation verbosity='quiet' safe_stride='100000' floatformat='%23.15
       [step, time{{femtosecond}}, conserved, temperature{{kelvin}}, potential]</properties>
     <trajectory filename='pos' stride='10' flush='1000' cell_units='angstrom'>
       positions{{angstrom}} </trajectory>
+    <trajectory filename='xc' stride='10' flush='1000' cell_units='angstrom'> x_centroid{{angstrom}} </trajectory>
     <trajectory filename='vel' stride='1' flush='1000' format='{velocity_format}'> velocities </trajectory>
     <trajectory filename='mu' stride='1' flush='1000' extra_type='dipole'> extras </trajectory>
     <trajectory filename='bec' stride='1' flush='1000' extra_type='BEC'> extras </trajectory>

@@ -1,5 +1,7 @@
 """Reading runs: real i-PI output with one and four beads, and faulty files."""
 
+import shutil
+
 import numpy as np
 import pytest
 from ipi_runs import NVE, TRPMD, input_xml, write_current, write_dipoles, written_run
@@ -91,6 +93,18 @@ def test_estimator_names_the_method(classical_run, trpmd_run):
     study = study_infrared([RunDirectory(trpmd_run)], resolution=400.0)
     assert study.estimator.startswith("TRPMD") and "M_P" in study.estimator
     assert study.n_beads == 4 and study.source == "dipole"
+
+
+def test_centroids_of_ipi_are_the_mean_of_the_beads(trpmd_run, tmp_path):
+    """With i-PI's x_centroid file and without it."""
+    directory = shutil.copytree(trpmd_run, tmp_path / "run")
+    written = RunDirectory(directory).positions()
+    assert written.files == ("run.xc.xyz",)
+    (directory / "run.xc.xyz").unlink()
+    averaged = RunDirectory(directory).positions()
+    assert len(averaged.files) == 4
+    assert (averaged.steps == written.steps).all()
+    assert averaged.values == pytest.approx(written.values, abs=2e-5)
 
 
 def test_universe_carries_time_box_and_dipole(run):
