@@ -9,10 +9,13 @@ from torch import Tensor
 from les_ipi.batch import Batch, collate
 from les_ipi.conventions import Property
 from les_ipi.electrostatics.born import SumRule
+from les_ipi.errors import UserError
 from les_ipi.models.derivatives import Leaves, atom_gradient, born_effective_charges, gradient, strain_derivative
 from les_ipi.models.les_model import Evaluation, LESModel
 from les_ipi.system import AtomicSystem
 
+#: Difference in e between the total charge of a structure and that of a transfer head that is let pass.
+_TOTAL_CHARGE_TOLERANCE = 1e-3
 _PER_ATOM = {"forces", "charges", "born_effective_charges"}
 
 
@@ -29,12 +32,25 @@ class BatchEngine:
         with torch.enable_grad():
             leaves = Leaves.of(batch, self.dtype)
             evaluation = model(batch, leaves.edges, leaves.positions, leaves.cell)
+            self._check_total(batch, evaluation, systems)
             tables = self._tables(batch, leaves, evaluation, wanted)
         host = {name: value.detach().to("cpu", torch.float64).numpy() for name, value in tables.items()}
         sizes = [len(s.numbers) for s in systems]
         return [
             {k: v[b, :n].copy() if k in _PER_ATOM else v[b].copy() for k, v in host.items()} for b, n in enumerate(sizes)
         ]
+
+    def _check_total(self, batch: Batch, evaluation: Evaluation, systems: Sequence[AtomicSystem]) -> None:
+        """A transfer head has the total of its formal charges; a structure that asks for another one is refused."""
+        if self.model.head is None or not self.model.head.single_valued_polarization:
+            return
+        totals = self.model.screening(batch.periodic).sqrt() * evaluation.charges.detach().sum((1, 2))
+        for system, total in zip(systems, totals.tolist(), strict=True):
+            if system.total_charge and abs(system.total_charge - total) > _TOTAL_CHARGE_TOLERANCE:
+                raise UserError(
+                    f"The structure has a total charge of {system.total_charge:g} e, but the model's transfer head gives "
+                    f"{total:.3g} e by its formal charges: use a model with the latent head for other total charges."
+                )
 
     def _tables(self, batch: Batch, leaves: Leaves, evaluation: Evaluation, wanted: set[Property]) -> dict[str, Tensor]:
         """Physical quantities of the batch as tensors with a leading structure index."""

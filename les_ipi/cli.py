@@ -117,6 +117,47 @@ def evaluate(
         plot_parity(report, plot)
 
 
+@app.command()
+def bench(
+    model: Annotated[str, typer.Argument(help="Shipped name or path of a model folder.")],
+    structure: Annotated[Path, typer.Argument(help="Structure that ASE can read.")],
+    repeat: Annotated[tuple[int, int, int], typer.Option(help="Supercell.", metavar="A B C")] = (1, 1, 1),
+    beads: Annotated[int, typer.Option(min=1, help="Structures in one call.")] = 1,
+    properties: Annotated[str, typer.Option(help="Comma-separated.")] = "energy,forces",
+    calls: Annotated[int, typer.Option(min=1, help="Timed calls.")] = 20,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
+    compile: Annotated[bool, typer.Option("--compile/--eager", help="Fuse the model first.")] = True,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the numbers as JSON.")] = None,
+) -> None:
+    """Time one evaluation of MODEL on STRUCTURE: median, best, cost per atom, peak memory.
+
+    Example: les-ipi bench water-pbe0-ts inputs/water/start.xyz --repeat 2 2 2 --properties energy,forces,virial --threads 1
+    """
+    from dataclasses import asdict
+
+    from ase.io import read
+
+    from les_ipi.bench import benchmark
+    from les_ipi.evaluator import Evaluator
+    from les_ipi.system import AtomicSystem
+
+    if min(repeat) < 1:
+        raise UserError(f"--repeat {' '.join(map(str, repeat))} is not a supercell: give three positive numbers.")
+    evaluator = Evaluator.load(model, device=device, dtype=dtype, threads=threads, compile=compile)
+    try:
+        atoms = read(structure)
+    except Exception as error:
+        raise UserError(f"{structure} could not be read as a structure ({error}): check path and format.") from error
+    system = AtomicSystem.from_ase(atoms.repeat(repeat) if repeat != (1, 1, 1) else atoms)
+    found = asdict(benchmark(evaluator, system, beads, [p.strip() for p in properties.split(",")], calls))
+    for name, value in found.items():
+        typer.echo(f"{name:24s} {value:.6g}")
+    if json_file:
+        json_file.write_text(json.dumps(found, indent=2) + "\n")
+
+
 def main() -> None:
     """Entry point: a :class:`UserError` becomes one sentence on stderr and exit status 2."""
     try:

@@ -236,3 +236,19 @@ def test_the_installed_command_refuses_without_a_traceback() -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.startswith("les-ipi: There is no model 'no-such'") and done.stderr.count("\n") == 1
+
+
+def test_bench_measures_a_supercell(monkeypatch, capsys, tmp_path) -> None:
+    """Numbers that must follow from each other, and the size of the supercell."""
+    start = Path(__file__).parents[2] / "inputs" / "water" / "start.xyz"
+    arguments = ["bench", "water-pbe0-ts", start, "--repeat", "2", "1", "1", "--beads", "2", "--calls", "3", "--eager"]
+    monkeypatch.setattr(sys, "argv", ["les-ipi", *map(str, arguments), "--threads", "1", "--json", str(tmp_path / "b.json")])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert not stopped.value.code
+    found = json.loads((tmp_path / "b.json").read_text())
+    assert (found["n_atoms"], found["n_beads"]) == (384, 2)
+    assert found["us_per_atom"] == pytest.approx(1e3 * found["ms_median"] / 768)
+    assert found["atom_steps_per_second"] == pytest.approx(1e6 / found["us_per_atom"])
+    assert 0 < found["ms_best"] <= found["ms_median"] and 100 < found["peak_memory_MB"] < 24_000
+    assert "ms_median" in capsys.readouterr().out
