@@ -28,7 +28,7 @@ $(STAMP): pyproject.toml
 	touch $@
 
 demo: $(STAMP)
-	OMP_NUM_THREADS=$(CORES) $(BIN)/les-ipi run inputs/water/demo.xml --directory runs/demo --record current
+	OMP_NUM_THREADS=$(CORES) $(BIN)/les-ipi run inputs/water/demo.xml --directory runs/demo --record current --compile
 	$(BIN)/les-analysis ir runs/demo
 
 test: $(STAMP)

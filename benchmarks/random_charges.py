@@ -142,6 +142,7 @@ order = 2
 radial_decay = 0.0
 order_decay = 1.0
 hidden = [32]
+core_cutoff = {{}}
 
 [charges]
 head = "{head}"
