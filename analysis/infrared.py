@@ -251,7 +251,7 @@ def _mean_square_current(signals: Sequence[Signal]) -> float:
 def _segment_length(lengths: Sequence[int], resolution: float | None, window: str, dt: float) -> int:
     if resolution is None:
         for_count = width_in_bins(window) * CM1_PER_INVERSE_FS * _ENOUGH_SEGMENTS / (sum(lengths) * dt)
-        length = length_for_resolution(window, float(np.clip(for_count, 15.0, 30.0)), dt)
+        length = length_for_resolution(window, float(np.clip(for_count, 15.0, 80.0)), dt)
         return min(length, min(lengths))
     if resolution <= 0:
         raise UserError(f"A resolution of {resolution:g} cm-1 makes no sense; give a positive width.")
