@@ -5,7 +5,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-CORES := $(shell nproc 2>/dev/null || echo 2)
 # Two busy-waiting thread pools on few cores slow each other down by a factor of ten and more.
 export OMP_WAIT_POLICY := PASSIVE
 export OMP_NUM_THREADS ?= 1
@@ -28,7 +27,7 @@ $(STAMP): pyproject.toml
 	touch $@
 
 demo: $(STAMP)
-	OMP_NUM_THREADS=$(CORES) $(BIN)/les-ipi run inputs/water/demo.xml --directory runs/demo --record current --compile
+	$(BIN)/les-ipi run inputs/water/demo.xml --directory runs/demo --record current --compile
 	$(BIN)/les-analysis ir runs/demo
 
 test: $(STAMP)
