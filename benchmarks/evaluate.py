@@ -8,37 +8,19 @@ Medians over repeated calls with slightly moved atoms (as in dynamics: the neigh
 import argparse
 import json
 import os
-import time
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import numpy as np
 from ase.io import read
 
 from les_ipi import AtomicSystem, Evaluator, Property
+from les_ipi.bench import benchmark
 
 CASES = {
     "E+F": [Property.ENERGY, Property.FORCES],
     "E+F+virial+dipole": [Property.ENERGY, Property.FORCES, Property.VIRIAL, Property.DIPOLE],
     "E+F+virial+BEC": [Property.ENERGY, Property.FORCES, Property.VIRIAL, Property.BORN_EFFECTIVE_CHARGES],
 }
-
-
-def median_ms(evaluator: Evaluator, atoms, beads: int, properties: list[Property], repeats: int) -> float:
-    """Median wall time in ms of one call with ``beads`` structures."""
-    rng = np.random.default_rng(0)
-    times = []
-    for repeat in range(repeats + 3):
-        systems = []
-        for _ in range(beads):
-            moved = atoms.copy()
-            moved.positions += rng.normal(scale=0.01, size=moved.positions.shape)
-            systems.append(AtomicSystem.from_ase(moved))
-        begin = time.perf_counter()
-        evaluator(systems, properties)
-        if repeat >= 3:
-            times.append(time.perf_counter() - begin)
-    return 1e3 * float(np.median(times))
 
 
 def main() -> None:
@@ -50,18 +32,18 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=30)
     parser.add_argument("--json")
     options = parser.parse_args()
-    atoms = read(options.structure)
+    system = AtomicSystem.from_ase(read(options.structure))
     rows = []
     for compiled in (False, True):
         evaluator = Evaluator.load(options.model, threads=options.threads, compile=compiled)
         for beads in options.beads:
             for name, properties in CASES.items():
-                ms = median_ms(evaluator, atoms, beads, properties, options.repeats)
+                ms = benchmark(evaluator, system, beads, properties, options.repeats).ms_median
                 rows.append({"compiled": compiled, "beads": beads, "properties": name, "ms": ms})
                 print(f"{'compiled' if compiled else 'eager':9s} {beads:3d} bead(s)  {name:20s} {ms:8.1f} ms", flush=True)
     if options.json:
         with open(options.json, "w") as handle:
-            json.dump({"n_atoms": len(atoms), "threads": options.threads, "rows": rows}, handle, indent=2)
+            json.dump({"n_atoms": len(system.numbers), "threads": options.threads, "rows": rows}, handle, indent=2)
 
 
 if __name__ == "__main__":

@@ -22,10 +22,11 @@ _ROWS_CPU, _ROWS_GPU = range(256, 31, -32), [2**k for k in range(17, 5, -1)]
 class PackedEdges:
     """Edges of all structures within the cutoff as a padded matrix of R rows and M columns.
 
-    Parameters: ``pairs`` of every structure; ``species`` (R,) rows of the species list; ``cutoff`` Å; ``device``.
+    Parameters: ``pairs`` of every structure; ``species`` (R,) rows of the species list; ``cutoff`` Å; ``device``;
+    ``columns`` least M.
     """
 
-    def __init__(self, pairs: list[Pairs], species: Tensor, cutoff: float, device: str):
+    def __init__(self, pairs: list[Pairs], species: Tensor, cutoff: float, device: str, columns: int = 0):
         starts = [0]
         for part in pairs:
             starts.append(starts[-1] + part.n_atoms)
@@ -36,7 +37,7 @@ class PackedEdges:
         def joined(name: str, offsets: list[int]) -> Tensor:
             return torch.cat([torch.from_numpy(getattr(p, name)) + o for p, o in zip(pairs, offsets, strict=False)])
 
-        self.species, self.cutoff, self.columns = species.to(device), cutoff, 0
+        self.species, self.cutoff, self.columns = species.to(device), cutoff, columns
         self._centre, self._neighbor = joined("centre", starts).to(device), joined("neighbor", starts).to(device)
         self._mirror, self._shift = joined("mirror", lengths).to(device), joined("shift", [0] * len(pairs)).to(device)
         self._kind = self.species[self._neighbor]

@@ -75,8 +75,8 @@ class LocalEngine:
             table = {z: row for row, z in enumerate(self.model.species)}
             species = torch.from_numpy(np.concatenate([species_rows(s.numbers, table) for s in systems]))
             columns = 0 if self._edges is None else self._edges.columns
-            self._edges, self._built = PackedEdges(pairs, species, self.model.cutoff, self.device), built
-            self._edges.columns = columns
+            self._edges = PackedEdges(pairs, species, self.model.cutoff, self.device, columns)
+            self._built = built
         return self._edges
 
     def _long_range(
