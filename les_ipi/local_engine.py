@@ -20,7 +20,6 @@ from les_ipi.models.les_model import LESModel
 from les_ipi.neighbors import VerletList
 from les_ipi.system import AtomicSystem
 
-
 #: Atoms × wave vectors from which fast transforms beat the exact sum (measured: about 400 atoms of water, one thread).
 MESH_FROM_PHASES = 4e5
 
@@ -68,7 +67,8 @@ class LocalEngine:
         energies = local.energies[: len(positions)].double() + composition
         tables: list[dict[str, Tensor]] = [{} for _ in systems]
         groups = _equal_structures(systems)
-        weights, gradient = self._long_range(systems, positions, local.charges, energies, groups, edges.starts, tables)
+        summed = mechanical or Property.ENERGY in wanted
+        weights, gradient = self._long_range(systems, positions, local.charges, energies, groups, edges.starts, tables, summed)
         if mechanical:
             slope = local.gradient(True, weights, last=not born)
             force = (slope - edges.incoming(slope)).sum(1)[: len(positions)].double() - gradient
@@ -107,8 +107,9 @@ class LocalEngine:
         groups: list[range],
         starts: np.ndarray,
         tables: list[dict[str, Tensor]],
+        summed: bool,
     ) -> tuple[Tensor | None, Tensor]:
-        """Fill energies, charges, dipoles and strain; return ∂E/∂q per row and ∂E/∂r at fixed charges."""
+        """Fill charges, dipoles and, if ``summed``, energies and strain; return ∂E/∂q per row and ∂E/∂r at fixed charges."""
         gradient = torch.zeros_like(positions)
         weights = None if charges is None else torch.zeros_like(charges)
         for group in groups:
@@ -122,16 +123,19 @@ class LocalEngine:
                 excess = raw.sum(1) - (wanted / raw.shape[2]).to(raw.dtype)[:, None]
                 q = raw - excess[:, None] / N
                 r = positions[atoms].view(B, N, 3)
-                found = self._sum(systems[group[0]], r, q)
-                energy = energy + found.energy
-                # Charges are shifted to the wanted total: a common potential does no work on them.
-                potential = found.potential - found.potential.mean(1, keepdim=True)
-                weights[atoms] = potential.reshape(B * N, -1)
-                gradient[atoms] = found.gradient.reshape(-1, 3).double()
                 physical = scale * q.sum(-1).double()
                 dipole = torch.einsum("bn,bnx->bx", physical, r)
                 for row, b in enumerate(group):
-                    tables[b].update(strain=found.strain[row].double(), charges=physical[row], dipole=dipole[row])
+                    tables[b].update(charges=physical[row], dipole=dipole[row])
+                if summed:
+                    found = self._sum(systems[group[0]], r, q)
+                    energy = energy + found.energy
+                    # Charges are shifted to the wanted total: a common potential does no work on them.
+                    potential = found.potential - found.potential.mean(1, keepdim=True)
+                    weights[atoms] = potential.reshape(B * N, -1)
+                    gradient[atoms] = found.gradient.reshape(-1, 3).double()
+                    for row, b in enumerate(group):
+                        tables[b]["strain"] = found.strain[row].double()
             for row, b in enumerate(group):
                 tables[b]["energy"] = energy[row]
         return weights, gradient

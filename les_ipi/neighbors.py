@@ -73,13 +73,19 @@ def neighbor_pairs(system: AtomicSystem, cutoff: float) -> Pairs:
             "A position is not finite (NaN or infinite): the simulation has diverged; try a smaller time step."
         )
     box = np.ascontiguousarray(system.cell, dtype=np.float64)
-    i, j, s = NeighborList(cutoff=float(cutoff), full_list=True).compute(
+    i, j, s = NeighborList(cutoff=float(cutoff), full_list=False).compute(
         points=positions, box=box, periodic=bool(system.periodic), quantities="ijS"
     )
-    i, j, s = i.astype(np.int64), j.astype(np.int64), s.astype(np.int64)
-    order = np.argsort(i, kind="stable")
-    i, j, s = i[order], j[order], s[order]
-    return Pairs(len(positions), cutoff, i, j, s, _mirror_pairs(i, j, s, len(positions)))
+    # Every pair once, then once more the other way round: its mirror is half a list away.
+    centre, neighbor = np.concatenate([i, j]).astype(np.int64), np.concatenate([j, i]).astype(np.int64)
+    image = np.concatenate([s, -s]).astype(np.int64)
+    # Numpy sorts short integers in linear time.
+    small = np.uint16 if len(positions) <= np.iinfo(np.uint16).max else np.int64
+    order = np.argsort(centre.astype(small), kind="stable")
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    mirror = place[(order + len(i)) % max(1, len(order))]
+    return Pairs(len(positions), cutoff, centre[order], neighbor[order], image[order], mirror)
 
 
 def neighbor_matrix(system: AtomicSystem, cutoff: float) -> Neighbors:
@@ -87,26 +93,12 @@ def neighbor_matrix(system: AtomicSystem, cutoff: float) -> Neighbors:
     return neighbor_pairs(system, cutoff).matrix(system.cell)
 
 
-def _mirror_pairs(i: np.ndarray, j: np.ndarray, s: np.ndarray, n_atoms: int) -> np.ndarray:
-    """For every pair (i, j, S) the place of the pair (j, i, −S) in the same list."""
-    reach = int(np.abs(s).max(initial=0))
-    base = 2 * reach + 1
-
-    def key(a: np.ndarray, b: np.ndarray, t: np.ndarray) -> np.ndarray:
-        image = ((t[:, 0] + reach) * base + (t[:, 1] + reach)) * base + (t[:, 2] + reach)
-        return (a * n_atoms + b) * base**3 + image
-
-    forward, backward = np.argsort(key(i, j, s)), np.argsort(key(j, i, -s))
-    result = np.empty_like(i)
-    result[backward] = forward
-    return result
-
-
 class VerletList:
     """Pairs within cutoff + skin, kept until one outside the list can have come within the cutoff.
 
-    A pair that was outside is now at a distance of at least s (r_c + skin) − 2δ, with s the smallest stretch of the cell since then and
-    δ the largest displacement beyond that stretch: the list holds while this exceeds r_c, also in a breathing cell.
+    A pair that was outside is now at a distance of at least s (r_c + skin) − 2δ, with s the smallest stretch of the cell
+    since then and δ the largest displacement beyond that stretch: the list holds while this exceeds r_c, also in a
+    breathing cell.
 
     Parameters: ``cutoff`` and ``skin`` in Å. ``builds`` counts how often the list was made.
     """

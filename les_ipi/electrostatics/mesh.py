@@ -15,8 +15,8 @@ DEFAULT_ACCURACY = {torch.float32: 1e-5, torch.float64: 1e-11}
 class MeshSum:
     """:func:`les_ipi.electrostatics.reciprocal.periodic_sum` at a cost of O(N log N) and memory O(N + K).
 
-    S(k) comes from one transform of type 1, φ_i and ∂φ_i/∂r from two of type 2, each of which carries two real fields in one
-    complex one. Nothing of the kernel is approximated: the wave vectors, the window and the self term are those of the exact sum.
+    S(k) comes from one transform of type 1, φ_i and ∂φ_i/∂r from two of type 2, each of which carries two real fields
+    in one complex one. The kernel is not approximated: wave vectors, window and self term are those of the exact sum.
 
     Parameters: ``kernel``; ``dtype`` of positions and charges; ``accuracy`` relative (ℓ2) error of S, potential and
     forces; ``device`` "cpu" (FINUFFT) or a CUDA device (cuFINUFFT).
