@@ -28,7 +28,7 @@ class MeshSum:
         self.accuracy = DEFAULT_ACCURACY[dtype] if accuracy is None else accuracy
         self._complex = torch.complex64 if dtype == torch.float32 else torch.complex128
         self._cell: Tensor | None = None
-        self._plans: dict[tuple, object] = {}
+        self._plans: dict[int, tuple] = {}
 
     @torch.no_grad()
     def __call__(self, positions: Tensor, cell: Tensor, charges: Tensor) -> LongRange:
@@ -78,12 +78,10 @@ class MeshSum:
 
     def _transform(self, kind: int, angles: Tensor, values: Tensor) -> Tensor:
         """Type 1: Σ_i v_i e^{+in·x_i} on the grid of n; type 2: Σ_n v_n e^{−in·x_i} at the atoms; first axis is a stack."""
-        key = (kind, tuple(self._weight.shape), len(values), torch.get_num_threads())
-        if key not in self._plans:
-            # A cell that changes size leaves plans behind that nobody will use again.
-            self._plans = {other: plan for other, plan in self._plans.items() if other[1:] == key[1:] or other[0] != kind}
-            self._plans[key] = self._plan(kind, len(values))
-        plan = self._plans[key]
+        shape = (tuple(self._weight.shape), len(values), torch.get_num_threads())
+        if kind not in self._plans or self._plans[kind][0] != shape:
+            self._plans[kind] = shape, self._plan(kind, len(values))
+        plan = self._plans[kind][1]
         if self.device.type == "cpu":
             plan.setpts(*angles.numpy())
             found = torch.from_numpy(np.asarray(plan.execute(values.resolve_conj().contiguous().numpy())))
