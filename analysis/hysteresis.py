@@ -218,11 +218,14 @@ def _runs_differ(values: np.ndarray, owners: np.ndarray) -> bool:
 
 
 def _on_grid(values: np.ndarray, cycle: Cycle) -> np.ndarray:
-    """Both branches, falling then rising, on equal fractions of their time."""
+    """Both branches, falling then rising, as means over (or, if short, interpolated at) equal parts of their time."""
     parts = []
     for branch in (cycle.falling, cycle.rising):
-        at = np.linspace(0.0, branch.stop - 1 - branch.start, BRANCH_POINTS)
-        parts.append(np.interp(at, np.arange(branch.stop - branch.start), values[branch]))
+        size = branch.stop - branch.start
+        if size >= 2 * BRANCH_POINTS:
+            parts.append(np.array([part.mean() for part in np.array_split(values[branch], BRANCH_POINTS)]))
+        else:
+            parts.append(np.interp(np.linspace(0, size - 1, BRANCH_POINTS), np.arange(size), values[branch]))
     return np.concatenate(parts)
 
 
@@ -237,13 +240,15 @@ def _require_one_field(drives: Sequence[Drive], cycles: list[Cycle], owners: lis
 
 
 def _steady_from(areas: np.ndarray, owners: np.ndarray) -> int:
-    """First cycle from which on the area stays within three standard deviations of the later half of the cycles."""
+    """First cycle from which on the area stays within the scatter (p = 0.001) of the later half of the cycles."""
     by_run = [areas[owners == run] for run in np.unique(owners)]
     length = min(values.size for values in by_run)
     late = np.concatenate([values[max(length // 2, 1) :] for values in by_run])
     if length < 4 or late.size < 3 or not np.isfinite(late).all():
         return 0
-    limit = 3.0 * late.std(ddof=1) * np.sqrt(1.0 / len(by_run) + 1.0 / late.size) + 1e-3 * abs(late.mean())
+    # One false alarm in a thousand cycles, with the scatter known from few of them; rounding is no trend.
+    quantile = stats.t.ppf(1.0 - 0.0005, late.size - 1)
+    limit = quantile * late.std(ddof=1) * np.sqrt(1.0 / len(by_run) + 1.0 / late.size) + 1e-3 * abs(late.mean())
     off = [abs(np.mean([values[k] for values in by_run]) - late.mean()) > limit for k in range(length // 2)]
     return max((k + 1 for k, far in enumerate(off) if far), default=0)
 

@@ -166,9 +166,12 @@ def susceptibility(slope: float | np.ndarray) -> float | np.ndarray:
 
 
 def _require_continuous(table: FieldTable) -> None:
+    """Refuse a dipole with jumps by a quantum, which stand out from what the current leaves unexplained."""
     carried = 0.5 * table.dt_fs * (table.current[1:] + table.current[:-1])
-    jump = np.abs(_reduced(np.diff(table.dipole, axis=0) - carried, table.cells[1:])).max(axis=1)
-    if jump.max() > 0.5:
+    unexplained = np.diff(table.dipole, axis=0) - carried
+    jump = np.abs(_reduced(unexplained, table.cells[1:])).max(axis=1)
+    size = np.linalg.norm(unexplained, axis=1)
+    if jump.max() > 0.5 and size[np.argmax(jump)] > 12.0 * np.median(size):
         step = table.steps[1:][np.argmax(jump)]
         raise UserError(f"{table.path}: the dipole jumps by {jump.max():.2f} quanta of polarization at step {step}; "
                         "use --folded (known modulo a quantum) or --source current.")  # fmt: skip

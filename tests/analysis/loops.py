@@ -84,3 +84,28 @@ def hysteron_truth():
         "susceptibility_at_tips": h["chi"],
         "loop_area_J_m3": area * E_A2_C_M2 * 1e10,
     }
+
+
+def write_field_table(path, drive, header=(), direction=(0.0, 0.0, 1.0), current=None, prefix="simulation", dt=0.5):
+    """A field table of a run as ``les-ipi run`` writes it; M is P·V along the field."""
+    from analysis.field_table import COLUMNS
+
+    path.mkdir(parents=True, exist_ok=True)
+    n, edge = drive.time_fs.size, drive.volume_A3 ** (1 / 3)
+    axis = np.array(direction)
+    dipole = (drive.polarization * drive.volume_A3)[:, None] * axis
+    flow = np.gradient(dipole, drive.time_fs, axis=0) if current is None else current
+    middle = 0.5 * (drive.field[1:] + drive.field[:-1])
+    work = np.concatenate([[0.0], np.cumsum(middle * np.diff(drive.polarization * drive.volume_A3))])
+    cells = np.tile((np.eye(3) * edge).ravel(), (n, 1))
+    rows = np.column_stack(
+        [np.round(drive.time_fs / dt), drive.time_fs, drive.field[:, None] * axis, dipole, flow,
+         np.full(n, drive.volume_A3), cells, work]
+    )  # fmt: skip
+    lines = [f"# {key}: {value}" for key, value in dict(header).items()]
+    text = "\n".join([*lines, "# " + " ".join(COLUMNS)]) + "\n"
+    file = path / f"{prefix}.field"
+    with open(file, "w") as stream:
+        stream.write(text)
+        np.savetxt(stream, rows, fmt=["%d"] + ["%.12g"] * 21)
+    return file
