@@ -34,7 +34,7 @@ def _switching(loop: "HysteresisLoop", _: int) -> list[str]:
 def _significant(loop: "HysteresisLoop", name: str, limit: float) -> bool:
     metric, scale = loop.metrics[name], loop.metrics["maximum_polarization_C_m2"].value
     error = metric.error if np.isfinite(metric.error) else 0.0
-    return abs(metric.value) > max(3.0 * error, limit * abs(scale))
+    return abs(metric.value) > max(4.0 * error, limit * abs(scale))
 
 
 def _saturation(loop: "HysteresisLoop", _: int) -> list[str]:
