@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from analysis.hysteresis_command import hysteresis
+from analysis.structure_command import structure
 from les_ipi.errors import UserError
 
 app = typer.Typer(
@@ -143,6 +144,7 @@ def check(
 
 
 app.command()(hysteresis)
+app.command()(structure)
 
 
 def main() -> None:

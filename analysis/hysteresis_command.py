@@ -4,12 +4,12 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from analysis.report import value_and_error
 from les_ipi.errors import UserError
 
 #: Rows of the table: title, metric, factor from the metric's unit.
@@ -81,16 +81,6 @@ def hysteresis(
         raise UserError(f"Cannot write {error.filename}: {error.strerror}.") from error
 
 
-def value_and_error(value: float | None, error: float | None, factor: float = 1.0) -> str:
-    """A number with its standard error, to two digits of the error: ``0.996 ± 0.012``."""
-    if value is None:
-        return "-"
-    if error is None or error == 0.0:
-        return f"{factor * value:.4g}"
-    digits = min(max(1 - int(np.floor(np.log10(abs(factor * error)))), 0), 12)
-    return f"{factor * value:.{digits}f} ± {abs(factor * error):.{digits}f}"
-
-
 def _loop_table(loops: list[dict]) -> Table | None:
     if not loops:
         return None
@@ -122,7 +112,8 @@ def _switching_table(items: list[dict]) -> Table | None:
 
 
 def _sentences(record: dict) -> list[str]:
-    lines = [f"{note[0].upper()}{note[1:]}." for note in dict.fromkeys(note for loop in record["loops"] for note in loop["notes"])]
+    notes = dict.fromkeys(note for loop in record["loops"] for note in loop["notes"])
+    lines = [f"{note[0].upper()}{note[1:]}." for note in notes]
     for item in record["switching"]:
         unfinished = sum(not pulse["complete"] for pulse in item["pulses"])
         if unfinished:
