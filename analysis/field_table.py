@@ -186,6 +186,6 @@ def _check(table: FieldTable) -> None:
     moved = np.diff(table.dipole, axis=0).ravel()
     flown = 0.5 * table.dt_fs * (table.current[1:] + table.current[:-1]).ravel()
     norms = np.sqrt((moved @ moved) * (flown @ flown))
-    if norms > 0 and moved @ flown > 0.95 * norms and abs((moved @ moved) / (moved @ flown) - 1.0) > 0.2:
+    if norms > 0 and moved @ flown > 0.95 * norms and not 0.6 < (moved @ moved) / (moved @ flown) < 1.7:
         raise UserError(f"{path}: the dipole changes {moved @ moved / (moved @ flown):.3g} times as fast as the current "
                         "says; M must be in e Å and J in e Å/fs.")  # fmt: skip
