@@ -69,7 +69,7 @@ def study_structure(
     order: dict[str, Estimate] = {}
     distributions = {}
     times = polarization = None
-    if charges is not None or sublattices:
+    if charges is not None or sublattices or pairs:
         times, positions, cells = _frames(run, discard_ps)
     if charges is not None:
         polarization = _polarization(run.symbols, positions, cells, charges, order, notes)
@@ -84,7 +84,8 @@ def study_structure(
         if run.n_beads > 1:
             warnings.append("g(r) and Lindemann ratios are those of the centroids, narrower than those of the beads")
         for first, second in pairs:
-            pair = radial_distribution(universe, f"element {first}", f"element {second}")
+            begin = len(universe.trajectory) - times.size
+            pair = radial_distribution(universe, f"element {first}", f"element {second}", start=begin)
             distributions[f"{first}-{second}"] = pair
     try:
         temperature = run.temperature_K

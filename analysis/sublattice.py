@@ -69,13 +69,20 @@ class RadialDistribution:
 
 
 def radial_distribution(
-    universe: mda.Universe, first: str, second: str, r_max: float | None = None, bins: int = 200, blocks: int = 10
+    universe: mda.Universe,
+    first: str,
+    second: str,
+    r_max: float | None = None,
+    bins: int = 200,
+    blocks: int = 10,
+    start: int = 0,
 ) -> RadialDistribution:
     """Radial distribution function of two selections, by MDAnalysis, with jackknife errors over blocks of time.
 
     Parameters: ``universe`` with a box; ``first``, ``second`` selections such as ``element O``, the same or without
-    common atoms; ``r_max`` Å, by default half the shortest width of the cell; ``bins``; ``blocks``. Returns
-    :class:`RadialDistribution`. Raises :class:`UserError` for empty or overlapping selections, or too long a range.
+    common atoms; ``r_max`` Å, by default half the shortest width of the cell; ``bins``; ``blocks``;
+    ``start`` first frame. Returns :class:`RadialDistribution`. Raises :class:`UserError` for empty or overlapping
+    selections, or too long a range.
     """
     groups = []
     for selection in (first, second):
@@ -97,7 +104,8 @@ def radial_distribution(
     if r_max > 1.001 * largest:
         raise UserError(f"A range of {r_max:g} Å is too long: expected at most half the cell, {largest:.4g} Å.")
     curves, numbers, weights = [], [], []
-    for block in contiguous_blocks(len(universe.trajectory), blocks):
+    for block in contiguous_blocks(len(universe.trajectory) - start, blocks):
+        block = block + start
         rdf = InterRDF(*groups, nbins=bins, range=(0.0, r_max), exclusion_block=(1, 1) if same else None)
         results = rdf.run(start=int(block[0]), stop=int(block[-1]) + 1).results
         curves.append(results.rdf)
