@@ -20,6 +20,8 @@ from les_ipi.units import E_A2_C_M2
 
 #: J/m³ in 1 eV/Å³.
 J_M3_PER_EV_A3 = E_A2_C_M2 * 1e10
+#: Runs are pooled when amplitude, period and volume agree to this.
+SAME = 0.03
 #: Points of a branch in the mean loop.
 BRANCH_POINTS = 200
 
@@ -151,7 +153,7 @@ def hysteresis_loop(drives: Sequence[Drive], discard_cycles: int = 0) -> Hystere
     metrics, differing = _estimates(used, owner_array[switched])
     per_cycle = {name: formula(base) for name, formula in METRICS.items()}
     shape = np.array(curves) * E_A2_C_M2
-    period = float(np.mean([(c.stop - 1 - c.start) * drives[o].dt_fs for c, o in zip(cycles, owners, strict=True)]))
+    first_run = [cycle for cycle, owner in zip(cycles, owners, strict=True) if owner == 0]
     steady = _steady_from(per_cycle["loop_area_J_m3"], owner_array)
     loop = HysteresisLoop(
         metrics=metrics,
@@ -165,7 +167,7 @@ def hysteresis_loop(drives: Sequence[Drive], discard_cycles: int = 0) -> Hystere
         else np.full(shape.shape[1], np.nan),
         cycles_C_m2=shape,
         amplitude_V_A=0.5 * (windows.tip_plus - windows.tip_minus),
-        period_fs=period,
+        period_fs=float(drive_condition(drives[0], first_run)[1]),
         volume_A3=float(np.mean(used["volume"])),
         steady_from_cycle=steady,
         notes=_notes(windows, drives),
@@ -229,14 +231,22 @@ def _on_grid(values: np.ndarray, cycle: Cycle) -> np.ndarray:
     return np.concatenate(parts)
 
 
+def drive_condition(drive: Drive, cycles: Sequence[Cycle]) -> np.ndarray:
+    """Amplitude [V/Å], period [fs] and mean volume [Å³] of a run, means over its cycles, (3,)."""
+    amplitude = np.mean([0.5 * np.ptp(drive.field[c.start : c.stop]) for c in cycles])
+    return np.array([amplitude, (cycles[-1].stop - 1 - cycles[0].start) / len(cycles) * drive.dt_fs, drive.volume_A3])
+
+
 def _require_one_field(drives: Sequence[Drive], cycles: list[Cycle], owners: list[int]) -> None:
-    for cycle, owner in zip(cycles, owners, strict=True):
-        field, first = drives[owner].field[cycle.start : cycle.stop], drives[owners[0]]
-        other = first.field[cycles[0].start : cycles[0].stop]
-        period, expected = field.size * drives[owner].dt_fs, other.size * first.dt_fs
-        if abs(field.max() / other.max() - 1) > 0.03 or abs(period / expected - 1) > 0.03:
-            raise UserError(f"{drives[owner].label} has amplitude {field.max():g} V/Å and period {period:g} fs, "
-                            f"{first.label} {other.max():g} V/Å and {expected:g} fs; pool runs of one field.")  # fmt: skip
+    conditions = [
+        drive_condition(drive, [c for c, owner in zip(cycles, owners, strict=True) if owner == number])
+        for number, drive in enumerate(drives)
+    ]
+    for drive, condition in zip(drives, conditions, strict=True):
+        if (np.abs(condition / conditions[0] - 1.0)[:2] > SAME).any():
+            raise UserError(f"{drive.label} has amplitude {condition[0]:g} V/Å and period {condition[1]:g} fs, "
+                            f"{drives[0].label} {conditions[0][0]:g} V/Å and {conditions[0][1]:g} fs; pool runs of one "
+                            "field.")  # fmt: skip
 
 
 def _steady_from(areas: np.ndarray, owners: np.ndarray) -> int:

@@ -10,15 +10,12 @@ import numpy as np
 
 from analysis.field_laws import FrequencyLaw, MerzLaw, frequency_law, merz_law
 from analysis.field_table import FieldTable, read_field_table
-from analysis.hysteresis import Estimate, HysteresisLoop, hysteresis_loop
+from analysis.hysteresis import SAME, Estimate, HysteresisLoop, drive_condition, hysteresis_loop
 from analysis.loop_cycles import find_cycles
 from analysis.polarization import MV_CM_PER_V_A, Drive, drive_of_table
 from analysis.switching import Pulse, Switching, combine, find_pulses, fit_switching, subtract_nonswitching
 from analysis.trajectory import RunDirectory
 from les_ipi.errors import UserError
-
-#: Runs are pooled when amplitude, period and volume agree to this.
-SAME = 0.03
 
 
 @dataclass(frozen=True)
@@ -74,8 +71,10 @@ def study_hysteresis(
     steps = [drive for drive, step in zip(drives, stepped, strict=True) if step]
     loops = [hysteresis_loop(group, discard_cycles) for group in _by_condition(sweeps)]
     loops.sort(key=lambda loop: (loop.amplitude_V_A, -loop.period_fs))
-    switching = _switching(steps)
     warnings: list[str] = []
+    switching = _switching(steps, warnings)
+    if not loops and not switching:
+        raise UserError(f"{warnings[0]}." if warnings else "There is no run to analyse.")
     return HysteresisStudy(
         loops=tuple(loops),
         switching=tuple(switching),
@@ -115,9 +114,7 @@ def hysteresis_record(study: HysteresisStudy, command: str) -> dict[str, object]
 def _by_condition(drives: Sequence[Drive]) -> list[list[Drive]]:
     groups: list[tuple[np.ndarray, list[Drive]]] = []
     for drive in drives:
-        cycle = find_cycles(drive.field)[0]
-        amplitude = np.ptp(drive.field[cycle.start : cycle.stop]) / 2
-        condition = np.array([amplitude, (cycle.stop - cycle.start) * drive.dt_fs, drive.volume_A3])
+        condition = drive_condition(drive, find_cycles(drive.field))
         for known, group in groups:
             parallel = abs(np.dot(drive.direction, group[0].direction)) > 0.999
             if parallel and np.all(np.abs(condition / known - 1.0) < SAME):
@@ -128,7 +125,7 @@ def _by_condition(drives: Sequence[Drive]) -> list[list[Drive]]:
     return [group for _, group in groups]
 
 
-def _switching(drives: Sequence[Drive]) -> list[SwitchingStudy]:
+def _switching(drives: Sequence[Drive], warnings: list[str]) -> list[SwitchingStudy]:
     pulses = [pulse for drive in drives for pulse in subtract_nonswitching(find_pulses(drive))]
     pulses.sort(key=lambda pulse: pulse.field)
     groups: list[list[Pulse]] = []
@@ -139,13 +136,21 @@ def _switching(drives: Sequence[Drive]) -> list[SwitchingStudy]:
             groups.append([pulse])
     studies = []
     for group in groups:
-        fits = [fit_switching(pulse) for pulse in group]
+        fitted = []
+        for pulse in group:
+            try:
+                fitted.append((pulse, fit_switching(pulse)))
+            except UserError as error:
+                warnings.append(str(error).rstrip("."))
+        if not fitted:
+            continue
+        kept, fits = zip(*fitted, strict=True)
         rises = [Estimate(fit.rise_10_90_fs, np.nan) for fit in fits]
         studies.append(
             SwitchingStudy(
-                field_V_A=float(np.mean([pulse.field for pulse in group])),
-                pulses=tuple(group),
-                fits=tuple(fits),
+                field_V_A=float(np.mean([pulse.field for pulse in kept])),
+                pulses=kept,
+                fits=fits,
                 t0_fs=combine([fit.t0_fs for fit in fits]),
                 exponent=combine([fit.exponent for fit in fits]),
                 switched_C_m2=combine([fit.switched_C_m2 for fit in fits]),

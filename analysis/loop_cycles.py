@@ -86,7 +86,15 @@ def find_tips(field: np.ndarray) -> np.ndarray:
         if sizes.size and sizes.min() < 0.95:
             raise UserError(f"The amplitude of the field changes between cycles ({sizes.min() * abs(extreme):g} to "
                             f"{abs(extreme):g} V/Å); pulses and ramps are no loops.")  # fmt: skip
-    return tips
+    return np.array([_middle(field * np.sign(field[tip]), tip) for tip in tips], dtype=int)
+
+
+def _middle(field: np.ndarray, tip: int) -> int:
+    """Middle of the records around a tip above 0.8 of it, where E that fluctuates with the cell has its turning point."""
+    inside = field > TIP_FRACTION * field[tip]
+    first = tip - int(np.argmin(np.append(inside[tip::-1], False))) + 1
+    last = tip + int(np.argmin(np.append(inside[tip:], False))) - 1
+    return tip if first == 0 or last == field.size - 1 else (first + last) // 2
 
 
 def find_cycles(field: np.ndarray) -> list[Cycle]:
@@ -171,8 +179,10 @@ def choose_windows(field: np.ndarray, polarizations: list[np.ndarray], cycles: l
     rising = [p[c.rising] for p, c in zip(polarizations, cycles, strict=True)]
     falling = [-p[c.falling] for p, c in zip(polarizations, cycles, strict=True)]
     halves = passage_half_width(rising, swing), passage_half_width(falling, swing)
-    coercive = [abs(_at(field[c.rising], passage(p, halves[0]))) for p, c in zip(rising, cycles, strict=True)]
-    coercive += [abs(_at(field[c.falling], passage(p, halves[1]))) for p, c in zip(falling, cycles, strict=True)]
+    coercive = []
+    for k, cycle in enumerate(cycles):
+        for branch, values, half in ((cycle.rising, rising[k], halves[0]), (cycle.falling, falling[k], halves[1])):
+            coercive.append(abs(_field_at(field[branch], passage(values, half), half)))
     smallest = np.nanmedian(coercive) if np.isfinite(coercive).any() else np.inf
     width = min(REMANENCE_FRACTION * min(tips[0], -tips[1]), REMANENCE_OF_COERCIVE * smallest)
     return Windows(*halves, float(width), float(tips[0]), float(tips[1]))
@@ -188,8 +198,8 @@ def measure_cycle(field: np.ndarray, polarization: np.ndarray, cycle: Cycle, win
     p_rising, p_falling = polarization[cycle.rising], polarization[cycle.falling]
     e_rising, e_falling = field[cycle.rising], field[cycle.falling]
     result = {
-        "coercive_plus": _at(e_rising, passage(p_rising, windows.rising)),
-        "coercive_minus": _at(e_falling, passage(-p_falling, windows.falling)),
+        "coercive_plus": _field_at(e_rising, passage(p_rising, windows.rising), windows.rising),
+        "coercive_minus": _field_at(e_falling, passage(-p_falling, windows.falling), windows.falling),
     }
     result["remanent_plus"], slope_falling = _around_zero(e_falling, p_falling, windows.remanence)
     result["remanent_minus"], slope_rising = _around_zero(e_rising, p_rising, windows.remanence)
@@ -215,8 +225,12 @@ def measure_cycle(field: np.ndarray, polarization: np.ndarray, cycle: Cycle, win
     return {name: float(value) for name, value in result.items()}
 
 
-def _at(field: np.ndarray, position: float) -> float:
-    return float(np.interp(position, np.arange(field.size), field)) if np.isfinite(position) else np.nan
+def _field_at(field: np.ndarray, position: float, half_width: int) -> float:
+    """Field at a passage, from a quintic over its window: at constant voltage E fluctuates with the cell."""
+    if not np.isfinite(position):
+        return np.nan
+    window = np.arange(max(int(position) - half_width, 0), min(int(position) + half_width + 1, field.size))
+    return float(np.polynomial.Polynomial.fit(window, field[window], 5)(position))
 
 
 def _tip_mean(field: np.ndarray, polarization: np.ndarray, cycle: Cycle, sign: int) -> float:

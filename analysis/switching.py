@@ -109,17 +109,20 @@ def find_pulses(drive: Drive) -> list[Pulse]:
 
 
 def subtract_nonswitching(pulses: Sequence[Pulse]) -> list[Pulse]:
-    """Switching pulses minus the next non-switching one of the same sign (PUND); unchanged where there is none.
+    """Switching pulses minus the next non-switching one of the same sign (PUND); steps without one stay as they are.
 
-    The difference carries the switched polarization alone. Parameters: ``pulses`` in order. Returns switching pulses.
+    The difference carries the switched polarization alone. In a sequence with non-switching pulses the ones without a
+    partner, such as the preset, whose state before is unknown, are left out. Parameters: ``pulses`` in order. Returns
+    switching pulses.
     """
     result = []
+    paired = any(not pulse.switches for pulse in pulses)
     for k, pulse in enumerate(pulses):
         if not pulse.switches:
             continue
         twin = pulses[k + 1] if k + 1 < len(pulses) and not pulses[k + 1].switches else None
         if twin is None:
-            result.append(pulse)
+            result += [] if paired else [pulse]
             continue
         size = min(pulse.time_fs.size, twin.time_fs.size)
         difference = pulse.polarization[:size] - twin.polarization[:size]

@@ -1,11 +1,14 @@
 """Switching kinetics with known t0, n and ΔP; pulses of steps and PUND; Merz' law."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from loops import correlated_noise
+from loops import correlated_noise, write_field_table
 
 from analysis.field_laws import merz_law
 from analysis.hysteresis import Estimate
+from analysis.hysteresis_study import study_hysteresis
 from analysis.polarization import Drive
 from analysis.switching import find_pulses, fit_switching, kai, subtract_nonswitching
 from les_ipi.errors import UserError
@@ -63,8 +66,8 @@ def test_pund_separates_switching_from_the_dielectric_response():
     pulses = find_pulses(pund())
     assert [(pulse.sign, pulse.switches) for pulse in pulses] == [(-1, True), (1, True), (1, False), (-1, True), (-1, False)]
     switching = subtract_nonswitching(pulses)
-    assert len(switching) == 3
-    for pulse in switching[1:]:
+    assert len(switching) == 2  # the preset has no partner
+    for pulse in switching:
         fit = fit_switching(pulse)
         assert fit.t0_fs.value == pytest.approx(400.0, rel=1e-6)
         assert fit.exponent.value == pytest.approx(2.0, rel=1e-6)
@@ -72,6 +75,18 @@ def test_pund_separates_switching_from_the_dielectric_response():
         assert pulse.after == pytest.approx(0.1, abs=1e-9)  # 2 P_r
         assert pulse.polarization[0] == pytest.approx(0.0, abs=1e-9)  # no dielectric part left
     assert pulses[1].polarization[1] == pytest.approx(0.1 * 0.02, abs=1e-4)
+
+
+def test_a_run_that_does_not_switch_is_left_out_of_the_study(tmp_path):
+    rng = np.random.default_rng(3)
+    write_field_table(tmp_path / "good", step_response(rng))
+    dead = step_response(rng)
+    write_field_table(tmp_path / "dead", replace(dead, polarization=correlated_noise(rng, dead.field.size, 0.004, 5)))
+    study = study_hysteresis([tmp_path / "good", tmp_path / "dead"])
+    assert len(study.switching) == 1 and len(study.switching[0].fits) == 1
+    assert any("nothing switched" in line for line in study.warnings)
+    with pytest.raises(UserError, match="nothing switched"):
+        study_hysteresis([tmp_path / "dead"])
 
 
 def test_pulses_that_do_not_switch_are_refused():
