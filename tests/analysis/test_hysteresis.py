@@ -64,8 +64,6 @@ def test_errors_of_a_noisy_hysteron_are_honest(case):
         loop = hysteresis_loop([hysteron(rng, **options) for _ in range(4)])
         for name, value in truth.items():
             pulls[name].append((loop.metrics[name].value - value) / loop.metrics[name].error)
-    if case == "noisy":
-        pulls.pop("squareness")  # P_s is known to 15 % only: no Gaussian
     for name, values in pulls.items():
         values = np.array(values)
         assert np.mean(np.abs(values) < 2) >= 0.90, name
