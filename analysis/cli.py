@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from analysis.hysteresis_command import hysteresis
+from analysis.structure_command import structure
 from les_ipi.errors import UserError
 
 app = typer.Typer(
@@ -139,6 +141,10 @@ def check(
     Console().print(table)
     if any(outcome.status == "fail" for outcome in outcomes):
         raise typer.Exit(1)
+
+
+app.command()(hysteresis)
+app.command()(structure)
 
 
 def main() -> None:

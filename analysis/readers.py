@@ -183,6 +183,17 @@ class AtomFile:
         """Cell of the first frame as rows of lattice vectors, Å; None when the comment has none."""
         return parse_cell(self.comment, self.cell_unit)
 
+    def read_cells(self) -> tuple[np.ndarray, np.ndarray]:
+        """Steps (T,) and cells (T, 3, 3), rows of lattice vectors in Å, from the comment lines; empty without cells."""
+        steps, cells = [], []
+        with open(self.path) as file:
+            for line in file:
+                if (match := _STEP.search(line)) and (cell := parse_cell(line, self.cell_unit)) is not None:
+                    steps.append(int(match.group(1)))
+                    cells.append(cell)
+        order = last_of_each_step(np.array(steps, dtype=int))
+        return np.array(steps, dtype=int)[order], np.array(cells).reshape(-1, 3, 3)[order]
+
     def read(self, dimension: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """All frames in program units.
 
