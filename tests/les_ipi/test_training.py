@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from ase import Atoms, units
+from ase.calculators.singlepoint import SinglePointCalculator
 from toy_frames import toy_frames, training_text, write_frames
 
 from les_ipi import cli
@@ -185,7 +187,7 @@ def test_response_losses_reduce_their_errors(tmp_path, head: str, quantity: str,
     module, frames = prepared(tmp_path, toy_frames(4, responses=True), head=head)
     model, stage = module.model, LossStage(energy=0, forces=0, **{quantity: weight})
     batch = make_batch(frames, model)
-    targets = make_targets(frames, module.offsets, model.species, batch.n_rows, torch.float32)
+    targets = make_targets(frames, module.zeros, model.species, batch.n_rows, torch.float32)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     errors = []
     for _ in range(60):
@@ -197,10 +199,46 @@ def test_response_losses_reduce_their_errors(tmp_path, head: str, quantity: str,
     assert errors[-1] < 0.2 * errors[0]
 
 
+def strained(atoms: Atoms, strain: np.ndarray) -> AtomicSystem:
+    copy = atoms.copy()
+    copy.set_cell(atoms.cell @ (np.eye(3) + strain), scale_atoms=True)
+    return AtomicSystem.from_ase(copy)
+
+
+@pytest.mark.parametrize("head", ["latent", "transfer", "none"])
+def test_stress_has_the_sign_and_order_of_ase(tmp_path, head: str) -> None:
+    """σ_ab = ∂E/∂ε_ab / V by central differences as a label: loss and evaluation find no error, the loss 4σ² for −σ."""
+    module, _ = prepared(tmp_path, toy_frames(3), head=head, double_precision="true")
+    model = module.model.eval()
+    evaluate = Evaluator(model, {}, dtype=torch.float64)
+    atoms = toy_frames(1, seed=7)[0]
+    atoms.set_cell(atoms.cell @ np.array([[1, 0.1, 0], [0, 1.05, -0.1], [0.1, 0, 1]]), scale_atoms=True)
+    stress = np.zeros((3, 3))
+    for a, b in np.ndindex(3, 3):
+        strain = np.zeros((3, 3))
+        strain[a, b] = 1e-4
+        up, down = (evaluate([strained(atoms, s)])[0].energy for s in (strain, -strain))
+        stress[a, b] = (up - down) / 2e-4 / atoms.get_volume()
+    scale = np.sqrt(np.mean(stress**2))
+    np.testing.assert_allclose(stress, stress.T, atol=1e-6 * scale)
+    assert min(abs(stress[0, 1]), abs(stress[0, 2]), abs(stress[1, 2])) > 1e-3 * scale
+    for sign, expected in ((1, 0.0), (-1, 2 * scale)):
+        voigt = sign * stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+        atoms.calc = SinglePointCalculator(atoms, energy=0.0, forces=np.zeros((8, 3)), stress=voigt)
+        frames = load_frames([write_frames(tmp_path / "strained.xyz", [atoms])], 4.0)
+        batch = make_batch(frames, model)
+        targets = make_targets(frames, module.zeros, model.species, batch.n_rows, torch.float64)
+        found = float(training_loss(model, batch, targets, LossStage(stress=1.0))[1]["stress"].detach()) ** 0.5
+        assert found == pytest.approx(expected, abs=1e-5 * scale)
+        metrics = evaluate_frames(evaluate, frames).metrics
+        assert metrics["stress_rmse_meV_per_A3"] == pytest.approx(1e3 * expected, abs=1e-2 * scale)
+        assert metrics["stress_rmse_GPa"] == pytest.approx(expected / units.GPa, abs=1e-2 * scale)
+
+
 def test_charge_labels_do_not_count_without_charges(tmp_path) -> None:
     module, frames = prepared(tmp_path, toy_frames(2, responses=True), head="none")
     batch = make_batch(frames, module.model)
-    targets = make_targets(frames, module.offsets, module.model.species, batch.n_rows, torch.float32)
+    targets = make_targets(frames, module.zeros, module.model.species, batch.n_rows, torch.float32)
     assert set(training_loss(module.model, batch, targets, LossStage(born=1, dipole=1))[1]) == {"energy", "forces"}
 
 
@@ -213,7 +251,7 @@ def test_labels_that_a_frame_lacks_do_not_count(tmp_path) -> None:
 
     def parts(chosen: list) -> dict:
         batch = make_batch(chosen, module.model)
-        targets = make_targets(chosen, module.offsets, module.model.species, batch.n_rows, torch.float32)
+        targets = make_targets(chosen, module.zeros, module.model.species, batch.n_rows, torch.float32)
         return training_loss(module.model, batch, targets, stage)[1]
 
     both = parts(loaded)
@@ -282,7 +320,7 @@ def test_compiled_loss_equals_eager(tmp_path) -> None:
     compiled, padding = CompiledLoss(model), common_padding(frames, model)
     for chosen in ([frames[0]], [frames[1]]):
         batch = make_batch(chosen, model, padding)
-        targets = make_targets(chosen, module.offsets, model.species, batch.n_rows, torch.float64)
+        targets = make_targets(chosen, module.zeros, model.species, batch.n_rows, torch.float64)
         expected = training_loss(model, make_batch(chosen, model), targets, stage)
         found = compiled(batch, targets, stage)
         assert not compiled.failed and found[1].keys() == expected[1].keys()
