@@ -8,7 +8,6 @@ from torch import Tensor
 
 from les_ipi.batch import Batch, Padding, collate
 from les_ipi.electrostatics.born import SumRule, apply_sum_rule
-from les_ipi.electrostatics.ewald import half_sphere_modes
 from les_ipi.models.derivatives import Leaves, atom_gradient, gradient, raw_born_charges, strain_derivative
 from les_ipi.models.les_model import Evaluation, LESModel
 from les_ipi.training.config import LossStage
@@ -40,16 +39,6 @@ def make_batch(frames: list[Frame], model: LESModel, padding: Padding = Padding(
     systems, neighbors = [f.system for f in frames], [f.neighbors for f in frames]
     return collate(
         systems, model.species, model.cutoff, model.kernel.k_cutoff, neighbors=neighbors, padding=padding
-    )
-
-
-def common_padding(frames: list[Frame], model: LESModel) -> Padding:
-    """Sizes that make every batch of these frames equal in shape."""
-    modes = [len(half_sphere_modes(f.system.cell, model.kernel.k_cutoff)) for f in frames if f.system.periodic]
-    return Padding(
-        rows=max(len(f.system.numbers) for f in frames),
-        columns=max(f.neighbors.index.shape[1] for f in frames),
-        modes=max([1, *modes]),
     )
 
 

@@ -13,7 +13,8 @@ from les_ipi.training.compiled import CompiledLoss
 from les_ipi.training.config import LossStage, OptimiserConfig
 from les_ipi.training.data import Frame
 from les_ipi.training.energy_zeros import refit_energy_zeros
-from les_ipi.training.loss import Targets, common_padding, make_batch, make_targets, training_loss
+from les_ipi.training.loss import Targets, make_batch, make_targets, training_loss
+from les_ipi.training.padding import CommonShapes
 
 #: Epochs between two fits of the energy zeros of the files.
 REFIT_ZEROS_EVERY = 5
@@ -31,11 +32,11 @@ class PotentialModule(lightning.LightningModule):
         self.model, self.settings, self.zeros = model, settings, zeros
         self._zero_frames: list[Frame] = []
         self._compiled: CompiledLoss | None = None
-        self._padding = Padding()
+        self._shapes: CommonShapes | None = None
 
-    def compile_loss(self, frames: list[Frame]) -> None:
-        """Train with one compiled graph from now on, all batches padded to the largest of these frames."""
-        self._compiled, self._padding = CompiledLoss(self.model), common_padding(frames, self.model)
+    def compile_loss(self, shapes: CommonShapes) -> None:
+        """Train with compiled graphs from now on, all batches padded to one of these shapes."""
+        self._compiled, self._shapes = CompiledLoss(self.model), shapes
 
     def keep_zeros_fitted(self, frames: list[Frame]) -> None:
         """Fit the energy zeros to these training frames when the training starts, and again every few epochs."""
@@ -43,7 +44,7 @@ class PotentialModule(lightning.LightningModule):
 
     def on_train_start(self) -> None:
         if self._zero_frames:
-            self.zeros = refit_energy_zeros(self.model, self._zero_frames, self.zeros, self._padding)
+            self.zeros = refit_energy_zeros(self.model, self._zero_frames, self.zeros)
 
     def on_train_epoch_end(self) -> None:
         if (self.current_epoch + 1) % REFIT_ZEROS_EVERY == 0:
@@ -61,7 +62,8 @@ class PotentialModule(lightning.LightningModule):
 
     def _tables(self, frames: list[Frame]) -> tuple[Batch, Targets]:
         model, dtype = self.model, self.model.energy_scale.dtype
-        batch = make_batch(frames, model, self._padding).to(self.device)
+        padding = self._shapes.of(frames) if self._shapes else Padding()
+        batch = make_batch(frames, model, padding).to(self.device)
         return batch, make_targets(frames, self.zeros, model.species, batch.n_rows, dtype).to(self.device)
 
     def training_step(self, frames: list[Frame], index: int) -> Tensor:

@@ -24,8 +24,9 @@ from les_ipi.training.data import Frame, FrameDataset, load_frames, shortest_dis
 from les_ipi.training.energy_zeros import on_first_zero, refit_energy_zeros
 from les_ipi.training.evaluate import evaluate_frames
 from les_ipi.training.fine_tuning import Parent, load_parent, remembered_start
-from les_ipi.training.loss import common_padding, make_batch
+from les_ipi.training.loss import make_batch
 from les_ipi.training.module import PotentialModule
+from les_ipi.training.padding import CommonShapes
 from les_ipi.training.plots import plot_learning_curves, plot_parity
 
 #: Frames that set the mean and scale of the features.
@@ -38,7 +39,7 @@ CORE_REACH = 1.25
 
 #: A training compiles its loss from this many evaluations of a frame on (about the time that compiling takes) ...
 COMPILE_FROM_EVALUATIONS = 5000
-#: ... unless the padding to one shape makes the tables larger than this factor.
+#: ... unless the padding to common shapes makes the tables larger than this factor.
 COMPILE_UP_TO_PADDING = 1.5
 
 
@@ -165,24 +166,22 @@ def _fit(
     )
     if config.data.energy_zero == "per_file":
         module.keep_zeros_fitted(training)
-    if _worth_compiling(module.model, settings, training):
-        rank_zero_info("The first step compiles the loss, which takes a minute or two.")
-        module.compile_loss(training)
+    shapes = CommonShapes(training, module.model)
+    if _worth_compiling(shapes, settings, len(training)):
+        number = f"{len(shapes.shapes)} graphs" if len(shapes.shapes) > 1 else "one graph"
+        rank_zero_info(f"The loss is compiled at the first steps, {number} of a minute or two each.")
+        module.compile_loss(shapes)
     # Our own checkpoint of our own folder: weights_only keeps even that free of pickled code.
     checkpoint = str(work / "last.ckpt") if resume else None
     trainer.fit(module, train_loader, val_loader, ckpt_path=checkpoint, weights_only=True)
     plot_learning_curves(sorted(work.glob("curves-*/metrics.csv")), work.parent / "learning_curves.png")
 
 
-def _worth_compiling(model: LESModel, settings: OptimiserConfig, frames: list[Frame]) -> bool:
+def _worth_compiling(shapes: CommonShapes, settings: OptimiserConfig, n_frames: int) -> bool:
     """Compilation pays off in long trainings on frames of similar size."""
     if settings.compile != "auto":
         return settings.compile == "always"
-    if settings.max_epochs * len(frames) < COMPILE_FROM_EVALUATIONS:
-        return False
-    shared = common_padding(frames, model)
-    own = np.mean([f.neighbors.index.size for f in frames])
-    return shared.rows * shared.columns < COMPILE_UP_TO_PADDING * own
+    return settings.max_epochs * n_frames >= COMPILE_FROM_EVALUATIONS and shapes.overhead < COMPILE_UP_TO_PADDING
 
 
 def _export(

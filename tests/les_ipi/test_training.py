@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from toy_frames import toy_frames, training_text, write_frames
 
 from les_ipi import cli
+from les_ipi.batch import Padding
 from les_ipi.errors import UserError
 from les_ipi.evaluator import Evaluator
 from les_ipi.models import ModelConfig, ShortRangeConfig, build_model
@@ -24,8 +26,9 @@ from les_ipi.training.compiled import CompiledLoss
 from les_ipi.training.config import LossStage, OptimiserConfig, read_config
 from les_ipi.training.data import load_frames, reference_energies, shortest_distances, split_blocks
 from les_ipi.training.evaluate import evaluate_frames
-from les_ipi.training.loss import common_padding, make_batch, make_targets, training_loss
+from les_ipi.training.loss import make_batch, make_targets, training_loss
 from les_ipi.training.module import PotentialModule
+from les_ipi.training.padding import CommonShapes, _group_ends
 from les_ipi.training.train import canonical_sign, prepare, train
 
 
@@ -317,7 +320,7 @@ def test_compiled_loss_equals_eager(tmp_path) -> None:
     """Loss, parts and gradients of all weights, also of a second batch of the same padded shape."""
     module, frames = prepared(tmp_path, toy_frames(3), double_precision="true")
     model, stage = module.model, LossStage(energy=3.0, forces=1.0, stress=2.0, charge_variation=0.1)
-    compiled, padding = CompiledLoss(model), common_padding(frames, model)
+    compiled, padding = CompiledLoss(model), CommonShapes(frames, model).of(frames)
     for chosen in ([frames[0]], [frames[1]]):
         batch = make_batch(chosen, model, padding)
         targets = make_targets(chosen, module.zeros, model.species, batch.n_rows, torch.float64)
@@ -330,6 +333,35 @@ def test_compiled_loss_equals_eager(tmp_path) -> None:
         slopes = [torch.autograd.grad(x[0], list(model.parameters()), allow_unused=True) for x in (found, expected)]
         for fused, eager in zip(*slopes, strict=True):
             torch.testing.assert_close(fused, torch.zeros_like(fused) if eager is None else eager, rtol=1e-7, atol=1e-9)
+
+
+def test_groups_of_shapes_are_the_cheapest_and_no_more_than_useful() -> None:
+    """Against all choices of up to two cuts."""
+    rng = np.random.default_rng(5)
+    for spread in (0.02, 0.5, 2.0):
+        edges = np.sort(np.exp(spread * rng.normal(size=9)))
+        totals = {}
+        for ends in ([9], *([a, 9] for a in range(1, 9)), *([a, b, 9] for b in range(2, 9) for a in range(1, b))):
+            totals[tuple(ends)] = sum((e - s) * edges[e - 1] for s, e in pairwise([0, *ends]))
+        found, best = _group_ends(edges), {n: min(t for e, t in totals.items() if len(e) == n) for n in (1, 2, 3)}
+        assert totals[tuple(found)] == pytest.approx(best[len(found)])
+        assert len(found) == 1 or best[len(found)] < 0.85 * best[1]
+    assert found != [9] and _group_ends(np.ones(4)) == [4]
+
+
+def test_every_frame_finds_a_shape_that_holds_it(tmp_path) -> None:
+    """Boxes of 8 and 64 atoms: two shapes; a batch of both takes the larger one; unknown frames are not padded."""
+    small, large = toy_frames(4), [a.repeat(2) for a in toy_frames(2, seed=3)]
+    for atoms in large:
+        atoms.calc = SinglePointCalculator(atoms, energy=0.0, forces=np.zeros((64, 3)))
+    module, _ = prepared(tmp_path, toy_frames(2))
+    frames = load_frames([write_frames(tmp_path / "mixed.xyz", small + large)], 4.0)
+    shapes = CommonShapes(frames, module.model)
+    assert [s.rows for s in shapes.shapes] == [8, 64]
+    assert shapes.of(frames[:2]) == shapes.shapes[0] and shapes.of([frames[0], frames[5]]) == shapes.shapes[1]
+    assert all(shapes.of([f]).columns >= f.neighbors.index.shape[1] for f in frames)
+    assert shapes.of(load_frames([tmp_path / "mixed.xyz"], 4.0)[:1]) == Padding()
+    assert 1 <= shapes.overhead < 1.3
 
 
 def test_a_compiled_training_learns_the_same(tmp_path) -> None:
