@@ -1,0 +1,157 @@
+"""From which time on a running integral is flat, and how large the error of a zero-frequency power is.
+
+Every estimator of S(0) = ∫⟨x(0)x(t)⟩dt that is linear in the correlation function is a weighted sum of the periodogram
+I(ω), Ŝ = (1/N) Σ_j W(ω_j) I(ω_j), and for a Gaussian process its covariance with another one is (2/N²) Σ_j W_j W'_j S_j².
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import fft, stats
+
+from les_ipi.errors import UserError
+
+_GRID = 1.3  # ratio of successive candidate times
+_SIGNIFICANT = 2.5  # standard deviations of a difference that count as a slope
+_SHORTEST_RUN = 16  # a plateau later than this part of a record is none
+_CHUNK = 1 << 16
+_LEAST_SAMPLES = 64
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Correlation function of records and what its errors follow from.
+
+    ``values`` (L,) Σ_c ⟨x_c(0)x_c(k)⟩, divided by the number of pairs; ``samples`` N of all records; ``squares``
+    length of record → (F,) Σ_c 2 I_c², an estimate of 4 S_c² (I is the two-sided periodogram per sample).
+    """
+
+    values: np.ndarray
+    samples: int
+    squares: dict[int, np.ndarray]
+
+    def flat_top(self, m: int) -> float:
+        """Σ_k w_k C_k with w = 1 for |k| ≤ m, falling linearly to 0 at 2m.
+
+        It is the mean of the running Green-Kubo integral over m..2m and the slope of the mean-square displacement
+        between m and 2m. Source: Politis and Romano, 10.1111/j.1467-9892.1995.tb00223.x.
+        """
+        k = np.arange(2 * m)
+        return float(2.0 * np.clip(2.0 - k / m, 0.0, 1.0) @ self.values[: 2 * m] - self.values[0])
+
+    def covariance(self, m: np.ndarray) -> np.ndarray:
+        """Gaussian covariance of :meth:`flat_top` at several m, (M,) → (M, M)."""
+        total = np.zeros((len(m), len(m)))
+        for length, square in self.squares.items():
+            for first in range(0, square.size, _CHUNK):
+                part = square[first : first + _CHUNK]
+                theta = (first + np.arange(part.size)) * (2.0 * np.pi / length)
+                window = flat_top_response(np.asarray(m), theta)
+                total += (window * part) @ window.T
+        return total / self.samples**2
+
+
+def correlate(records: Sequence[np.ndarray], max_lag: int) -> Correlation:
+    """Correlation function up to ``max_lag`` and squared periodogram, summed over components, pooled over records.
+
+    The mean is not removed: an equilibrium current has none, and removing it would lower S(0).
+
+    Parameters: ``records`` (T_r, C); ``max_lag`` in samples. Returns :class:`Correlation`.
+    """
+    sums, pairs, squares = np.zeros(max_lag), np.zeros(max_lag), {}
+    for record in records:
+        length = len(record)
+        padded = fft.next_fast_len(length + max_lag, real=True)
+        lags = min(max_lag, length)
+        square = squares.setdefault(length, np.zeros(length // 2 + 1))
+        for component in record.T:
+            power = np.abs(fft.rfft(component, padded)) ** 2
+            sums[:lags] += fft.irfft(power, padded)[:lags]
+            periodogram = np.abs(fft.rfft(component)) ** 2 / length
+            periodogram[0] /= np.sqrt(3.0)  # ⟨I²⟩ = 3 S², var = 2 S², and no second sign of ω
+            square += 2.0 * periodogram**2
+        pairs[:lags] += length - np.arange(lags)
+    return Correlation(sums / np.maximum(pairs, 1.0), sum(len(record) for record in records), squares)
+
+
+@dataclass(frozen=True)
+class Plateau:
+    """Where a running integral is flat: ``lag`` in samples (smallest acceptable), ``found`` false if nowhere."""
+
+    lag: int
+    found: bool
+
+
+def find_plateau(correlation: Correlation, longest: int) -> Plateau:
+    """The smallest lag from which on the running integral has no significant slope any more.
+
+    Among lags m in geometric progression, the first one whose :meth:`Correlation.flat_top` differs from that of every
+    larger m by less than 2.5 standard deviations *of the difference* (Lepskii's rule, 10.1137/1135065). Estimates
+    should use twice this lag, so that what is left of the bias is small against the error.
+
+    Parameters: ``correlation``; ``longest`` lag to try. Returns :class:`Plateau`.
+    """
+    lags = np.unique(np.round(_GRID ** np.arange(np.log(max(longest, 2)) / np.log(_GRID))).astype(int))
+    values = np.array([correlation.flat_top(m) for m in lags])
+    covariance = correlation.covariance(lags)
+    variance = np.diag(covariance)
+    spread = np.sqrt(np.maximum(variance[:, None] + variance - 2.0 * covariance, 0.0))
+    steep = np.abs(values[:, None] - values) > _SIGNIFICANT * spread
+    flat = ~np.triu(steep, 1).any(axis=1)
+    index = int(np.argmax(flat))
+    # With fewer than three longer lags to compare with, nothing has been shown to be flat.
+    return Plateau(int(lags[index]), index <= len(lags) - 4)
+
+
+def longest_lag(records: Sequence[np.ndarray]) -> int:
+    """Largest plateau time that a record can support, in samples; raises :class:`UserError` for very short ones."""
+    shortest = min(len(record) for record in records)
+    if shortest < _LEAST_SAMPLES:
+        raise UserError(
+            f"A record has {shortest} frames; a transport coefficient needs {_LEAST_SAMPLES} and more: run longer "
+            "or discard less."
+        )
+    return shortest // _SHORTEST_RUN
+
+
+def fejer(m: np.ndarray, theta: np.ndarray) -> np.ndarray:
+    """Transform of the triangle of half-width m: Σ_{|k|<m} (1 − |k|/m) e^{ikθ} = (sin(mθ/2)/sin(θ/2))²/m.
+
+    Parameters: ``m`` (M,); ``theta`` (F,) rad a sample. Returns (M, F).
+    """
+    half = np.maximum(np.asarray(theta) / 2.0, 1e-9)
+    m = np.asarray(m)[:, None]
+    return (np.sin(m * half) / np.sin(half)) ** 2 / m
+
+
+def flat_top_response(m: np.ndarray, theta: np.ndarray) -> np.ndarray:
+    """Transform of the window of :meth:`Correlation.flat_top`, 2F_{2m} − F_m with F of :func:`fejer`, (M, F)."""
+    return 2.0 * fejer(2 * np.asarray(m), theta) - fejer(m, theta)
+
+
+def skewness_corrected(relative_variance: np.ndarray | float) -> np.ndarray | float:
+    """Relative variance that makes value ± error hold for a value distributed as χ²_ν, ν = 2/r².
+
+    ⟨((x − μ)/x)²⟩ = (2ν + 8)/((ν − 2)(ν − 4)): a value that came out low also has a low error. Small correction for
+    long runs, a warning for short ones; capped at ν = 6.
+
+    Parameters: ``relative_variance`` r². Returns the corrected r².
+    """
+    nu = np.maximum(2.0 / np.maximum(relative_variance, 1e-30), 6.0)
+    return (2.0 * nu + 8.0) / ((nu - 2.0) * (nu - 4.0))
+
+
+def raised_error(error: float, blocks: np.ndarray) -> tuple[float, bool]:
+    """The error of theory, or that of the scatter of blocks where theory is refuted (F test at 1 %).
+
+    Parameters: ``error`` of the mean by theory; ``blocks`` (B,) independent estimates of equal weight. Returns the error and
+    whether it was raised.
+    """
+    count = len(blocks)
+    if count < 4:
+        return error, False
+    scatter = float(np.std(blocks, ddof=1) / np.sqrt(count))
+    if scatter**2 <= error**2 * stats.chi2.ppf(0.99, count - 1) / (count - 1):
+        return error, False
+    return scatter, True
