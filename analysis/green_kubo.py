@@ -5,8 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.plateau import Correlation, correlate, find_plateau, longest_lag, raised_error, skewness_corrected
-from analysis.plateau import flat_top_response
+from analysis.plateau import (
+    Correlation,
+    correlate,
+    find_plateau,
+    flat_top_response,
+    longest_lag,
+    raised_error,
+    skewed_error,
+)
 
 _MARGIN = 2  # plateau over the smallest acceptable one: bias well below the error
 _MAX_BLOCKS = 20
@@ -43,7 +50,7 @@ def green_kubo(records: Sequence[np.ndarray], dt_fs: float, onset: int | None = 
     :func:`analysis.plateau.find_plateau`. Error: Gaussian process with the measured spectrum, corrected for its skewness,
     or the scatter of blocks where that is significantly larger.
 
-    Parameters: ``records`` (T_r, C), mean not removed; ``dt_fs`` spacing; ``onset`` in samples instead of the search. Returns
+    Parameters: ``records`` (T_r, C), mean not removed, C = 3 or x, y, z of several vectors; ``dt_fs`` spacing; ``onset`` in samples instead of the search. Returns
     :class:`GreenKubo` in units of x²·fs. Raises :class:`UserError` for records of fewer than 64 samples.
     Source: plateau window, Politis and Romano, 10.1111/j.1467-9892.1995.tb00223.x.
     """
@@ -80,13 +87,10 @@ def flat_top_error(correlation: Correlation, records: Sequence[np.ndarray], lag:
     The spectrum is taken as flat within the central lobe of the window, where few ordinates decide, and as measured
     outside, where bands may leak in. Parameters: as :func:`green_kubo`. Returns the error in the unit of the estimate.
     """
-    components = np.mean(
-        [[component_power(x, lag) for x in record.T] for record in records],
-        axis=0,
-        # records of unequal length weigh the same here: only the anisotropy is wanted
-    )
+    # Records of unequal length weigh the same here: only the ratio of x, y, z is wanted.
+    components = np.mean([[component_power(x, lag) for x in record.T] for record in records], axis=0)
     value = correlation.flat_top(lag)
-    flat = 4.0 * value**2 * anisotropy(components)
+    flat = 4.0 * value**2 * component_share(components)
     total = 0.0
     for length, square in correlation.squares.items():
         theta = np.arange(square.size) * (2.0 * np.pi / length)
@@ -97,8 +101,7 @@ def flat_top_error(correlation: Correlation, records: Sequence[np.ndarray], lag:
         for first in range(0, theta.size, 1 << 16):
             part = slice(first, first + (1 << 16))
             total += (flat_top_response(np.array([lag]), theta[part])[0] ** 2 * expected[part]).sum()
-    relative = total / correlation.samples**2 / value**2
-    return abs(value) * float(np.sqrt(skewness_corrected(relative)))
+    return skewed_error(value, total / correlation.samples**2)
 
 
 def component_power(values: np.ndarray, lag: int) -> float:
@@ -107,9 +110,15 @@ def component_power(values: np.ndarray, lag: int) -> float:
     return float(np.mean((sums[lag:] - sums[:-lag]) ** 2) / lag)
 
 
-def anisotropy(powers: np.ndarray) -> float:
-    """Σ_c S_c²/(Σ_c S_c)²: one over the number of components that count."""
-    return float((powers**2).sum() / powers.sum() ** 2)
+def component_share(powers: np.ndarray) -> float:
+    """Relative variance of a sum of independent components over that of one: (Σ_a S_a²/(Σ_a S_a)²) · 3/C, a = x, y, z.
+
+    Components of the same axis (atoms of one kind) count as equal. Parameters: ``powers`` (C,), x, y, z of one vector after
+    the other. Returns 1/C for an isotropic system.
+    """
+    axes = powers.reshape(-1, 3).sum(axis=0)
+    total = axes.sum()
+    return float((axes**2).sum() / total**2 * 3.0 / powers.size) if total > 0.0 else 1.0 / powers.size
 
 
 def split(records: Sequence[np.ndarray], least: int, most: int = _MAX_BLOCKS) -> list[np.ndarray]:

@@ -130,16 +130,16 @@ def flat_top_response(m: np.ndarray, theta: np.ndarray) -> np.ndarray:
     return 2.0 * fejer(2 * np.asarray(m), theta) - fejer(m, theta)
 
 
-def skewness_corrected(relative_variance: np.ndarray | float) -> np.ndarray | float:
-    """Relative variance that makes value ± error hold for a value distributed as χ²_ν, ν = 2/r².
+def skewed_error(value: float, variance: float) -> float:
+    """Standard error such that value ± error holds for an estimate of a power, distributed as χ²_ν with ν = 2 value²/variance.
 
-    ⟨((x − μ)/x)²⟩ = (2ν + 8)/((ν − 2)(ν − 4)): a value that came out low also has a low error. Small correction for
-    long runs, a warning for short ones; capped at ν = 6.
+    ⟨((x − μ)/x)²⟩ = (2ν + 8)/((ν − 2)(ν − 4)) instead of 2/ν, because a value that came out low has a low variance too. A small
+    correction for long runs; it ends at ν = 10, where the run is too short anyway or the power is nothing but noise.
 
-    Parameters: ``relative_variance`` r². Returns the corrected r².
+    Parameters: ``value``; ``variance`` by Gaussian theory. Returns the error in the unit of ``value``.
     """
-    nu = np.maximum(2.0 / np.maximum(relative_variance, 1e-30), 6.0)
-    return (2.0 * nu + 8.0) / ((nu - 2.0) * (nu - 4.0))
+    nu = max(2.0 * value**2 / variance, 10.0) if variance > 0.0 else np.inf
+    return float(np.sqrt(variance * (1.0 + 4.0 / nu) / ((1.0 - 2.0 / nu) * (1.0 - 4.0 / nu))))
 
 
 def raised_error(error: float, blocks: np.ndarray) -> tuple[float, bool]:
