@@ -49,7 +49,7 @@ def self_diffusion(
 
     Parameters: ``positions`` (T_r, N, 3) Å of each run, unwrapped, centroids of path integrals; ``symbols`` (N,); ``dt_fs``;
     ``masses`` (N,) in any unit, equal by default. Returns element → :class:`Diffusion`. Raises :class:`UserError` for short
-    or wrapped trajectories. Source: centroid diffusion, Miller and Manolopoulos, 10.1063/1.1849157.
+    or wrapped trajectories. Source: centroid diffusion, Miller and Manolopoulos, 10.1063/1.1893956.
     """
     centred = [without_drift(x, masses) for x in positions]
     elements = dict.fromkeys(symbols)

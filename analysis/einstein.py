@@ -21,8 +21,9 @@ class EinsteinFit:
     """Straight line through a mean-square displacement, MSD(t) = slope·t + intercept from ``first_fs`` on.
 
     ``slope`` and ``error`` (one standard deviation) in x²/fs; ``intercept`` x²; ``first_fs``, ``last_fs`` range of the
-    fit; ``components`` (C,) slopes of the components, which add up to the slope; ``time_fs``, ``msd`` (L,) the curve; ``chi_square`` per degree of freedom of the fit; ``blocks`` (B,) slopes of the
-    parts of the record; ``raised`` true when the blocks scatter more than a Gaussian process and give the error.
+    fit; ``components`` (C,) slopes of the components, which add up to the slope; ``time_fs``, ``msd`` (L,) the curve;
+    ``chi_square`` per degree of freedom of the fit; ``blocks`` (B,) slopes of the parts of the record;
+    ``raised`` true when the blocks scatter more than a Gaussian process and give the error.
     """
 
     slope: float
@@ -66,8 +67,9 @@ def einstein_fit(positions: Sequence[np.ndarray], dt_fs: float, onset: int) -> E
     process of stationary increments, Cov = 2/(N − k) Σ_d g_d², g_d = ½[m(d+l) + m(d−k) − m(d+l−k) − m(d)] for lags k ≤ l,
     m the measured MSD, continued as the fitted line. Error as in :func:`analysis.green_kubo.green_kubo`.
 
-    Parameters: ``positions`` (T_r, C) itinerant, of independent runs, C = 3 or x, y, z of several particles; ``dt_fs``; ``onset`` in samples, time after which
-    the velocity has no memory (:func:`analysis.plateau.find_plateau`). Returns :class:`EinsteinFit` (slope summed over
+    Parameters: ``positions`` (T_r, C) itinerant, of independent runs, C = 3 or x, y, z of several particles;
+    ``dt_fs``; ``onset`` in samples, time after which the velocity has no memory
+    (:func:`analysis.plateau.find_plateau`). Returns :class:`EinsteinFit` (slope summed over
     components: 6D in three dimensions). Raises :class:`UserError` for records of fewer than 64 samples.
     Source: covariance of displacements, Bullerjahn, von Bülow and Hummer, 10.1063/5.0008312.
     """

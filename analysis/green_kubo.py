@@ -50,8 +50,9 @@ def green_kubo(records: Sequence[np.ndarray], dt_fs: float, onset: int | None = 
     :func:`analysis.plateau.find_plateau`. Error: Gaussian process with the measured spectrum, corrected for its skewness,
     or the scatter of blocks where that is significantly larger.
 
-    Parameters: ``records`` (T_r, C), mean not removed, C = 3 or x, y, z of several vectors; ``dt_fs`` spacing; ``onset`` in samples instead of the search. Returns
-    :class:`GreenKubo` in units of x²·fs. Raises :class:`UserError` for records of fewer than 64 samples.
+    Parameters: ``records`` (T_r, C), mean not removed, C = 3 or x, y, z of several vectors; ``dt_fs`` spacing;
+    ``onset`` in samples instead of the search. Returns :class:`GreenKubo` in units of x²·fs.
+    Raises :class:`UserError` for records of fewer than 64 samples.
     Source: plateau window, Politis and Romano, 10.1111/j.1467-9892.1995.tb00223.x.
     """
     longest = longest_lag(records)
@@ -114,11 +115,11 @@ def component_share(powers: np.ndarray) -> float:
     """Relative variance of a sum of independent components over that of one: (Σ_a S_a²/(Σ_a S_a)²) · 3/C, a = x, y, z.
 
     Components of the same axis (atoms of one kind) count as equal. Parameters: ``powers`` (C,), x, y, z of one vector after
-    the other. Returns 1/C for an isotropic system.
+    the other, or (1,). Returns 1/C for an isotropic system.
     """
-    axes = powers.reshape(-1, 3).sum(axis=0)
+    axes = powers.reshape(-1, min(3, powers.size)).sum(axis=0)
     total = axes.sum()
-    return float((axes**2).sum() / total**2 * 3.0 / powers.size) if total > 0.0 else 1.0 / powers.size
+    return float((axes**2).sum() / total**2 * axes.size / powers.size) if total > 0.0 else 1.0 / powers.size
 
 
 def split(records: Sequence[np.ndarray], least: int, most: int = _MAX_BLOCKS) -> list[np.ndarray]:
