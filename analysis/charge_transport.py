@@ -108,8 +108,8 @@ def study_conductivity(
 
     Parameters: ``runs``; ``source`` ``auto``, ``current``, ``dipole``, ``bec`` or ``charges``; ``charges`` element → integer
     oxidation number, analysed beside the source; ``discard_ps`` of equilibration dropped from each; ``temperature`` K
-    instead of the input's; ``viscosity_mPa_s`` for the finite-size correction of diffusion. Returns :class:`ConductivityStudy`. Raises
-    :class:`UserError` for runs that do not fit together or hold no usable record.
+    instead of the input's; ``viscosity_mPa_s`` for the finite-size correction of diffusion. Returns
+    :class:`ConductivityStudy`. Raises :class:`UserError` for runs that do not fit together or hold no usable record.
     """
     first = _require_alike(runs)
     warnings: tuple[str, ...] = ()

@@ -174,7 +174,7 @@ def diffusion_table(record: dict) -> Table:
 def onsager_table(record: dict) -> Table:
     """Onsager matrix in S/m."""
     matrix = record["onsager"]
-    table = Table(title="Onsager matrix sigma_ab [S/m], sums to sigma")
+    table = Table(title="Onsager matrix [S/m]")
     for head in ("", *matrix["species"]):
         table.add_column(head, justify="right")
     for name, values, errors in zip(matrix["species"], matrix["value_S_m"], matrix["error_S_m"], strict=True):

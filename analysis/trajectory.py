@@ -293,7 +293,7 @@ class RunDirectory:
         cell = self._atom_file.cell if self._atom_file else None
         return self.input.cell if cell is None else cell
 
-    @property
+    @cached_property
     def masses_amu(self) -> np.ndarray | None:
         """Mass of each atom, (N,) amu, by its symbol; None without symbols or with masses of the input's own."""
         return None if self._inverse_masses is None else 1.0 / self._inverse_masses
