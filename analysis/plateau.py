@@ -115,19 +115,15 @@ def longest_lag(records: Sequence[np.ndarray]) -> int:
     return shortest // _SHORTEST_RUN
 
 
-def fejer(m: np.ndarray, theta: np.ndarray) -> np.ndarray:
-    """Transform of the triangle of half-width m: Σ_{|k|<m} (1 − |k|/m) e^{ikθ} = (sin(mθ/2)/sin(θ/2))²/m.
+def flat_top_response(m: np.ndarray, theta: np.ndarray) -> np.ndarray:
+    """Transform of the window of :meth:`Correlation.flat_top`, Σ_k w_k e^{ikθ} = 2F_{2m} − F_m = F_m (3 − 4 sin²(mθ/2)).
 
-    Parameters: ``m`` (M,); ``theta`` (F,) rad a sample. Returns (M, F).
+    F_m = sin²(mθ/2)/(m sin²(θ/2)) is that of the triangle of half-width m (Fejér). Parameters: ``m`` (M,); ``theta`` (F,) rad a
+    sample. Returns (M, F).
     """
     half = np.maximum(np.asarray(theta) / 2.0, 1e-9)
-    m = np.asarray(m)[:, None]
-    return (np.sin(m * half) / np.sin(half)) ** 2 / m
-
-
-def flat_top_response(m: np.ndarray, theta: np.ndarray) -> np.ndarray:
-    """Transform of the window of :meth:`Correlation.flat_top`, 2F_{2m} − F_m with F of :func:`fejer`, (M, F)."""
-    return 2.0 * fejer(2 * np.asarray(m), theta) - fejer(m, theta)
+    square = np.sin(np.outer(m, half)) ** 2
+    return square * (3.0 - 4.0 * square) / (np.asarray(m)[:, None] * np.sin(half) ** 2)
 
 
 def skewed_error(value: float, variance: float) -> float:
