@@ -15,7 +15,7 @@ from analysis.conductivity import (
     paired_difference,
     species_conductivity,
 )
-from analysis.diffusion import Diffusion, self_diffusion, yeh_hummer
+from analysis.diffusion import Diffusion, self_diffusion, without_drift, yeh_hummer
 from analysis.einstein import itinerant
 from analysis.finite_field import finite_field_conductivity, read_field
 from analysis.infrared import Infrared, Signal, infrared_spectrum
@@ -242,8 +242,9 @@ def _with_positions(
     ]
     integer = main if name == "charges" else conductivity(signals, "charges")
     plateau = integer.green_kubo.plateau_fs
+    centred = [without_drift(record.positions.values, masses) for record in records]
     extra["nernst_einstein"] = nernst_einstein(
-        list(diffusion.values()), charges, integer.volume_A3, integer.temperature_K
+        centred, symbols, charges, dt, integer.volume_A3, integer.temperature_K
     )
     extra["haven"] = haven_ratio(extra["nernst_einstein"], integer.estimates[0])
     elements = tuple(dict.fromkeys(symbols))

@@ -7,7 +7,7 @@ import numpy as np
 
 from analysis.cepstral import CepstralZero, cepstral_zero
 from analysis.correlation import time_derivative
-from analysis.diffusion import Diffusion
+from analysis.diffusion import displacement_fit
 from analysis.einstein import EinsteinFit, einstein_fit, itinerant
 from analysis.green_kubo import GreenKubo, green_kubo
 from analysis.infrared import Signal
@@ -153,19 +153,27 @@ def _warnings(
 
 
 def nernst_einstein(
-    diffusion: Sequence[Diffusion], charges: dict[str, float], volume_A3: float, temperature_K: float
+    positions: Sequence[np.ndarray],
+    symbols: Sequence[str],
+    charges: dict[str, float],
+    dt_fs: float,
+    volume_A3: float,
+    temperature_K: float,
 ) -> Estimate:
     """Conductivity of ions that move independently, σ_NE = e²/(Vk_BT) Σ_s N_s z_s² D_s.
 
-    Parameters: ``diffusion`` by element; ``charges`` element → z; ``volume_A3``; ``temperature_K``. Returns σ_NE in S/m,
-    with the errors of the D added as if independent.
+    One fit of Σ_i z_i² |Δr_i|², so that the error knows how the displacements of different species are related.
+
+    Parameters: ``positions`` (T_r, N, 3) Å, drift removed; ``symbols`` (N,); ``charges`` element → z; ``dt_fs``;
+    ``volume_A3``; ``temperature_K``. Returns σ_NE in S/m.
     """
-    # CONDUCTIVITY_PER_POWER belongs to S_J(0) = Σ z² 6 N D with D in Å²/fs, 10 times smaller a number than in cm²/s.
-    scale = CONDUCTIVITY_PER_POWER * 60.0 / (volume_A3 * temperature_K)
-    weights = np.array([scale * d.n_atoms * charges[d.element] ** 2 for d in diffusion])
-    value = float(weights @ [d.value_cm2_s for d in diffusion])
-    error = float(np.linalg.norm(weights * [d.error_cm2_s for d in diffusion]))
-    return Estimate("Nernst-Einstein", value, error, "independent ions, self-diffusion of this run")
+    z = np.array([charges[symbol] for symbol in symbols])[:, None]
+    charged = (z != 0.0)[:, 0]
+    fit, _ = displacement_fit(
+        [(x * z)[:, charged] for x in positions], dt_fs, [s for s in symbols if charges[s] != 0.0]
+    )
+    scale = CONDUCTIVITY_PER_POWER / (volume_A3 * temperature_K)
+    return Estimate("Nernst-Einstein", scale * fit.slope, scale * fit.error, "independent ions")
 
 
 def haven_ratio(independent: Estimate, total: Estimate) -> tuple[float, float]:

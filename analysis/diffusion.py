@@ -1,7 +1,7 @@
 """Self-diffusion by element from unwrapped positions, with the correction for the finite cell."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from MDAnalysis.analysis.base import AnalysisBase
@@ -63,18 +63,34 @@ def self_diffusion(
 
 def element_diffusion(positions: Sequence[np.ndarray], element: str, dt_fs: float) -> Diffusion:
     """:func:`self_diffusion` of one element, ``positions`` (T_r, N_a, 3) Å with the drift removed."""
+    fit, converged = displacement_fit(positions, dt_fs, [element] * positions[0].shape[1])
+    n_atoms = positions[0].shape[1]
+    scale = CM2_S_PER_A2_FS / (6.0 * n_atoms)
+    return Diffusion(element, n_atoms, fit.slope * scale, fit.error * scale, converged, fit)
+
+
+def displacement_fit(
+    positions: Sequence[np.ndarray], dt_fs: float, symbols: Sequence[str]
+) -> tuple[EinsteinFit, bool]:
+    """Line through the MSD summed over atoms, and whether it was seen to become linear.
+
+    Parameters: ``positions`` (T_r, N, 3), drift removed, possibly times the charge of each atom; ``symbols`` (N,), within
+    which atoms are alike. Returns the fit with the error of :func:`self_diffusion`.
+    """
     n_atoms = positions[0].shape[1]
     flat = [x.reshape(len(x), -1) for x in positions]
     steps = [np.diff(x, axis=0) for x in flat]
     longest = longest_lag(steps)
-    plateau = find_plateau(correlate(steps, 2 * longest + 1), longest)
-    fit = einstein_fit(flat, dt_fs, plateau.lag)
-    error = fit.error
-    if len(flat) == 1 or n_atoms >= 8:
-        error, _ = raised_error(error / n_atoms, fit.components.reshape(-1, 3).sum(axis=1))
-        error *= n_atoms
-    scale = CM2_S_PER_A2_FS / (6.0 * n_atoms)
-    return Diffusion(element, n_atoms, fit.slope * scale, error * scale, plateau.found, fit)
+    correlation = correlate(steps, 2 * longest + 1)
+    plateau = find_plateau(correlation, longest)
+    share = correlation.relative_variance(plateau.lag) if n_atoms > 1 else np.nan
+    fit = einstein_fit(flat, dt_fs, plateau.lag, share)
+    atoms = fit.components.reshape(-1, 3).sum(axis=1)
+    for symbol in set(symbols):
+        alike = np.array(symbols) == symbol
+        atoms[alike] -= atoms[alike].mean()
+    error, raised = raised_error(fit.error / n_atoms, atoms)
+    return replace(fit, error=error * n_atoms, raised=raised or fit.raised), plateau.found
 
 
 def without_drift(positions: np.ndarray, masses: np.ndarray | None = None) -> np.ndarray:

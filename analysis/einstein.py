@@ -60,23 +60,26 @@ def mean_square_displacement(positions: np.ndarray, lags: Sequence[int]) -> np.n
     )
 
 
-def einstein_fit(positions: Sequence[np.ndarray], dt_fs: float, onset: int) -> EinsteinFit:
+def einstein_fit(
+    positions: Sequence[np.ndarray], dt_fs: float, onset: int, share: float = np.nan
+) -> EinsteinFit:
     """Slope of the mean-square displacement at long times, with the error that its correlations imply.
 
-    Generalised least squares of slope and intercept on lags t₁..4t₁, t₁ twice ``onset``, with the covariance of a Gaussian
+    Generalised least squares of slope and intercept on lags t₁..4t₁, t₁ three times ``onset``, with the covariance of a Gaussian
     process of stationary increments, Cov = 2/(N − k) Σ_d g_d², g_d = ½[m(d+l) + m(d−k) − m(d+l−k) − m(d)] for lags k ≤ l,
     m the measured MSD, continued as the fitted line. Error as in :func:`analysis.green_kubo.green_kubo`.
 
-    Parameters: ``positions`` (T_r, C) itinerant, of independent runs, C = 3 or x, y, z of several particles;
-    ``dt_fs``; ``onset`` in samples, time after which the velocity has no memory
-    (:func:`analysis.plateau.find_plateau`). Returns :class:`EinsteinFit` (slope summed over
-    components: 6D in three dimensions). Raises :class:`UserError` for records of fewer than 64 samples.
+    Parameters: ``positions`` (T_r, C) itinerant, of independent runs, C = 3 or x, y, z of several particles; ``dt_fs``;
+    ``onset`` in samples, time after which the velocity has no memory (:func:`analysis.plateau.find_plateau`);
+    ``share`` relative variance at one frequency, where it is larger than that of independent components. Returns
+    :class:`EinsteinFit` (slope summed over components: 6D in three dimensions). Raises :class:`UserError` for records of
+    fewer than 64 samples.
     Source: covariance of displacements, Bullerjahn, von Bülow and Hummer, 10.1063/5.0008312.
     """
     shortest = min(len(record) for record in positions)
     if shortest < _LEAST_SAMPLES:
         raise UserError(f"A record has {shortest} frames; a diffusion coefficient needs {_LEAST_SAMPLES} and more.")
-    first = min(2 * onset, shortest // 8)
+    first = min(3 * onset, shortest // 8)
     stride = max(first // _STEPS, 1)
     first -= first % stride
     lags = stride * np.unique(np.round(_FIT * first / stride).astype(int))
@@ -85,7 +88,7 @@ def einstein_fit(positions: Sequence[np.ndarray], dt_fs: float, onset: int) -> E
     curves = sum(
         w * mean_square_displacement(x, shown) for w, x in zip(weights, positions, strict=True)
     ) / weights.sum()
-    share = component_share(np.maximum(curves[-1] - curves[shown == first][0], 0.0))
+    share = np.fmax(share, component_share(np.maximum(curves[-1] - curves[shown == first][0], 0.0)))
     grid = np.interp(np.arange(0, first + 1, stride), shown, curves.sum(axis=1))
     fitted = curves[np.isin(shown, lags)]
     line, combination, variance, chi_square = _fit(fitted.sum(axis=1), grid, lags, stride, weights.sum(), share)

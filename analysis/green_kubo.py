@@ -56,7 +56,7 @@ def green_kubo(records: Sequence[np.ndarray], dt_fs: float, onset: int | None = 
     Source: plateau window, Politis and Romano, 10.1111/j.1467-9892.1995.tb00223.x.
     """
     longest = longest_lag(records)
-    correlation = correlate(records, 4 * longest + 1)
+    correlation = correlate(records, 2 * _MARGIN * longest + 1)
     plateau = find_plateau(correlation, longest) if onset is None else None
     onset = plateau.lag if plateau else min(onset, longest)
     lag = _MARGIN * onset

@@ -8,28 +8,33 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import fft, stats
+from scipy import fft, ndimage, stats
 
 from les_ipi.errors import UserError
 
 _GRID = 1.3  # ratio of successive candidate times
-_SIGNIFICANT = 2.5  # standard deviations of a difference that count as a slope
+_SIGNIFICANT = 3.0  # standard deviations of a difference that count as a slope
 _SHORTEST_RUN = 16  # a plateau later than this part of a record is none
 _CHUNK = 1 << 16
 _LEAST_SAMPLES = 64
+_NEIGHBOURS = 17  # frequencies over which a variance is averaged
+_LEAST_ORDINATES = 25
 
 
 @dataclass(frozen=True)
 class Correlation:
     """Correlation function of records and what its errors follow from.
 
-    ``values`` (L,) Σ_c ⟨x_c(0)x_c(k)⟩, divided by the number of pairs; ``samples`` N of all records; ``squares``
-    length of record → (F,) Σ_c 2 I_c², an estimate of 4 S_c² (I is the two-sided periodogram per sample).
+    ``values`` (L,) Σ_c ⟨x_c(0)x_c(k)⟩, divided by the number of pairs; ``samples`` N of all records. By length of record:
+    ``squares`` (F,) 4 Var I, with I the two-sided periodogram per sample (for one component Var I = S²), and ``powers``
+    (F,) its local mean, both summed over the ``records`` (their number) of that length.
     """
 
     values: np.ndarray
     samples: int
     squares: dict[int, np.ndarray]
+    powers: dict[int, np.ndarray]
+    records: dict[int, int]
 
     def flat_top(self, m: int) -> float:
         """Σ_k w_k C_k with w = 1 for |k| ≤ m, falling linearly to 0 at 2m.
@@ -39,6 +44,18 @@ class Correlation:
         """
         k = np.arange(2 * m)
         return float(2.0 * np.clip(2.0 - k / m, 0.0, 1.0) @ self.values[: 2 * m] - self.values[0])
+
+    def relative_variance(self, m: int) -> float:
+        """Var I/I² of one ordinate below the frequency 1/(2m): 1/C for C independent components; NaN if they are few.
+
+        From the longest records. Parameters: ``m`` in samples.
+        """
+        inside = {length: slice(1, length // (2 * m)) for length in self.squares}
+        if max(part.stop for part in inside.values()) < _LEAST_ORDINATES:
+            return np.nan
+        length = max(inside)
+        square, power = self.squares[length][inside[length]], self.powers[length][inside[length]]
+        return float(self.records[length] * square.sum() / (4.0 * (power**2).sum()))
 
     def covariance(self, m: np.ndarray) -> np.ndarray:
         """Gaussian covariance of :meth:`flat_top` at several m, (M,) → (M, M)."""
@@ -59,20 +76,35 @@ def correlate(records: Sequence[np.ndarray], max_lag: int) -> Correlation:
 
     Parameters: ``records`` (T_r, C); ``max_lag`` in samples. Returns :class:`Correlation`.
     """
-    sums, pairs, squares = np.zeros(max_lag), np.zeros(max_lag), {}
+    sums, pairs, squares, powers, counts = np.zeros(max_lag), np.zeros(max_lag), {}, {}, {}
     for record in records:
         length = len(record)
         padded = fft.next_fast_len(length + max_lag, real=True)
         lags = min(max_lag, length)
-        square = squares.setdefault(length, np.zeros(length // 2 + 1))
-        for component in record.T:
+        periodograms = np.zeros((min(3, record.shape[1]), length // 2 + 1))
+        for index, component in enumerate(record.T):
             power = np.abs(fft.rfft(component, padded)) ** 2
             sums[:lags] += fft.irfft(power, padded)[:lags]
-            periodogram = np.abs(fft.rfft(component)) ** 2 / length
-            periodogram[0] /= np.sqrt(3.0)  # ⟨I²⟩ = 3 S², var = 2 S², and no second sign of ω
-            square += 2.0 * periodogram**2
+            periodograms[index % 3] += np.abs(fft.rfft(component)) ** 2 / length
         pairs[:lags] += length - np.arange(lags)
-    return Correlation(sums / np.maximum(pairs, 1.0), sum(len(record) for record in records), squares)
+        squares[length] = squares.get(length, 0.0) + 4.0 * _ordinate_variance(periodograms)
+        local = ndimage.uniform_filter1d(periodograms.sum(axis=0), _NEIGHBOURS, mode="mirror")
+        powers[length] = powers.get(length, 0.0) + local
+        counts[length] = counts.get(length, 0) + 1
+    samples = sum(len(record) for record in records)
+    return Correlation(sums / np.maximum(pairs, 1.0), samples, squares, powers, counts)
+
+
+def _ordinate_variance(periodograms: np.ndarray) -> np.ndarray:
+    """Variance (F,) of independent ordinates around a smooth spectrum, from the differences of neighbours, summed over rows.
+
+    Unlike I² it also sees atoms that move together: their periodograms rise and fall at the same frequencies.
+    """
+    differences = 0.5 * np.diff(periodograms[:, 1:], axis=1) ** 2
+    local = ndimage.uniform_filter1d(differences.sum(axis=0), _NEIGHBOURS, mode="mirror")
+    variance = np.concatenate([local[:1], local, local[-1:]])
+    variance[0] /= 2.0  # twice the variance, but there is only one sign of ω = 0
+    return variance
 
 
 @dataclass(frozen=True)
@@ -87,7 +119,7 @@ def find_plateau(correlation: Correlation, longest: int) -> Plateau:
     """The smallest lag from which on the running integral has no significant slope any more.
 
     Among lags m in geometric progression, the first one whose :meth:`Correlation.flat_top` differs from that of every
-    larger m by less than 2.5 standard deviations *of the difference* (Lepskii's rule, 10.1137/1135065). Estimates
+    larger m by less than three standard deviations *of the difference* (Lepskii's rule, 10.1137/1135065). Estimates
     should use twice this lag, so that what is left of the bias is small against the error.
 
     Parameters: ``correlation``; ``longest`` lag to try. Returns :class:`Plateau`.
