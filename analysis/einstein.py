@@ -65,12 +65,12 @@ def einstein_fit(
 ) -> EinsteinFit:
     """Slope of the mean-square displacement at long times, with the error that its correlations imply.
 
-    Generalised least squares of slope and intercept on lags t₁..4t₁, t₁ three times ``onset``, with the covariance of a Gaussian
+    Generalised least squares of slope and intercept on lags t₁..4t₁, t₁ thrice ``onset``, with the covariance of a Gaussian
     process of stationary increments, Cov = 2/(N − k) Σ_d g_d², g_d = ½[m(d+l) + m(d−k) − m(d+l−k) − m(d)] for lags k ≤ l,
     m the measured MSD, continued as the fitted line. Error as in :func:`analysis.green_kubo.green_kubo`.
 
     Parameters: ``positions`` (T_r, C) itinerant, of independent runs, C = 3 or x, y, z of several particles; ``dt_fs``;
-    ``onset`` in samples, time after which the velocity has no memory (:func:`analysis.plateau.find_plateau`);
+    ``onset`` in samples, time after which velocities have no memory (:func:`analysis.plateau.find_plateau`);
     ``share`` relative variance at one frequency, where it is larger than that of independent components. Returns
     :class:`EinsteinFit` (slope summed over components: 6D in three dimensions). Raises :class:`UserError` for records of
     fewer than 64 samples.
