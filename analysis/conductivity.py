@@ -144,7 +144,9 @@ def _warnings(
     if line.chi_square > 3.0:
         found.append(f"{source}: the mean-square displacement is not a straight line (chi2 {line.chi_square:.1f})")
     mean = np.concatenate(currents).mean(axis=0)
-    drift = np.abs(mean) * np.sqrt(total) / np.sqrt(max(gk.value, 1e-300) / 3.0)
+    # The mean itself adds 3t*⟨x⟩² to the plateau average.
+    noise = max(gk.value - 3.0 * gk.plateau_fs * float(mean @ mean), 0.1 * gk.value, 1e-300)
+    drift = np.abs(mean) * np.sqrt(total / (noise / 3.0))
     if drift.max() > 4.0:
         found.append(
             f"{source}: the mean current is {drift.max():.1f} standard errors from zero; is there a field or a drifting cell?"

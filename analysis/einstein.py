@@ -71,7 +71,7 @@ def einstein_fit(
 
     Parameters: ``positions`` (T_r, C) itinerant, of independent runs, C = 3 or x, y, z of several particles; ``dt_fs``;
     ``onset`` in samples, time after which velocities have no memory (:func:`analysis.plateau.find_plateau`);
-    ``share`` relative variance at one frequency, where it is larger than that of independent components. Returns
+    ``share`` relative variance at one frequency, by default that of independent components. Returns
     :class:`EinsteinFit` (slope summed over components: 6D in three dimensions). Raises :class:`UserError` for records of
     fewer than 64 samples.
     Source: covariance of displacements, Bullerjahn, von Bülow and Hummer, 10.1063/5.0008312.
@@ -88,7 +88,8 @@ def einstein_fit(
     curves = sum(
         w * mean_square_displacement(x, shown) for w, x in zip(weights, positions, strict=True)
     ) / weights.sum()
-    share = np.fmax(share, component_share(np.maximum(curves[-1] - curves[shown == first][0], 0.0)))
+    if np.isnan(share):
+        share = component_share(np.maximum(curves[-1] - curves[shown == first][0], 0.0))
     grid = np.interp(np.arange(0, first + 1, stride), shown, curves.sum(axis=1))
     fitted = curves[np.isin(shown, lags)]
     line, combination, variance, chi_square = _fit(fitted.sum(axis=1), grid, lags, stride, weights.sum(), share)

@@ -27,8 +27,8 @@ def onsager_matrix(
     """Matrix of zero-frequency cross powers of the currents of species.
 
     S_ab(0) = Σ_k w_k Σ_c ½⟨J_ac(0)J_bc(k) + J_bc(0)J_ac(k)⟩ dt, w the window of
-    :meth:`analysis.plateau.Correlation.flat_top`. Error: Gaussian process, Var = (2/N²) Σ_j W_j² ½(S_aa S_bb + S_ab²); for
-    diagonal elements corrected for skewness.
+    :meth:`analysis.plateau.Correlation.flat_top`. Error: Gaussian process, Var = (2/N²) Σ_j W_j² ½(S_aa S_bb + S_ab²),
+    corrected for skewness like the diagonal elements (safe for weakly coupled species).
 
     Parameters: ``records`` (T_r, A, 3) currents of each species; ``species`` (A,) names; ``dt_fs``; ``plateau`` t* in
     samples, that of the total current. Returns :class:`Onsager` in units of J²·fs.
@@ -58,5 +58,8 @@ def onsager_matrix(
     value = np.tril(lower) + np.tril(lower, -1).T
     error = np.sqrt(variance) / samples
     diagonal = np.diag(value)
-    np.fill_diagonal(error, [skewed_error(x, e**2) for x, e in zip(diagonal, np.diag(error), strict=True)])
+    skewed = [skewed_error(x, e**2) for x, e in zip(diagonal, np.diag(error), strict=True)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        factors = np.nan_to_num(np.sqrt(skewed / np.diag(error)), nan=1.0)
+    error *= np.outer(factors, factors)
     return Onsager(tuple(species), value * dt_fs, error * dt_fs)
