@@ -9,8 +9,8 @@ from analysis.charges import require_charges, species_dipoles, unwrapped
 from analysis.conductivity import (
     Conductivity,
     Estimate,
-    conductivity,
     haven_ratio,
+    ionic_conductivity,
     nernst_einstein,
     paired_difference,
     species_conductivity,
@@ -126,7 +126,7 @@ def study_conductivity(
         warnings += (f"{dynamics.method} ({dynamics.description}) samples structure; its transport is not physical",)
     masses, results, extra = first.masses_amu, (), {}
     if equilibrium:
-        results = (conductivity([record.signal for record in equilibrium], name),)
+        results = (ionic_conductivity([record.signal for record in equilibrium], name),)
         if name == "dipole":
             warnings += _jumps(equilibrium)
         extra, found = _with_positions(equilibrium, first.symbols, charges, masses, name, results[0])
@@ -240,7 +240,7 @@ def _with_positions(
     signals = [
         Signal(r.species.values.sum(axis=1), "dipole", dt, r.signal.volume_A3, r.signal.temperature_K) for r in records
     ]
-    integer = main if name == "charges" else conductivity(signals, "charges")
+    integer = main if name == "charges" else ionic_conductivity(signals, "charges")
     plateau = integer.green_kubo.plateau_fs
     centred = [without_drift(record.positions.values, masses) for record in records]
     extra["nernst_einstein"] = nernst_einstein(

@@ -79,7 +79,7 @@ class Conductivity:
         )
 
 
-def conductivity(signals: Sequence[Signal], source: str = "current") -> Conductivity:
+def ionic_conductivity(signals: Sequence[Signal], source: str = "current") -> Conductivity:
     """DC conductivity of one run, or pooled over independent runs of one system.
 
     σ = S_J(0)/(6Vk_BT), S_J(0) = 2∫_0^∞⟨J(0)·J(t)⟩dt = lim d⟨|∫_0^t J dt'|²⟩/dt. With dipoles, J is the first difference,

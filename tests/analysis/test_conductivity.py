@@ -20,8 +20,8 @@ from scipy import constants as si
 from analysis.charges import parse_charges, require_charges, species_dipoles, unwrapped
 from analysis.conductivity import (
     Estimate,
-    conductivity,
     haven_ratio,
+    ionic_conductivity,
     nernst_einstein,
     paired_difference,
     species_conductivity,
@@ -64,7 +64,7 @@ def test_ions_with_known_transport(phi, correlation):
         positions = integrated(momentum_free(phi, correlation, seed), 1.0)
         species, dipoles = species_dipoles(positions, SYMBOLS, CHARGES, None)
         signals = [Signal(dipoles.sum(axis=1), "dipole", 1.0, VOLUME, TEMPERATURE)]
-        result = conductivity(signals, "charges")
+        result = ionic_conductivity(signals, "charges")
         hydrogen = self_diffusion([positions], SYMBOLS, 1.0)["H"]
         nernst = nernst_einstein([positions], SYMBOLS, CHARGES, 1.0, VOLUME, TEMPERATURE)
         onsager = species_conductivity([dipoles], species, signals, result.green_kubo.plateau_fs)
@@ -84,7 +84,7 @@ def test_prefactor_in_si_units():
     """One ion of charge e that walks with D = 1e-4 cm²/s in 1000 Å³ at 300 K: e²D/(Vk_BT) typed out in SI."""
     step = np.sqrt(2.0 * 1e-4 * 10.0)  # Å, each axis, each fs; 1 cm²/s = 10 Å²/fs
     path = np.cumsum(step * np.random.default_rng(0).standard_normal((40_000, 3)), axis=0)
-    result = conductivity([Signal(path, "dipole", 1.0, 1000.0, 300.0)])
+    result = ionic_conductivity([Signal(path, "dipole", 1.0, 1000.0, 300.0)])
     expected = (1.602176634e-19**2 * 1e-8) / (1e-27 * 1.380649e-23 * 300.0)
     for estimate in result.estimates:
         assert abs(estimate.value - expected) < 3 * estimate.error
@@ -96,8 +96,8 @@ def test_current_and_dipole_give_the_same_numbers():
     velocities = momentum_free(0.9, 0.0, 1, 8000)
     current = np.einsum("i,tic->tc", SIGNS, velocities)
     dipole = np.einsum("i,tic->tc", SIGNS, integrated(velocities, 1.0))
-    one = conductivity([Signal(current, "current", 1.0, VOLUME, TEMPERATURE)])
-    other = conductivity([Signal(dipole, "dipole", 1.0, VOLUME, TEMPERATURE)])
+    one = ionic_conductivity([Signal(current, "current", 1.0, VOLUME, TEMPERATURE)])
+    other = ionic_conductivity([Signal(dipole, "dipole", 1.0, VOLUME, TEMPERATURE)])
     for a, b in zip(one.estimates, other.estimates, strict=True):
         assert abs(a.value - b.value) < 0.2 * a.error
 
@@ -105,26 +105,26 @@ def test_current_and_dipole_give_the_same_numbers():
 def test_sparse_dipoles_keep_the_direct_current():
     """Every tenth frame of a dipole: the difference quotient is exact at zero frequency, however sparse."""
     dipole = np.einsum("i,tic->tc", SIGNS, integrated(momentum_free(0.9, 0.0, 2, 30_000), 1.0))
-    dense = conductivity([Signal(dipole, "dipole", 1.0, VOLUME, TEMPERATURE)]).estimates[2]
-    sparse = conductivity([Signal(dipole[::10], "dipole", 10.0, VOLUME, TEMPERATURE)]).estimates[2]
+    dense = ionic_conductivity([Signal(dipole, "dipole", 1.0, VOLUME, TEMPERATURE)]).estimates[2]
+    sparse = ionic_conductivity([Signal(dipole[::10], "dipole", 10.0, VOLUME, TEMPERATURE)]).estimates[2]
     assert abs(dense.value - sparse.value) < sparse.error
 
 
 def test_sparse_currents_are_refused():
     with pytest.raises(UserError, match="fold stretch vibrations onto zero frequency"):
-        conductivity([Signal(np.ones((1000, 3)), "current", 10.0, VOLUME, TEMPERATURE)])
+        ionic_conductivity([Signal(np.ones((1000, 3)), "current", 10.0, VOLUME, TEMPERATURE)])
 
 
 def test_short_runs_constant_currents_and_different_halves_warn():
     rng = np.random.default_rng(0)
-    slow = conductivity([Signal(autoregressive(0.99, 2000, 3, rng), "current", 1.0, VOLUME, TEMPERATURE)])
+    slow = ionic_conductivity([Signal(autoregressive(0.99, 2000, 3, rng), "current", 1.0, VOLUME, TEMPERATURE)])
     assert any("short against the plateau" in w or "no plateau" in w for w in slow.warnings)
     record = autoregressive(0.5, 20_000, 3, rng)
-    assert conductivity([Signal(record, "current", 1.0, VOLUME, TEMPERATURE)]).warnings == ()
-    drifting = conductivity([Signal(record + 0.1, "current", 1.0, VOLUME, TEMPERATURE)])
+    assert ionic_conductivity([Signal(record, "current", 1.0, VOLUME, TEMPERATURE)]).warnings == ()
+    drifting = ionic_conductivity([Signal(record + 0.1, "current", 1.0, VOLUME, TEMPERATURE)])
     assert any("standard errors from zero" in w for w in drifting.warnings)
     record[10_000:] *= 2.0
-    changing = conductivity([Signal(record, "current", 1.0, VOLUME, TEMPERATURE)])
+    changing = ionic_conductivity([Signal(record, "current", 1.0, VOLUME, TEMPERATURE)])
     assert any("differ by more than the statistics" in w for w in changing.warnings)
 
 
@@ -134,7 +134,7 @@ def test_bounded_difference_of_dipoles_carries_no_current():
     for seed in range(30):
         dipole = np.einsum("i,tic->tc", SIGNS, integrated(momentum_free(0.8, 0.0, seed), 1.0))
         signals = [Signal(dipole, "dipole", 1.0, VOLUME, TEMPERATURE)]
-        sigma = conductivity(signals)
+        sigma = ionic_conductivity(signals)
         bounded = 0.05 * autoregressive(0.9, STEPS, 3, np.random.default_rng(100 + seed))
         difference = paired_difference([dipole + bounded], [dipole], signals, sigma.green_kubo.plateau_fs)
         assert difference.error < 0.3 * sigma.estimates[0].error
