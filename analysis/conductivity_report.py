@@ -85,6 +85,7 @@ def _curves(result: Conductivity) -> dict[str, object]:
         "total_time_ps": result.total_time_ps,
         "dt_fs": result.dt_fs,
         "plateau_fs": gk.plateau_fs,
+        "checked_fs": gk.checked_fs,
         "time_fs": gk.time_fs.tolist(),
         "green_kubo_S_m": (scale * gk.running).tolist(),
         "green_kubo_error_S_m": (scale * gk.running_error).tolist(),
@@ -204,7 +205,8 @@ def conductivity_summary(record: dict) -> list[str]:
         f"{record['temperature_K']:.4g} K, {record['volume_A3']:.5g} A^3."
     )
     lines += [
-        f"Record '{c['source']}': {c['total_time_ps']:.4g} ps, one frame every {c['dt_fs']:.4g} fs."
+        f"Record '{c['source']}': {c['total_time_ps']:.4g} ps, one frame every {c['dt_fs']:.4g} fs; the plateau "
+        f"was checked up to {c['checked_fs'] / 1000:.3g} ps, slower processes (dipoles that turn) are not seen."
         for c in record["curves"]
     ]
     return lines

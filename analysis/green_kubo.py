@@ -26,7 +26,8 @@ class GreenKubo:
     """Power at zero frequency, S(0) = 2 ∫_0^∞ Σ_c ⟨x_c(0)x_c(t)⟩dt.
 
     ``value`` and ``error`` (one standard deviation); ``plateau_fs`` t*: the estimate is the mean of the running integral
-    over t*..2t*; ``onset_fs`` the smallest acceptable t*; ``time_fs``, ``running``, ``running_error`` (L,);
+    over t*..2t*; ``onset_fs`` the smallest acceptable t*; ``checked_fs`` up to which time the
+    integral was seen to be flat; ``time_fs``, ``running``, ``running_error`` (L,);
     ``blocks`` (B,) estimates of the parts of the records; ``converged`` false when no plateau was found;
     ``raised`` true when the blocks scatter more than a Gaussian process and give the error.
     """
@@ -35,6 +36,7 @@ class GreenKubo:
     error: float
     plateau_fs: float
     onset_fs: float
+    checked_fs: float
     time_fs: np.ndarray
     running: np.ndarray
     running_error: np.ndarray
@@ -73,6 +75,7 @@ def green_kubo(records: Sequence[np.ndarray], dt_fs: float, onset: int | None = 
         error=error,
         plateau_fs=lag * dt_fs,
         onset_fs=onset * dt_fs,
+        checked_fs=2 * longest * dt_fs,
         time_fs=shown * dt_fs,
         running=running[shown],
         running_error=error * share,

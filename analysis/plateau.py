@@ -14,7 +14,7 @@ from les_ipi.errors import UserError
 
 _GRID = 1.3  # ratio of successive candidate times
 _SIGNIFICANT = 3.0  # standard deviations of a difference that count as a slope
-_SHORTEST_RUN = 16  # a plateau later than this part of a record is none
+_PART_OF_TOTAL, _PART_OF_RECORD = 16, 6  # a plateau later than these parts of the data is none
 _CHUNK = 1 << 16
 _LEAST_SAMPLES = 64
 _NEIGHBOURS = 17  # frequencies over which a variance is averaged
@@ -144,7 +144,8 @@ def longest_lag(records: Sequence[np.ndarray]) -> int:
             f"A record has {shortest} frames; a transport coefficient needs {_LEAST_SAMPLES} and more: run longer "
             "or discard less."
         )
-    return shortest // _SHORTEST_RUN
+    total = sum(len(record) for record in records)
+    return min(shortest // _PART_OF_RECORD, total // _PART_OF_TOTAL)
 
 
 def flat_top_response(m: np.ndarray, theta: np.ndarray) -> np.ndarray:
