@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.hysteresis import Estimate
+from analysis.uncertainty import Estimate
 from les_ipi.errors import UserError
 
 

@@ -14,7 +14,7 @@ from scipy import stats
 from analysis.loop_checks import loop_warnings
 from analysis.loop_cycles import BASE, Cycle, Windows, centred, choose_windows, find_cycles, measure_cycle
 from analysis.polarization import MV_CM_PER_V_A, Drive, susceptibility
-from analysis.uncertainty import jackknife_error
+from analysis.uncertainty import Estimate, jackknife_error
 from les_ipi.errors import UserError
 from les_ipi.units import E_A2_C_M2
 
@@ -59,14 +59,6 @@ METRICS: dict[str, Callable[[_Means], np.ndarray]] = {
     "opening_at_tips_C_m2": lambda b: E_A2_C_M2 * 0.5 * (b["gap_plus"] + b["gap_minus"]),
     "work_per_cycle_eV": lambda b: b["work"],
 }
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number and its standard error; the error is NaN when one cycle is all there is."""
-
-    value: float
-    error: float
 
 
 @dataclass(frozen=True)

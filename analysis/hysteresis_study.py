@@ -10,11 +10,12 @@ import numpy as np
 
 from analysis.field_laws import FrequencyLaw, MerzLaw, frequency_law, merz_law
 from analysis.field_table import FieldTable, read_field_table
-from analysis.hysteresis import SAME, Estimate, HysteresisLoop, drive_condition, hysteresis_loop
+from analysis.hysteresis import SAME, HysteresisLoop, drive_condition, hysteresis_loop
 from analysis.loop_cycles import find_cycles
 from analysis.polarization import MV_CM_PER_V_A, Drive, drive_of_table
 from analysis.switching import Pulse, Switching, combine, find_pulses, fit_switching, subtract_nonswitching
 from analysis.trajectory import RunDirectory
+from analysis.uncertainty import Estimate
 from les_ipi.errors import UserError
 
 

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.field_table import find_field_table, read_field_table
-from analysis.hysteresis import Estimate
 from analysis.readers import AtomFile
 from analysis.trajectory import RunDirectory
-from analysis.uncertainty import mean_and_error
+from analysis.uncertainty import Estimate, mean_and_error
 from les_ipi.errors import UserError
 
 #: Names of the lattice parameters, in the order of the columns.

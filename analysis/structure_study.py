@@ -6,13 +6,12 @@ from importlib.metadata import version
 
 import numpy as np
 
-from analysis.hysteresis import Estimate
 from analysis.perovskite import PBTIO3_CHARGES, find_cells, local_polarization
 from analysis.readers import AtomFile
 from analysis.structure import CellSeries, lattice_estimates, lattice_parameters, read_cells
 from analysis.sublattice import RadialDistribution, lindemann_ratio, radial_distribution
 from analysis.trajectory import RunDirectory
-from analysis.uncertainty import equilibration_start, mean_and_error
+from analysis.uncertainty import Estimate, equilibration_start, mean_and_error
 from analysis.universe import run_universe
 from les_ipi.errors import UserError
 from les_ipi.units import E_A2_C_M2

@@ -8,8 +8,7 @@ from MDAnalysis.analysis.rdf import InterRDF
 from MDAnalysis.lib.distances import capped_distance
 from MDAnalysis.lib.mdamath import triclinic_box, triclinic_vectors
 
-from analysis.hysteresis import Estimate
-from analysis.uncertainty import contiguous_blocks, jackknife_error, mean_and_error
+from analysis.uncertainty import Estimate, contiguous_blocks, jackknife_error, mean_and_error
 from les_ipi.errors import UserError
 
 

@@ -12,10 +12,9 @@ from itertools import pairwise
 import numpy as np
 from scipy.optimize import curve_fit
 
-from analysis.hysteresis import Estimate
 from analysis.loop_cycles import passage, passage_half_width
 from analysis.polarization import Drive
-from analysis.uncertainty import statistical_inefficiency
+from analysis.uncertainty import Estimate, statistical_inefficiency
 from les_ipi.errors import UserError
 from les_ipi.units import E_A2_C_M2
 
