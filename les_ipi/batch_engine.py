@@ -10,7 +10,7 @@ from les_ipi.batch import Batch, collate
 from les_ipi.conventions import Property
 from les_ipi.electrostatics.born import SumRule
 from les_ipi.errors import UserError
-from les_ipi.models.derivatives import Leaves, atom_gradient, born_effective_charges, gradient, strain_derivative
+from les_ipi.models.derivatives import Leaves, atom_gradient, electric_response, gradient, strain_derivative
 from les_ipi.models.les_model import Evaluation, LESModel
 from les_ipi.system import AtomicSystem
 
@@ -34,7 +34,7 @@ class BatchEngine:
             evaluation = model(batch, leaves.edges, leaves.positions, leaves.cell)
             self._check_total(batch, evaluation, systems)
             tables = self._tables(batch, leaves, evaluation, wanted)
-        host = {name: value.detach().to("cpu", torch.float64).numpy() for name, value in tables.items()}
+        host = {name: value.detach().to("cpu", torch.float64).numpy() for name, value in tables.items() if name in wanted}
         sizes = [len(s.numbers) for s in systems]
         return [
             {k: v[b, :n].copy() if k in _PER_ATOM else v[b].copy() for k, v in host.items()} for b, n in enumerate(sizes)
@@ -68,9 +68,10 @@ class BatchEngine:
                 tables["forces"] = -atom_gradient(batch, grad)
             if Property.VIRIAL in wanted:
                 tables["virial"] = -strain_derivative(batch, leaves, grad)
-        if Property.BORN_EFFECTIVE_CHARGES in wanted:
-            born = born_effective_charges(self.model, batch, leaves, evaluation, self.rule)
+        if wanted & {Property.BORN_EFFECTIVE_CHARGES, Property.PIEZOELECTRIC}:
+            born, strained = electric_response(self.model, batch, leaves, evaluation, self.rule)
             tables["born_effective_charges"] = scale[:, None, None, None] * born
+            tables["piezoelectric"] = scale[:, None, None, None] * strained
         return tables
 
 

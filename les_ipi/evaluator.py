@@ -18,7 +18,7 @@ from les_ipi.models.library import find_model
 from les_ipi.models.storage import load_model
 from les_ipi.system import AtomicSystem
 
-_CHARGE_PROPERTIES = {Property.CHARGES, Property.DIPOLE, Property.BORN_EFFECTIVE_CHARGES}
+_CHARGE_PROPERTIES = {Property.CHARGES, Property.DIPOLE, Property.BORN_EFFECTIVE_CHARGES, Property.PIEZOELECTRIC}
 
 
 @dataclass
@@ -34,6 +34,8 @@ class Results:
     charges                 (N,)       physical partial charges √ε_e q, e
     dipole                  (3,)       physical cell dipole of the unwrapped positions, e·Å
     born_effective_charges  (N, 3, 3)  ``[atom, polarization, displacement]``, e
+    piezoelectric           (3, 3, 3)  clamped-ion proper piezoelectric tensor times the volume,
+                                       ``[polarization c, strain a, b]``: ∂M_c/∂ε_ab − M_a δ_bc, e·Å
     ======================  =========  ==================================================================
     """
 
@@ -43,6 +45,7 @@ class Results:
     charges: np.ndarray | None = None
     dipole: np.ndarray | None = None
     born_effective_charges: np.ndarray | None = None
+    piezoelectric: np.ndarray | None = None
 
 
 class Evaluator:
