@@ -103,19 +103,24 @@ def run(
     dtype: Annotated[_Dtype | None, typer.Option(help="Arithmetic of the model (default: float32).")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads per process.")] = None,
     compile: Annotated[bool, typer.Option("--compile", help=_COMPILE)] = False,
+    field: Annotated[
+        Path | None, typer.Option(help="Field protocol (TOML); E, P, J, cell and work go to PREFIX.field.")
+    ] = None,
 ) -> None:
     """Run i-PI on INPUT.xml with everything that it needs, show the progress, stop cleanly on Ctrl-C.
 
     Example: les-ipi run inputs/water/nvt.xml --directory runs/water --record current
 
     Example: les-ipi run inputs/water/nvt.xml --directory runs/water --resume
+
+    Example: les-ipi run inputs/water/field/classical.xml --field inputs/water/field/field.toml --directory runs/field
     """
     from les_ipi.driver.run import RunOptions
     from les_ipi.driver.run import run as run_simulation
 
     result = run_simulation(
         RunOptions(input_xml, model, template, drivers, directory, record is not None, record_stride, resume,
-                   properties, device, dtype.value if dtype else None, threads, compile)
+                   properties, device, dtype.value if dtype else None, threads, compile, field)
     )  # fmt: skip
     if result.signal is not None:
         typer.echo(f"Stopped at step {result.step} of {result.total_steps}; --resume continues from there.", err=True)

@@ -5,16 +5,18 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
 from les_ipi.driver.addresses import claim_address, driver_address
+from les_ipi.driver.field_checks import check_charges, check_protocol, check_time_steps, is_driven, variable_cell
 from les_ipi.driver.force_server import ForceServer
 from les_ipi.driver.loading import load_evaluator
 from les_ipi.driver.outputs import trim_outputs
 from les_ipi.driver.pes import SHIM
 from les_ipi.driver.progress import RunProgress
+from les_ipi.driver.protocol import Table, read_protocol
 from les_ipi.driver.serve import DriverOptions
 from les_ipi.driver.simulate import SimulateOptions
 from les_ipi.driver.supervise import Outcome, supervise
@@ -27,6 +29,7 @@ _RECORD_EVERY_FS = 2.0
 
 RUN_FILE = "les_ipi_run.json"
 EFFECTIVE_INPUT = "les_ipi_input.xml"
+FIELD_FILE = "field.toml"
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class RunOptions:
     dtype: str | None = None
     threads: int | None = None
     compile: bool = False
+    field: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -80,14 +84,18 @@ def run(options: RunOptions, programs: Programs | None = None, load=load_evaluat
         return RunResult(first_step, total_steps)
 
     simulation.fill_in_shim(SHIM, directory)
+    field = _prepare_field(options, directory)
+    options = replace(options, properties=_properties(simulation, options, field))
     model, template = _resolve_force_field(simulation, options, directory)
     server = ForceServer(load(model), read_template(directory / template), options.properties or "dipole")
+    _check_field(simulation, field, server)
     addresses = [driver_address(simulation, element) for element in simulation.sockets]
     for address in addresses:
         claim_address(**address)
     _write_effective_input(simulation, restart, options, directory)
     _write_run_file(directory, model, server, simulation, first_step)
     n_atoms = len(server.template.numbers)
+    single_valued = bool(server.evaluator.card.get("dipole_single_valued"))
     del server  # the children have their own
 
     read_end, write_end = os.pipe()
@@ -96,7 +104,7 @@ def run(options: RunOptions, programs: Programs | None = None, load=load_evaluat
         "dtype": options.dtype or "float32",
         "threads": options.threads,
     }
-    child = SimulateOptions(EFFECTIVE_INPUT, write_end, model, template, **model_options)
+    child = SimulateOptions(EFFECTIVE_INPUT, write_end, model, template, **model_options, field=field, single_valued=single_valued)
     simulate = [*programs.simulate, json.dumps(asdict(child))]
     properties = options.properties or "dipole"
     drivers = [
@@ -130,6 +138,47 @@ def _prepare_directory(options: RunOptions) -> tuple[Path, SimulationInput, Simu
         simulation.copy_files(source, directory)
         shutil.copy2(options.input, directory / "input.xml")
     return directory, simulation, restart
+
+
+def _prepare_field(options: RunOptions, directory: Path) -> str:
+    """Put the protocol (and its table) into the run directory; returns its path, or "" without a field.
+
+    A resumed run goes on with the protocol in its directory.
+    """
+    target = directory / FIELD_FILE
+    if options.field is None:
+        return str(target) if options.resume and target.is_file() else ""
+    protocol = read_protocol(options.field)
+    if options.resume and not target.is_file():
+        raise UserError(f"The run in '{directory}' was started without a field: resume it without, or start a new run.")
+    if options.resume and read_protocol(target).model_dump() != protocol.model_dump():
+        raise UserError(f"'{options.field}' is not the protocol with which the run in '{directory}' was started: leave --field out.")
+    if not options.resume and options.field.resolve() != target:
+        shutil.copy2(options.field, target)
+        if isinstance(protocol, Table):
+            table = directory / protocol.file
+            table.parent.mkdir(parents=True, exist_ok=True)
+            if (options.field.resolve().parent / protocol.file).resolve() != table.resolve():
+                shutil.copy2(options.field.resolve().parent / protocol.file, table)
+    return str(options.field.resolve() if options.resume else target)
+
+
+def _properties(simulation: SimulationInput, options: RunOptions, field: str) -> str | None:
+    """The extras asked for, with those that a field needs."""
+    names = [options.properties] if options.properties else []
+    if field or is_driven(simulation):
+        names.append("born_effective_charges")
+    if field and variable_cell(simulation):
+        names.append("piezoelectric")
+    return ",".join(names) or None
+
+
+def _check_field(simulation: SimulationInput, field: str, server: ForceServer) -> None:
+    if field:
+        check_protocol(simulation, read_protocol(field), server.evaluator.card, server.template)
+    elif simulation.root.find(".//driven_dynamics") is not None:
+        check_charges(server.evaluator.card, server.template)
+        check_time_steps(simulation)
 
 
 def _find_restart(simulation: SimulationInput, directory: Path) -> SimulationInput | None:
