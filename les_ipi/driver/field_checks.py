@@ -4,7 +4,7 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from les_ipi.driver.protocol import Protocol
-from les_ipi.driver.template import Template
+from les_ipi.driver.template import Template, check_charges
 from les_ipi.driver.xml_input import SimulationInput
 from les_ipi.errors import UserError
 
@@ -16,20 +16,6 @@ _VARIABLE_CELL = ("npt", "nst")
 def variable_cell(simulation: SimulationInput) -> bool:
     """Whether the cell of the run moves."""
     return any(element.get("mode") in _VARIABLE_CELL for element in simulation.root.iter("dynamics"))
-
-
-def check_charges(card: dict[str, Any], template: Template) -> None:
-    """Refuse a field on a model without charges, and on a system with a net charge."""
-    if card.get("charge_head") == "none":
-        raise UserError(
-            f"The model '{card.get('name', 'unnamed')}' has no charges, so a field has no force on it: choose a model with a "
-            "charge head."
-        )
-    if template.total_charge:
-        raise UserError(
-            f"The system has a net charge of {template.total_charge:g} e, so a field accelerates it as a whole for ever: add "
-            "counter-ions, or leave out the field."
-        )
 
 
 def check_time_steps(simulation: SimulationInput) -> None:

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from les_ipi.driver.addresses import claim_address, driver_address
-from les_ipi.driver.field_checks import check_charges, check_protocol, check_time_steps, is_driven, variable_cell
+from les_ipi.driver.field_checks import check_protocol, check_time_steps, is_driven, variable_cell
 from les_ipi.driver.force_server import ForceServer
 from les_ipi.driver.loading import load_evaluator
 from les_ipi.driver.outputs import trim_outputs
@@ -20,7 +21,7 @@ from les_ipi.driver.protocol import Table, read_protocol
 from les_ipi.driver.serve import DriverOptions
 from les_ipi.driver.simulate import SimulateOptions
 from les_ipi.driver.supervise import Outcome, supervise
-from les_ipi.driver.template import read_template
+from les_ipi.driver.template import check_charges, read_template
 from les_ipi.driver.xml_input import SimulationInput, get_parameters, set_parameters
 from les_ipi.errors import UserError
 
@@ -50,6 +51,8 @@ class RunOptions:
     threads: int | None = None
     compile: bool = False
     field: Path | None = None
+    constant_field: tuple[float, float, float] | None = None
+    voltage: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -87,13 +90,14 @@ def run(options: RunOptions, programs: Programs | None = None, load=load_evaluat
     field = _prepare_field(options, directory)
     options = replace(options, properties=_properties(simulation, options, field))
     model, template = _resolve_force_field(simulation, options, directory)
-    server = ForceServer(load(model), read_template(directory / template), options.properties or "dipole")
-    _check_field(simulation, field, server)
+    constant = _constant_field(simulation, options, directory, field)
+    server = ForceServer(load(model), read_template(directory / template), options.properties or "dipole", **constant)
+    _check_field(simulation, field, server, options)
     addresses = [driver_address(simulation, element) for element in simulation.sockets]
     for address in addresses:
         claim_address(**address)
     _write_effective_input(simulation, restart, options, directory)
-    _write_run_file(directory, model, server, simulation, first_step)
+    _write_run_file(directory, model, server, simulation, first_step, constant)
     n_atoms = len(server.template.numbers)
     single_valued = bool(server.evaluator.card.get("dipole_single_valued"))
     del server  # the children have their own
@@ -108,7 +112,7 @@ def run(options: RunOptions, programs: Programs | None = None, load=load_evaluat
     simulate = [*programs.simulate, json.dumps(asdict(child))]
     properties = options.properties or "dipole"
     drivers = [
-        DriverOptions(model, template, properties=properties, **a, **model_options, compile=options.compile)
+        DriverOptions(model, template, properties=properties, **a, **model_options, compile=options.compile, **constant)
         for a in addresses
     ]
     serve = [[*programs.serve, json.dumps(asdict(driver))] for driver in drivers] * options.drivers
@@ -173,7 +177,36 @@ def _properties(simulation: SimulationInput, options: RunOptions, field: str) ->
     return ",".join(names) or None
 
 
-def _check_field(simulation: SimulationInput, field: str, server: ForceServer) -> None:
+def _constant_field(simulation: SimulationInput, options: RunOptions, directory: Path, field: str) -> dict[str, Any]:
+    """The field that the driver serves, as keywords of ``ForceServer``; written into an <ffdirect>.
+
+    A resumed run goes on with the field of its first part.
+    """
+    facts = json.loads((directory / RUN_FILE).read_text()) if options.resume and (directory / RUN_FILE).is_file() else {}
+    given = get_parameters(simulation.direct[0]) if simulation.direct else {}
+    found: dict[str, Any] = {}
+    for name in ("constant_field", "voltage"):
+        vector = getattr(options, name)
+        text = ";".join(f"{x:.15g}" for x in vector) if vector is not None else given.get(name, "")
+        found[name] = text or facts.get(name) or ""
+    if not any(found.values()):
+        return {}
+    if field or simulation.root.find(".//driven_dynamics") is not None:
+        raise UserError(
+            "The driver serves a constant field, and i-PI applies another one (a protocol or <driven_dynamics>): use one of them."
+        )
+    found["beads"] = simulation.n_beads
+    for element in simulation.direct:
+        set_parameters(element, {name: value or None for name, value in found.items()})
+    return found
+
+
+def _check_field(simulation: SimulationInput, field: str, server: ForceServer, options: RunOptions) -> None:
+    if server.enthalpy is not None and options.drivers > 1 and not server.evaluator.card.get("dipole_single_valued"):
+        raise UserError(
+            f"{options.drivers} drivers share the beads, but with a latent head in a constant field one driver must follow them all: "
+            "use --drivers 1, or a model with the transfer head."
+        )
     if field:
         check_protocol(simulation, read_protocol(field), server.evaluator.card, server.template)
     elif simulation.root.find(".//driven_dynamics") is not None:
@@ -255,7 +288,7 @@ def _write_effective_input(
 
 
 def _write_run_file(
-    directory: Path, model: str, server: ForceServer, simulation: SimulationInput, first_step: int
+    directory: Path, model: str, server: ForceServer, simulation: SimulationInput, first_step: int, constant: dict[str, Any]
 ) -> None:
     card = server.evaluator.card
     facts = {
@@ -266,6 +299,7 @@ def _write_run_file(
         "n_beads": simulation.n_beads,
         "timestep_fs": simulation.timestep_fs,
         "resumed_from_step": first_step or None,
+        **constant,
         "command": sys.argv,
         "versions": {name: version(name) for name in ("les-ipi", "ipi", "numpy", "torch")},
     }

@@ -1,10 +1,11 @@
-"""Fields on real i-PI runs: the work balance, the three routes, restarts, and the record."""
+"""Fields on real i-PI runs: the work balance, the three routes, the ensembles, and the record."""
 
+import xml.etree.ElementTree as ET
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import NVT, water_lattice
+from conftest import NVE, water_lattice
 from ipi import read_output
 from scipy.optimize import minimize
 from toy_programs import run_toy
@@ -14,7 +15,8 @@ from les_ipi.driver.field_record import COLUMNS
 from les_ipi.system import AtomicSystem
 from les_ipi.units import BOHR_A
 
-CONSTANT = 'waveform = "constant"\namplitude = 0.1\ndirection = [1, 2, 2]\n'
+FIELD = (0.1, 0.2, 0.2)  # V/Å
+CONSTANT = 'waveform = "constant"\namplitude = 0.3\ndirection = [1, 2, 2]\n'
 WAVEFORMS = {
     "pulse": 'waveform = "pulse"\namplitude = 2.0\ndirection = [1, 2, 2]\ncentre_fs = 40\nsigma_fs = 10\n',
     "sinus": 'waveform = "sinus"\namplitude = 2.0\ndirection = [1, 2, 2]\nperiod_fs = 50\n',
@@ -22,6 +24,8 @@ WAVEFORMS = {
 }
 DIPOLES = "<trajectory filename='mu' stride='1' extra_type='dipole'> extras </trajectory>"
 HEALTHY = {"model": "toy", "dtype": "float64"}
+EDA = """<driven_dynamics mode='eda-nve'> <timestep units='femtosecond'>{dt}</timestep>
+  <efield> <amp units='v/ang'>[0.1, 0.2, 0.2]</amp> EXTRA </efield> <bec mode='driver'/> </driven_dynamics>"""
 
 
 def protocol(path, text):
@@ -31,17 +35,24 @@ def protocol(path, text):
     return file
 
 
-def drive(make_input, text, **options):
-    """Run the toy with a protocol; returns the record as a table of columns, i-PI's output and the run's path."""
+def output(path):
+    return read_output(str(path.parent / "sim.out"))[0]
+
+
+def drive(make_input, text, cold=False, edit=None, **options):
+    """Run the toy with a protocol; returns the record as columns, i-PI's output and the path of the input."""
     path = make_input(**options)
-    if options.get("kelvin"):
+    if cold:
         relax(path)
+    if edit:
+        path.write_text(edit(path.read_text()))
     run_toy(path, field=protocol(path, text), **HEALTHY)
-    return record(path), read_output(str(path.parent / "sim.out"))[0], path
+    return record(path), output(path), path
 
 
 def relax(path):
-    """Replace the start structure of an input by a minimum of its energy."""
+    """Replace the start structure of an input by a minimum of its energy, and the temperature by 10 K."""
+    path.write_text(path.read_text().replace(">300<", ">10<"))
     start = path.parent / "start.xyz"
     lines = start.read_text().splitlines()
     positions = np.array([line.split()[1:] for line in lines[2:]], dtype=float)
@@ -51,8 +62,9 @@ def relax(path):
         found = evaluate(replace(system, positions=flat.reshape(-1, 3)))
         return found.energy, -found.forces.ravel()
 
-    best = minimize(energy, positions.ravel(), jac=True, method="L-BFGS-B", options={"ftol": 1e-15, "maxiter": 2000}).x
-    rows = [f"{line.split()[0]} {x:.12f} {y:.12f} {z:.12f}" for line, (x, y, z) in zip(lines[2:], best.reshape(-1, 3), strict=True)]
+    options = {"ftol": 1e-15, "maxiter": 2000}
+    best = minimize(energy, positions.ravel(), jac=True, method="L-BFGS-B", options=options).x.reshape(-1, 3)
+    rows = [f"{line.split()[0]} {x:.12f} {y:.12f} {z:.12f}" for line, (x, y, z) in zip(lines[2:], best, strict=True)]
     start.write_text("\n".join([*lines[:2], *rows]) + "\n")
 
 
@@ -65,6 +77,17 @@ def vectors(table, name):
     return np.stack([table[name + axis] for axis in "xyz"], axis=1)
 
 
+def mean_dipole(path, beads):
+    """Mean over beads of the toy's single-valued dipole, (T, 3) e·Å."""
+    return BOHR_A * np.mean([np.loadtxt(path.parent / f"sim.mu_{b}", comments="#") for b in range(beads)], axis=0)
+
+
+def final_positions(path):
+    """All beads at the end (bohr, 16 digits)."""
+    text = ET.parse(path.parent / "RESTART").getroot().findtext("system/beads/q")
+    return np.array(text.strip(" []\n").replace(",", " ").split(), dtype=float)
+
+
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("beads", [1, 8])
 @pytest.mark.parametrize("name", list(WAVEFORMS))
@@ -75,14 +98,84 @@ def test_work_balance(make_input, name, beads):
     """
     errors = []
     for dt in (1.0, 0.5):
-        table, out, path = drive(
-            make_input, WAVEFORMS[name], dt=dt, steps=int(80 / dt), beads=beads, batch=beads, outputs=DIPOLES, kelvin=10
-        )
+        options = {"dt": dt, "steps": int(80 / dt), "beads": beads, "batch": beads, "outputs": DIPOLES}
+        table, out, path = drive(make_input, WAVEFORMS[name], cold=True, **options)
         exchanged = np.abs(np.diff(table["work"])).sum()
         errors.append(np.abs(out["conserved"] - out["conserved"][0] - table["work"]).max() / exchanged)
-        mean = BOHR_A * np.mean([np.loadtxt(path.parent / f"sim.mu_{b}", comments="#") for b in range(beads)], axis=0)
-        print(name, beads, dt, errors[-1], exchanged, np.abs(mean - mean[0] - vectors(table, "M")).max(), np.abs(vectors(table, "M")).max())
-    print(errors)
-    np.testing.assert_allclose(vectors(table, "M"), mean - mean[0], atol=2e-3 * np.abs(mean - mean[0]).max())
-    slope = np.gradient(mean, dt, axis=0)[1:-1]
+    assert exchanged > 1.0  # eV
+    assert errors[1] < 2e-3
+    assert 3.3 < errors[0] / errors[1] < 4.7
+    moved = mean_dipole(path, beads)
+    moved = moved - moved[0]
+    np.testing.assert_allclose(vectors(table, "M"), moved, atol=2e-3 * np.abs(moved).max())
+    slope = np.gradient(moved, dt, axis=0)[1:-1]
     np.testing.assert_allclose(vectors(table, "J")[1:-1], slope, atol=0.05 * np.abs(slope).max())
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("beads", [1, 4])
+def test_three_routes_give_the_same_trajectory(make_input, beads):
+    """i-PI's own field, the enthalpy served by the driver (both transports), and the protocol, after 100 steps."""
+    common = {"beads": beads, "batch": beads, "dt": 0.5, "steps": 100, "kelvin": 300}
+    ends = {}
+    path = make_input(motion=EDA.replace("EXTRA", ""), **common)
+    path.write_text(path.read_text().replace("motion mode='dynamics'", "motion mode='driven_dynamics'"))
+    run_toy(path, **HEALTHY)  # les-ipi run asks for the Born charges by itself
+    ends["i-PI"] = final_positions(path)
+    path = make_input(**common)
+    run_toy(path, constant_field=FIELD, **HEALTHY)
+    ends["driver"] = final_positions(path)
+    conserved = output(path)["conserved"]
+    path = make_input("unix", **common)
+    run_toy(path, constant_field=FIELD, **HEALTHY)
+    ends["driver, unix"] = final_positions(path)
+    *_, path = drive(make_input, CONSTANT, **common)
+    ends["protocol"] = final_positions(path)
+    *_, path = drive(make_input, CONSTANT, transport="unix", **common)
+    ends["protocol, unix"] = final_positions(path)
+    path = make_input(**common)
+    run_toy(path, **HEALTHY)
+    free, drift = final_positions(path), np.ptp(output(path)["conserved"])
+    reference = ends.pop("i-PI")
+    assert np.abs(reference - free).max() > 0.05  # bohr: the field matters
+    for name, found in ends.items():
+        np.testing.assert_allclose(found, reference, rtol=1e-6, atol=1e-7, err_msg=name)
+    print(beads, {k: np.abs(v-reference).max() for k,v in ends.items()}, np.ptp(conserved), drift)
+    assert np.ptp(conserved) < 1.5 * drift
+
+
+@pytest.mark.timeout(60)
+def test_protocol_equals_the_oscillating_field_of_ipi(make_input):
+    """E0 sin ωt by i-PI's eda-nve, whose frequency is angular with units of cycles, and by a protocol."""
+    wave = "<freq units='thz'>25</freq> <phase>-1.5707963267948966</phase>"
+    path = make_input(motion=EDA.replace("EXTRA", wave), steps=100)
+    path.write_text(path.read_text().replace("motion mode='dynamics'", "motion mode='driven_dynamics'"))
+    run_toy(path, **HEALTHY)
+    *_, other = drive(make_input, CONSTANT.replace("constant", "sinus") + "period_fs = 40\n", steps=100)
+    np.testing.assert_allclose(final_positions(other), final_positions(path), rtol=1e-6, atol=1e-7)
+
+
+NVT = """<dynamics mode='nvt'><timestep units='femtosecond'>{dt}</timestep>
+  <thermostat mode='THERMOSTAT'><tau units='femtosecond'>50</tau></thermostat></dynamics>"""
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("thermostat, beads", [("langevin", 1), ("pile_g", 4)])
+def test_area_of_a_loop_is_heat_and_energy(make_input, thermostat, beads):
+    """NVT: ∮E·dM = heat into the thermostat + ΔU, kinetic and spring energy included, within 3 %."""
+    names = "temperature{kelvin}, ensemble_lp, kinetic_md{electronvolt}, spring{electronvolt}"
+    text = CONSTANT.replace("constant", "sinus").replace("0.3", "1.0") + "period_fs = 100\n"
+    table, out, _ = drive(
+        make_input, text, dt=0.5, steps=400, beads=beads, batch=beads, motion=NVT.replace("THERMOSTAT", thermostat),
+        edit=lambda xml: xml.replace("temperature{kelvin}", names),
+    )  # fmt: skip
+    energy = out["potential"] + out["kinetic_md"] + out["spring"]
+    heat = -(out["conserved"] - energy)
+    heat, energy = heat - heat[0], energy - energy[0]
+    loops = slice(200, None, 200)
+    area = np.array([np.trapezoid((vectors(table, "E")[a:b+1] * np.gradient(vectors(table, "M")[a:b+1], axis=0)).sum(1)) for a, b in ((0, 200), (200, 400))])
+    print(area, table["work"][loops], (energy-heat)[loops], heat[loops], energy[loops])
+
+
+NPT = """<dynamics mode='{mode}'><timestep units='femtosecond'>DT</timestep>
+  <barostat mode='{barostat}'> <tau units='femtosecond'>100</tau> {reference}</barostat></dynamics>"""
