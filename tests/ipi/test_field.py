@@ -179,3 +179,53 @@ def test_area_of_a_loop_is_heat_and_energy(make_input, thermostat, beads):
 
 NPT = """<dynamics mode='{mode}'><timestep units='femtosecond'>DT</timestep>
   <barostat mode='{barostat}'> <tau units='femtosecond'>100</tau> {reference}</barostat></dynamics>"""
+BAROSTATS = {
+    "isotropic": ("npt", "isotropic", ""),
+    "flexible": ("npt", "flexible", ""),
+    "anisotropic": ("nst", "anisotropic", "<h0 shape='(3,3)' units='angstrom'>[9.3,0,0,0,9.3,0,0,0,9.3]</h0>"),
+}
+
+
+def constant_pressure(name, dt):
+    mode, barostat, reference = BAROSTATS[name]
+    return NPT.format(mode=mode, barostat=barostat, reference=reference).replace("DT", str(dt))
+
+
+def with_stress(text):
+    """Pressure and stress of 5000 bar, at which the toy is slowly compressed, and the volume in the output."""
+    stress = "<stress units='bar'>[5000, 0, 0, 0, 5000, 0, 0, 0, 5000]</stress>"
+    text = text.replace("<pressure units='bar'>1</pressure>", "<pressure units='bar'>5000</pressure>")
+    if "nst" in text:
+        text = text.replace("<pressure units='bar'>5000</pressure>", stress)
+    return text.replace("temperature{kelvin}", "temperature{kelvin}, volume, cell_h")
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize(
+    "frame, barostat, beads",
+    [("reduced", "isotropic", 1), ("reduced", "flexible", 1), ("reduced", "anisotropic", 4), ("lab", "isotropic", 4),
+     ("lab", "flexible", 1)],
+)  # fmt: skip
+def test_constant_pressure_conserves_like_the_run_without_field(make_input, frame, barostat, beads):
+    """i-PI's conserved quantity less the work, in cells that change by per cents; the work is e·Δμ or E·ΔM of the toy."""
+    dt = 0.5
+    common = {"beads": beads, "batch": beads, "dt": dt, "steps": 120, "per_side": 3 if barostat != "isotropic" else 2}
+    common["motion"] = constant_pressure(barostat, dt)
+    free = make_input(**common)
+    free.write_text(with_stress(free.read_text()))
+    run_toy(free, **HEALTHY)
+    table, out, path = drive(make_input, CONSTANT + f'frame = "{frame}"\n', outputs=DIPOLES, edit=with_stress, **common)
+    cells = np.stack([table[f"h{i}{j}"] for i in (1, 2, 3) for j in (1, 2, 3)], 1).reshape(-1, 3, 3)
+    assert np.ptp(table["volume"]) > 0.02 * table["volume"][0]
+    np.testing.assert_allclose(np.abs(np.linalg.det(cells)), table["volume"], rtol=1e-9)
+    dipole = mean_dipole(path, beads)
+    field = np.tile(FIELD, (len(cells), 1))
+    if frame == "reduced":
+        field = np.linalg.solve(cells, (field @ cells[0].T)[..., None])[..., 0]
+    np.testing.assert_allclose(vectors(table, "E"), field, rtol=1e-7)
+    work = np.einsum("ta,ta->t", field, dipole)  # e·μ at fixed voltage, because e·(M h⁻¹) = E·M
+    work = work - work[0]
+    np.testing.assert_allclose(table["work"], work, atol=2e-3 * np.abs(work).max())
+    print(frame, barostat, beads, np.ptp(out["conserved"] - table["work"]), np.ptp(output(free)["conserved"]), np.abs(table["work"]-work).max()/np.abs(work).max())
+    assert np.ptp(out["conserved"] - table["work"]) < 1.3 * np.ptp(output(free)["conserved"])
+    assert np.ptp(table["work"]) > 10 * np.ptp(output(free)["conserved"])
