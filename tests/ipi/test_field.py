@@ -140,8 +140,7 @@ def test_three_routes_give_the_same_trajectory(make_input, beads):
     assert np.abs(reference - free).max() > 0.05  # bohr: the field matters
     for name, found in ends.items():
         np.testing.assert_allclose(found, reference, rtol=1e-6, atol=1e-7, err_msg=name)
-    print(beads, {k: np.abs(v-reference).max() for k,v in ends.items()}, np.ptp(conserved), drift)
-    assert np.ptp(conserved) < 1.5 * drift
+    assert np.ptp(conserved) < 1.1 * drift  # the enthalpy is conserved as the energy is without a field
 
 
 @pytest.mark.timeout(60)
@@ -163,18 +162,22 @@ NVT = """<dynamics mode='nvt'><timestep units='femtosecond'>{dt}</timestep>
 @pytest.mark.parametrize("thermostat, beads", [("langevin", 1), ("pile_g", 4)])
 def test_area_of_a_loop_is_heat_and_energy(make_input, thermostat, beads):
     """NVT: ∮E·dM = heat into the thermostat + ΔU, kinetic and spring energy included, within 3 %."""
-    names = "temperature{kelvin}, ensemble_lp, kinetic_md{electronvolt}, spring{electronvolt}"
+    names = "temperature{kelvin}, kinetic_md{electronvolt}, spring{electronvolt}"
     text = CONSTANT.replace("constant", "sinus").replace("0.3", "1.0") + "period_fs = 100\n"
     table, out, _ = drive(
         make_input, text, dt=0.5, steps=400, beads=beads, batch=beads, motion=NVT.replace("THERMOSTAT", thermostat),
         edit=lambda xml: xml.replace("temperature{kelvin}", names),
     )  # fmt: skip
     energy = out["potential"] + out["kinetic_md"] + out["spring"]
-    heat = -(out["conserved"] - energy)
+    heat = out["conserved"] - energy  # i-PI adds what the thermostat has taken
     heat, energy = heat - heat[0], energy - energy[0]
-    loops = slice(200, None, 200)
-    area = np.array([np.trapezoid((vectors(table, "E")[a:b+1] * np.gradient(vectors(table, "M")[a:b+1], axis=0)).sum(1)) for a, b in ((0, 200), (200, 400))])
-    print(area, table["work"][loops], (energy-heat)[loops], heat[loops], energy[loops])
+    for start in (0, 200):
+        loop = slice(start, start + 201)
+        area = np.trapezoid(vectors(table, "E")[loop], vectors(table, "M")[loop], axis=0).sum()
+        exchanged = (heat + energy)[start + 200] - (heat + energy)[start]
+        assert area > 1.0  # eV
+        assert abs(exchanged - area) < 0.01 * area
+    assert heat[-1] > 0.5 * table["work"][-1] > 0
 
 
 NPT = """<dynamics mode='{mode}'><timestep units='femtosecond'>DT</timestep>
@@ -226,6 +229,22 @@ def test_constant_pressure_conserves_like_the_run_without_field(make_input, fram
     work = np.einsum("ta,ta->t", field, dipole)  # e·μ at fixed voltage, because e·(M h⁻¹) = E·M
     work = work - work[0]
     np.testing.assert_allclose(table["work"], work, atol=2e-3 * np.abs(work).max())
-    print(frame, barostat, beads, np.ptp(out["conserved"] - table["work"]), np.ptp(output(free)["conserved"]), np.abs(table["work"]-work).max()/np.abs(work).max())
     assert np.ptp(out["conserved"] - table["work"]) < 1.3 * np.ptp(output(free)["conserved"])
     assert np.ptp(table["work"]) > 10 * np.ptp(output(free)["conserved"])
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("kind, strength", [("constant_field", FIELD), ("voltage", (0.62, 1.24, 1.24))])
+def test_enthalpy_of_the_driver_is_conserved_at_constant_pressure(make_input, kind, strength):
+    """Energy, forces and virial of H belong together: i-PI conserves it as it conserves the energy without field."""
+    common = {"beads": 4, "batch": 4, "dt": 0.5, "steps": 120, "motion": constant_pressure("isotropic", 0.5)}
+    spread, energies = [], []
+    for given in ({}, {kind: strength}):
+        path = make_input(outputs=DIPOLES, **common)
+        path.write_text(with_stress(path.read_text()))
+        run_toy(path, **given, **HEALTHY)
+        spread.append(np.ptp(output(path)["conserved"]))
+        energies.append(np.ptp(mean_dipole(path, 4) @ FIELD))
+        assert np.ptp(output(path)["volume"]) > 0.02 * output(path)["volume"][0]
+    assert energies[1] > 10 * spread[0]
+    assert spread[1] < 1.1 * spread[0]
