@@ -62,7 +62,12 @@ class FieldDrive:
     """
 
     def __init__(
-        self, system, protocol: Protocol, single_valued: bool, reference: Reference | None = None, past: Drive | None = None
+        self,
+        system,
+        protocol: Protocol,
+        single_valued: bool,
+        reference: Reference | None = None,
+        past: Drive | None = None,
     ):
         self.system, self.protocol = system, protocol
         self.integrator = system.motion.integrator

@@ -57,8 +57,8 @@ class FieldEnthalpy:
             raise UserError("A constant field and a voltage are two ways to say one thing: give one of them.")
         if self.field is not None and np.linalg.norm(self.field) > LARGEST_FIELD_V_A:
             raise UserError(
-                f"The constant field of {np.linalg.norm(self.field):g} is above {LARGEST_FIELD_V_A:g} V/Å, at which matter breaks "
-                "down: it must be in V/Å (1 V/Å = 1e5 kV/cm)."
+                f"The constant field of {np.linalg.norm(self.field):g} is above {LARGEST_FIELD_V_A:g} V/Å, at which matter "
+                "breaks down: it must be in V/Å (1 V/Å = 1e5 kV/cm)."
             )
         self._paths = None if single_valued else _Paths(beads)
         self._first_cell: np.ndarray | None = None
@@ -95,8 +95,8 @@ class FieldEnthalpy:
             self._first_cell = system.cell
         if self.field is not None and np.abs(system.cell - self._first_cell).max() > 1e-9:
             raise UserError(
-                "The cell moves in a constant Cartesian field, whose stress needs the absolute dipole, and a latent head has none: "
-                "give a voltage instead, or use a model with the transfer head."
+                "The cell moves in a constant Cartesian field, whose stress needs the absolute dipole, and a latent head has "
+                "none: give a voltage instead, or use a model with the transfer head."
             )
 
 
@@ -130,9 +130,9 @@ class _Paths:
         nearest = int(np.argmin(distances))
         if distances[nearest] > _LONGEST_STEP_A:
             raise UserError(
-                f"An atom moved by {distances[nearest]:.2g} Å between two evaluations, so the dipole that flowed cannot be followed: "
-                "a latent head in a constant field needs all beads of continuous dynamics in one driver process; use a smaller "
-                "time step, one driver, the right number of beads, or a model with the transfer head."
+                f"An atom moved by {distances[nearest]:.2g} Å between two evaluations, so the dipole that flowed cannot be "
+                "followed: a latent head in a constant field needs all beads of continuous dynamics in one driver process; use "
+                "a smaller time step, one driver, the right number of beads, or a model with the transfer head."
             )
         path = self._waiting.pop(nearest)
         path.reduced = path.reduced + _flow(path, now)

@@ -4,7 +4,7 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from les_ipi.driver.protocol import Protocol
-from les_ipi.driver.template import Template, check_charges
+from les_ipi.driver.template import Template
 from les_ipi.driver.xml_input import SimulationInput
 from les_ipi.errors import UserError
 
@@ -20,23 +20,18 @@ def variable_cell(simulation: SimulationInput) -> bool:
 
 def check_time_steps(simulation: SimulationInput) -> None:
     """Refuse multiple time steps: the Born charges of an inner level would be those of another potential."""
-    nmts = [count for e in simulation.root.iter("nmts") for count in (e.text or "").strip(" []\n").split(",") if count.strip()]
+    levels = [(e.text or "").strip(" []\n").split(",") for e in simulation.root.iter("nmts")]
+    nmts = [count for counts in levels for count in counts if count.strip()]
     weights = [e.text or "" for e in simulation.root.iter("mts_weights")]
     if any(count.strip() != "1" for count in nmts) or len(nmts) > 1 or any("," in text for text in weights):
         raise UserError(
-            "The input has multiple time steps (<nmts> or <mts_weights>), but a field needs the Born charges of one and the same "
-            "potential in every step: remove them, or the field."
+            "The input has multiple time steps (<nmts> or <mts_weights>), but a field needs the Born charges of one and the "
+            "same potential in every step: remove them, or the field."
         )
-
-
-def is_driven(simulation: SimulationInput) -> bool:
-    """Whether the input has i-PI's own field, with Born charges from the driver."""
-    return any((bec.get("mode") == "driver") for e in simulation.root.iter("driven_dynamics") for bec in e.findall("bec"))
 
 
 def check_protocol(simulation: SimulationInput, protocol: Protocol, card: dict[str, Any], template: Template) -> None:
     """Refuse what ``les-ipi run --field`` cannot drive; raises ``UserError`` with the way out."""
-    check_charges(card, template)
     check_time_steps(simulation)
     _check_motion(simulation)
     _check_force(simulation)
@@ -78,8 +73,8 @@ def _check_force(simulation: SimulationInput) -> None:
     forces: list[Element] = simulation.root.findall(".//forces/force")
     if len(forces) != 1 or forces[0].get("nbeads") not in (None, "", "0", str(simulation.n_beads)):
         raise UserError(
-            f"The input has {len(forces)} <force>, some perhaps on fewer beads, but a field needs the Born charges of every bead "
-            "from one <force>: remove the others and nbeads."
+            f"The input has {len(forces)} <force>, some perhaps on fewer beads, but a field needs the Born charges of every "
+            "bead from one <force>: remove the others and nbeads."
         )
 
 
@@ -89,6 +84,6 @@ def _check_stride(simulation: SimulationInput, stride: int) -> None:
     wrong = [other for other in strides if other % stride]
     if wrong:
         raise UserError(
-            f"The field is recorded every {stride} steps, but a run may have to resume from a multiple of {wrong[0]}: let the stride "
-            "of the protocol divide safe_stride, the strides of all checkpoints, and total_steps."
+            f"The field is recorded every {stride} steps, but a run may have to resume from a multiple of {wrong[0]}: let the "
+            "stride of the protocol divide safe_stride, the strides of all checkpoints, and total_steps."
         )

@@ -12,7 +12,9 @@ COLUMNS = (
     *("step", "time_fs", "Ex", "Ey", "Ez", "Mx", "My", "Mz", "Jx", "Jy", "Jz", "volume"),
     *("h11", "h12", "h13", "h21", "h22", "h23", "h31", "h32", "h33", "work"),
 )
-_UNITS = "E V/Å, M (itinerant, since the start, mean over beads) e·Å, J = dM/dt e·Å/fs, volume Å^3, h rows Å, work ∫E·dM eV"
+_UNITS = (
+    "E V/Å, M (itinerant, since the start, mean over beads) e·Å, J = dM/dt e·Å/fs, volume Å^3, h rows Å, work ∫E·dM eV"
+)
 _START_DIPOLE = "start_dipole_eA"
 
 
@@ -20,7 +22,7 @@ class FieldRecord:
     """The open file of a run; every row reaches the disk before i-PI stores the state of its step."""
 
     def __init__(self, path: str | Path, mode: str):
-        self._file = open(path, mode, encoding="utf-8")  # noqa: SIM115 - open as long as the run
+        self._file = open(path, mode, encoding="utf-8")
 
     @classmethod
     def create(cls, path: str | Path, header: dict[str, str], reference: Reference) -> "FieldRecord":
@@ -33,16 +35,16 @@ class FieldRecord:
         return record
 
     @classmethod
-    def resume(
-        cls, path: str | Path, step: int, header: dict[str, str]
-    ) -> tuple["FieldRecord", Reference, Drive]:
+    def resume(cls, path: str | Path, step: int, header: dict[str, str]) -> tuple["FieldRecord", Reference, Drive]:
         """Cut a record back to ``step`` and continue it; returns it with the state that it held then.
 
         Raises ``UserError`` if the record is missing, has no row for that step, or was driven by another field.
         """
         path = Path(path)
         if not path.is_file():
-            raise UserError(f"The field record '{path}' is missing, so the run cannot be resumed with its field: start anew.")
+            raise UserError(
+                f"The field record '{path}' is missing, so the run cannot be resumed with its field: start anew."
+            )
         comments, kept = [], []
         for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
             if line.startswith("#"):
@@ -58,7 +60,9 @@ class FieldRecord:
                 )
         rows = {int(row[0]): row for row in (np.array(line.split(), dtype=float) for line in (kept[:1] + kept[-1:]))}
         if 0 not in rows or step not in rows or len(rows[step]) != len(COLUMNS):
-            raise UserError(f"The field record '{path}' has no row for step {step}, from which the run resumes: start anew.")
+            raise UserError(
+                f"The field record '{path}' has no row for step {step}, from which the run resumes: start anew."
+            )
         text = found.get(_START_DIPOLE, "none")
         dipole = None if text == "none" else np.array(text.split(), dtype=float)
         past = Drive(rows[step][5:8], float(rows[step][-1]))

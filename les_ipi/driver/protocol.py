@@ -228,7 +228,7 @@ def _first_mistake(error: ValidationError) -> str:
         )
     if mistake["type"].startswith("union_tag"):
         names = "constant, sinus, triangle, step, pund, pulse or table"
-        return f"it names no known waveform; write waveform = \"...\" with one of {names}"
+        return f'it names no known waveform; write waveform = "..." with one of {names}'
     text = mistake["msg"].removeprefix("Value error, ")
     given = "" if mistake["type"] in ("missing", "value_error") else f" (found {mistake['input']!r})"
     return f"{where}: {text}{given}" if where else f"{text}{given}"
@@ -236,7 +236,9 @@ def _first_mistake(error: ValidationError) -> str:
 
 def _check_table(path: Path, rows: np.ndarray) -> None:
     if not np.isfinite(rows).all():
-        raise UserError(f"The field table '{path}' has a gap: row {int(np.argmin(np.isfinite(rows).all(1))) + 1} is not a number.")
+        raise UserError(
+            f"The field table '{path}' has a gap: row {int(np.argmin(np.isfinite(rows).all(1))) + 1} is not a number."
+        )
     largest = np.linalg.norm(rows[:, 1:], axis=1).max()
     if largest > LARGEST_FIELD_V_A:
         raise UserError(

@@ -8,20 +8,18 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from les_ipi.driver.addresses import claim_address, driver_address
-from les_ipi.driver.field_checks import check_protocol, check_time_steps, is_driven, variable_cell
+from les_ipi.driver.field_setup import FieldSetup
 from les_ipi.driver.force_server import ForceServer
 from les_ipi.driver.loading import load_evaluator
 from les_ipi.driver.outputs import trim_outputs
 from les_ipi.driver.pes import SHIM
 from les_ipi.driver.progress import RunProgress
-from les_ipi.driver.protocol import Table, read_protocol
 from les_ipi.driver.serve import DriverOptions
 from les_ipi.driver.simulate import SimulateOptions
 from les_ipi.driver.supervise import Outcome, supervise
-from les_ipi.driver.template import check_charges, read_template
+from les_ipi.driver.template import read_template
 from les_ipi.driver.xml_input import SimulationInput, get_parameters, set_parameters
 from les_ipi.errors import UserError
 
@@ -30,7 +28,6 @@ _RECORD_EVERY_FS = 2.0
 
 RUN_FILE = "les_ipi_run.json"
 EFFECTIVE_INPUT = "les_ipi_input.xml"
-FIELD_FILE = "field.toml"
 
 
 @dataclass(frozen=True)
@@ -87,20 +84,22 @@ def run(options: RunOptions, programs: Programs | None = None, load=load_evaluat
         return RunResult(first_step, total_steps)
 
     simulation.fill_in_shim(SHIM, directory)
-    field = _prepare_field(options, directory)
-    options = replace(options, properties=_properties(simulation, options, field))
+    constant = {"constant_field": options.constant_field, "voltage": options.voltage}
+    run_file = directory / RUN_FILE if options.resume else None
+    field = FieldSetup.of(simulation, directory, run_file, options.field, constant)
+    options = replace(options, properties=field.properties(simulation, options.properties))
     model, template = _resolve_force_field(simulation, options, directory)
-    constant = _constant_field(simulation, options, directory, field)
-    server = ForceServer(load(model), read_template(directory / template), options.properties or "dipole", **constant)
-    _check_field(simulation, field, server, options)
+    evaluator, structure = load(model), read_template(directory / template)
+    field.check(simulation, evaluator.card, structure, options.drivers)
+    server = ForceServer(evaluator, structure, options.properties or "dipole", **field.constant)
     addresses = [driver_address(simulation, element) for element in simulation.sockets]
     for address in addresses:
         claim_address(**address)
     _write_effective_input(simulation, restart, options, directory)
-    _write_run_file(directory, model, server, simulation, first_step, constant)
+    _write_run_file(directory, model, server, simulation, first_step, field)
     n_atoms = len(server.template.numbers)
-    single_valued = bool(server.evaluator.card.get("dipole_single_valued"))
-    del server  # the children have their own
+    single_valued = bool(evaluator.card.get("dipole_single_valued"))
+    del server, evaluator  # the children have their own
 
     read_end, write_end = os.pipe()
     model_options = {
@@ -108,11 +107,14 @@ def run(options: RunOptions, programs: Programs | None = None, load=load_evaluat
         "dtype": options.dtype or "float32",
         "threads": options.threads,
     }
-    child = SimulateOptions(EFFECTIVE_INPUT, write_end, model, template, **model_options, field=field, single_valued=single_valued)
+    child = SimulateOptions(EFFECTIVE_INPUT, write_end, model, template, **model_options, field=field.protocol,
+                            single_valued=single_valued)  # fmt: skip
     simulate = [*programs.simulate, json.dumps(asdict(child))]
     properties = options.properties or "dipole"
     drivers = [
-        DriverOptions(model, template, properties=properties, **a, **model_options, compile=options.compile, **constant)
+        DriverOptions(
+            model, template, properties=properties, **a, **model_options, compile=options.compile, **field.constant
+        )
         for a in addresses
     ]
     serve = [[*programs.serve, json.dumps(asdict(driver))] for driver in drivers] * options.drivers
@@ -142,76 +144,6 @@ def _prepare_directory(options: RunOptions) -> tuple[Path, SimulationInput, Simu
         simulation.copy_files(source, directory)
         shutil.copy2(options.input, directory / "input.xml")
     return directory, simulation, restart
-
-
-def _prepare_field(options: RunOptions, directory: Path) -> str:
-    """Put the protocol (and its table) into the run directory; returns its path, or "" without a field.
-
-    A resumed run goes on with the protocol in its directory.
-    """
-    target = directory / FIELD_FILE
-    if options.field is None:
-        return str(target) if options.resume and target.is_file() else ""
-    protocol = read_protocol(options.field)
-    if options.resume and not target.is_file():
-        raise UserError(f"The run in '{directory}' was started without a field: resume it without, or start a new run.")
-    if options.resume and read_protocol(target).model_dump() != protocol.model_dump():
-        raise UserError(f"'{options.field}' is not the protocol with which the run in '{directory}' was started: leave --field out.")
-    if not options.resume and options.field.resolve() != target:
-        shutil.copy2(options.field, target)
-        if isinstance(protocol, Table):
-            table = directory / protocol.file
-            table.parent.mkdir(parents=True, exist_ok=True)
-            if (options.field.resolve().parent / protocol.file).resolve() != table.resolve():
-                shutil.copy2(options.field.resolve().parent / protocol.file, table)
-    return str(options.field.resolve() if options.resume else target)
-
-
-def _properties(simulation: SimulationInput, options: RunOptions, field: str) -> str | None:
-    """The extras asked for, with those that a field needs."""
-    names = [options.properties] if options.properties else []
-    if field or is_driven(simulation):
-        names.append("born_effective_charges")
-    if field and variable_cell(simulation):
-        names.append("piezoelectric")
-    return ",".join(names) or None
-
-
-def _constant_field(simulation: SimulationInput, options: RunOptions, directory: Path, field: str) -> dict[str, Any]:
-    """The field that the driver serves, as keywords of ``ForceServer``; written into an <ffdirect>.
-
-    A resumed run goes on with the field of its first part.
-    """
-    facts = json.loads((directory / RUN_FILE).read_text()) if options.resume and (directory / RUN_FILE).is_file() else {}
-    given = get_parameters(simulation.direct[0]) if simulation.direct else {}
-    found: dict[str, Any] = {}
-    for name in ("constant_field", "voltage"):
-        vector = getattr(options, name)
-        text = ";".join(f"{x:.15g}" for x in vector) if vector is not None else given.get(name, "")
-        found[name] = text or facts.get(name) or ""
-    if not any(found.values()):
-        return {}
-    if field or simulation.root.find(".//driven_dynamics") is not None:
-        raise UserError(
-            "The driver serves a constant field, and i-PI applies another one (a protocol or <driven_dynamics>): use one of them."
-        )
-    found["beads"] = simulation.n_beads
-    for element in simulation.direct:
-        set_parameters(element, {name: value or None for name, value in found.items()})
-    return found
-
-
-def _check_field(simulation: SimulationInput, field: str, server: ForceServer, options: RunOptions) -> None:
-    if server.enthalpy is not None and options.drivers > 1 and not server.evaluator.card.get("dipole_single_valued"):
-        raise UserError(
-            f"{options.drivers} drivers share the beads, but with a latent head in a constant field one driver must follow them all: "
-            "use --drivers 1, or a model with the transfer head."
-        )
-    if field:
-        check_protocol(simulation, read_protocol(field), server.evaluator.card, server.template)
-    elif simulation.root.find(".//driven_dynamics") is not None:
-        check_charges(server.evaluator.card, server.template)
-        check_time_steps(simulation)
 
 
 def _find_restart(simulation: SimulationInput, directory: Path) -> SimulationInput | None:
@@ -288,7 +220,7 @@ def _write_effective_input(
 
 
 def _write_run_file(
-    directory: Path, model: str, server: ForceServer, simulation: SimulationInput, first_step: int, constant: dict[str, Any]
+    directory: Path, model: str, server: ForceServer, simulation: SimulationInput, first_step: int, field: FieldSetup
 ) -> None:
     card = server.evaluator.card
     facts = {
@@ -299,7 +231,7 @@ def _write_run_file(
         "n_beads": simulation.n_beads,
         "timestep_fs": simulation.timestep_fs,
         "resumed_from_step": first_step or None,
-        **constant,
+        **field.constant,
         "command": sys.argv,
         "versions": {name: version(name) for name in ("les-ipi", "ipi", "numpy", "torch")},
     }

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import NVE, water_lattice
+from conftest import water_lattice
 from ipi import read_output
 from scipy.optimize import minimize
 from toy_programs import run_toy

@@ -36,7 +36,9 @@ def same_record(broken, whole, steps):
     got, expected = record(broken), record(whole)
     np.testing.assert_array_equal(got["step"], np.arange(steps + 1))
     for name, values in expected.items():
-        np.testing.assert_allclose(got[name], values, rtol=1e-9, atol=1e-8 * max(1.0, np.abs(values).max()), err_msg=name)
+        np.testing.assert_allclose(
+            got[name], values, rtol=1e-9, atol=1e-8 * max(1.0, np.abs(values).max()), err_msg=name
+        )
     header = [[line for line in open(p.parent / "sim.field") if line[0] == "#"] for p in (broken, whole)]
     assert header[0] == header[1]
 
