@@ -18,8 +18,11 @@ FIELD_FILE = "field.toml"
 
 @dataclass(frozen=True)
 class FieldSetup:
-    """``protocol``: path of the protocol that les-ipi applies, or ""; ``constant``: field that the driver serves, as keywords of
-    ``ForceServer``, or empty; ``driven``: whether i-PI's own ``driven_dynamics`` is in the input."""
+    """The field of a run, by one of three routes or none.
+
+    ``protocol``: path of the protocol that les-ipi applies, or ""; ``constant``: field that the driver serves, as keywords
+    of ``ForceServer``, or empty; ``driven``: whether i-PI's own ``driven_dynamics`` is in the input.
+    """
 
     protocol: str = ""
     constant: dict[str, Any] = field(default_factory=dict)
@@ -44,8 +47,8 @@ class FieldSetup:
         served = _constant_field(simulation, constant, run_file)
         if served and (path or driven):
             raise UserError(
-                "The driver serves a constant field, and i-PI applies another one (a protocol or <driven_dynamics>): use one of "
-                "them."
+                "The driver serves a constant field, and i-PI applies another one (a protocol or <driven_dynamics>): use "
+                "one of them."
             )
         return cls(path, served, driven)
 
@@ -70,8 +73,8 @@ class FieldSetup:
             check_time_steps(simulation)
         if self.constant and drivers > 1 and not card.get("dipole_single_valued"):
             raise UserError(
-                f"{drivers} drivers share the beads, but with a latent head in a constant field one driver must follow them all: "
-                "use --drivers 1, or a model with the transfer head."
+                f"{drivers} drivers share the beads, but with a latent head in a constant field one driver must follow them "
+                "all: use --drivers 1, or a model with the transfer head."
             )
 
 

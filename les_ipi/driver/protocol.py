@@ -156,8 +156,8 @@ class Table(_Protocol):
             raise UserError(f"The field table '{path}' cannot be read ({error}): give columns of numbers.") from error
         if rows.shape[1] not in (2, 4) or len(rows) < 2:
             raise UserError(
-                f"The field table '{path}' has {len(rows)} rows of {rows.shape[1]} columns: give at least two rows of time (fs) "
-                "and E, or of time, Ex, Ey and Ez (V/Å)."
+                f"The field table '{path}' has {len(rows)} rows of {rows.shape[1]} columns: give at least two rows of time "
+                "(fs) and E, or of time, Ex, Ey and Ez (V/Å)."
             )
         _check_table(path, rows)
         self._times_fs = rows[:, 0]
@@ -254,6 +254,6 @@ def _check_table(path: Path, rows: np.ndarray) -> None:
     if len(spacing) >= 10 and regular.mean() > _REGULAR and spacing.max() > 1.5 * usual:
         row = int(np.argmax(spacing)) + 1
         raise UserError(
-            f"The field table '{path}' has a gap of {spacing.max():g} fs after row {row}, where all others are {usual:g} fs apart: "
-            "fill it in."
+            f"The field table '{path}' has a gap of {spacing.max():g} fs after row {row}, where all others are {usual:g} fs "
+            "apart: fill it in."
         )
