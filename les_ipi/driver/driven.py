@@ -18,12 +18,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from ipi.utils.depend import dstrip
+from ipi.utils.units import unit_to_internal
 
 from les_ipi.conventions import IPI_BEC_KEY, IPI_DIPOLE_KEY, IPI_PIEZOELECTRIC_KEY
 from les_ipi.driver.protocol import Protocol
 from les_ipi.driver.wire import ATOMIC_VELOCITY_A_FS
 from les_ipi.errors import UserError
-from les_ipi.units import ATOMIC_TIME_FS, BOHR_A, HARTREE_BOHR_EV_A, HARTREE_EV
+from les_ipi.units import BOHR_A, HARTREE_BOHR_EV_A, HARTREE_EV
+
+#: i-PI's own femtosecond, which has eight digits: times must agree with i-PI's input and output.
+_IPI_FS = unit_to_internal("time", "femtosecond", 1.0)
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ class FieldDrive:
         def driven(number=None) -> None:
             self._kick(self._time_fs)
             step(number)
-            self._kick(self._time_fs + float(self.system.motion.dt) * ATOMIC_TIME_FS)
+            self._kick(self._time_fs + float(self.system.motion.dt) / _IPI_FS)
 
         self.integrator.step = driven
 
@@ -127,7 +131,7 @@ class FieldDrive:
 
     @property
     def _time_fs(self) -> float:
-        return float(self.system.ensemble.time) * ATOMIC_TIME_FS
+        return float(self.system.ensemble.time) / _IPI_FS
 
     def _cell(self) -> np.ndarray:
         return dstrip(self.system.cell.h).T.copy()
