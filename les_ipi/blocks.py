@@ -8,6 +8,7 @@ import logging
 import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch._functorch.config
 from torch import Tensor
@@ -18,56 +19,98 @@ from les_ipi.neighbors import Pairs
 #: Block sizes to choose from, on a processor and on a GPU.
 _ROWS_CPU, _ROWS_GPU = range(256, 31, -32), [2**k for k in range(17, 5, -1)]
 
+#: Room of a structure's part in the list of pairs, as a multiple of its first number of pairs.
+GROWTH = 1.1
+
 
 class PackedEdges:
     """Edges of all structures within the cutoff as a padded matrix of R rows and M columns.
 
-    Parameters: ``pairs`` of every structure; ``species`` (R,) rows of the species list; ``cutoff`` Å; ``device``;
-    ``columns`` least M.
+    Every structure owns a part of one long list of pairs, with room to grow, so that one bead's new neighbours do not touch the
+    tables of the others.
+
+    Parameters: ``species`` rows of the species list of every structure; ``cutoff`` Å; ``device``; ``columns`` least M.
     """
 
-    def __init__(self, pairs: list[Pairs], species: Tensor, cutoff: float, device: str, columns: int = 0):
-        starts = [0]
-        for part in pairs:
-            starts.append(starts[-1] + part.n_atoms)
-        lengths = [0]
-        for part in pairs:
-            lengths.append(lengths[-1] + len(part.centre))
+    def __init__(self, species: list[np.ndarray], cutoff: float, device: str, columns: int = 0):
+        self.cutoff, self.columns, self.device = cutoff, columns, device
+        self.starts = np.concatenate([[0], np.cumsum([len(s) for s in species])])
+        self.species = torch.from_numpy(np.concatenate(species)).to(device)
+        self._pairs: list[Pairs | None] = [None] * len(species)
+        self._cells: list[bytes] = [b""] * len(species)
+        self._parts: list[slice] = []
 
-        def joined(name: str, offsets: list[int]) -> Tensor:
-            return torch.cat([torch.from_numpy(getattr(p, name)) + o for p, o in zip(pairs, offsets, strict=False)])
+    def update(self, pairs: list[Pairs], cells: list[np.ndarray]) -> None:
+        """Take over the pairs (and their shifts, for changed cells) of the structures that differ from the last call."""
+        changed = [b for b, part in enumerate(pairs) if part is not self._pairs[b]]
+        if any(not self._parts or len(pairs[b].centre) > self._room(b) for b in changed):
+            self._allocate([len(part.centre) for part in pairs])
+            changed = list(range(len(pairs)))
+        for b in changed:
+            self._pairs[b] = pairs[b]
+            self._write(b)
+        for b, cell in enumerate(cells):
+            if b in changed or cell.tobytes() != self._cells[b]:
+                self._cells[b] = cell.tobytes()
+                start, n = self._parts[b].start, len(pairs[b].image)
+                self._shift[start : start + n] = torch.from_numpy(pairs[b].image @ cell).to(self.device)
 
-        self.species, self.cutoff, self.columns = species.to(device), cutoff, columns
-        self._centre, self._neighbor = joined("centre", starts).to(device), joined("neighbor", starts).to(device)
-        self._mirror, self._shift = joined("mirror", lengths).to(device), joined("shift", [0] * len(pairs)).to(device)
-        self._kind = self.species[self._neighbor]
+    def _room(self, b: int) -> int:
+        return self._parts[b].stop - self._parts[b].start
+
+    def _allocate(self, lengths: list[int]) -> None:
+        ends = np.cumsum([math.ceil(GROWTH * n) + 1 for n in lengths])
+        self._parts = [slice(int(a), int(b)) for a, b in zip([0, *ends[:-1]], ends, strict=True)]
+        total = int(ends[-1])
+        self._centre, self._neighbor, self._mirror, self._kind = (
+            torch.zeros(total, dtype=torch.int64, device=self.device) for _ in range(4)
+        )
+        self._shift = torch.zeros(total, 3, dtype=torch.float64, device=self.device)
+
+    def _write(self, b: int) -> None:
+        part, pairs, first = self._parts[b], self._pairs[b], int(self.starts[b])
+        n = len(pairs.centre)
+        used, rest = slice(part.start, part.start + n), slice(part.start + n, part.stop)
+        for table, values, offset in (
+            (self._centre, pairs.centre, first),
+            (self._neighbor, pairs.neighbor, first),
+            (self._mirror, pairs.mirror, part.start),
+        ):
+            table[used] = torch.from_numpy(values).to(self.device) + offset
+        self._kind[used] = self.species[self._neighbor[used]]
+        # Unused room is an atom paired with itself, beyond the cutoff.
+        self._centre[rest] = self._neighbor[rest] = first
+        self._shift[rest] = 2.0 * self.cutoff
 
     def pack(self, positions: Tensor, dtype: torch.dtype, rows: int) -> tuple[Tensor, Tensor]:
         """Edges (rows, M, 3) in Å and elements of the neighbours (rows, M) for positions (R, 3) in float64.
 
         M never falls and grows in steps of 8, so that compiled functions see few shapes.
         """
-        vector = positions[self._neighbor] - positions[self._centre] + self._shift
-        kept = ((vector * vector).sum(1) < self.cutoff**2).nonzero()[:, 0]
-        centre = self._centre[kept]
+        # Selecting whole rows by index_select is several times faster here than general indexing.
+        vector = positions.index_select(0, self._neighbor) - positions.index_select(0, self._centre) + self._shift
+        x, y, z = vector.unbind(1)
+        kept = (x * x + y * y + z * z < self.cutoff**2).nonzero()[:, 0]
+        centre = self._centre.index_select(0, kept)
         counts = torch.bincount(centre, minlength=len(positions))
         self.columns = max(self.columns, 8 * math.ceil((int(counts.max()) + 1) / 8))
-        column = torch.arange(len(kept), device=kept.device) - (counts.cumsum(0) - counts)[centre]
-        self._slot = centre * self.columns + column
+        # Pairs are sorted by centre: the place in the matrix is the row's start plus the rank within the row.
+        first = torch.arange(len(positions), device=kept.device) * self.columns - (counts.cumsum(0) - counts)
+        self._slot = first.index_select(0, centre) + torch.arange(len(kept), device=kept.device)
         # Padded edges end beyond the cutoff, where every radial function and its slope vanish.
         edges = torch.full((rows * self.columns, 3), 2.0 * self.cutoff, dtype=dtype, device=positions.device)
-        edges[self._slot] = vector[kept].to(dtype)
+        edges[self._slot] = vector.to(dtype).index_select(0, kept)
         near = torch.zeros(rows * self.columns, dtype=torch.int64, device=positions.device)
-        near[self._slot] = self._kind[kept]
+        near[self._slot] = self._kind.index_select(0, kept)
         place = torch.empty_like(self._centre)
         place[kept] = self._slot
-        self._reverse = place[self._mirror[kept]]
+        self._reverse = place.index_select(0, self._mirror.index_select(0, kept))
         return edges.view(rows, self.columns, 3), near.view(rows, self.columns)
 
     def incoming(self, values: Tensor) -> Tensor:
         """For values of edges (rows, M, 3) those of the reverse edges, zero where padded."""
         found = torch.zeros_like(values).view(-1, 3)
-        found[self._slot] = values.reshape(-1, 3)[self._reverse]
+        found[self._slot] = values.reshape(-1, 3).index_select(0, self._reverse)
         return found.view_as(values)
 
 

@@ -55,7 +55,9 @@ class Evaluator:
 
     Parameters: ``model`` and ``card`` as from :func:`les_ipi.models.load_model`; ``dtype`` of the network arithmetic
     (geometry and sums of reference energies are always float64); ``skin`` Å of the Verlet lists; ``sum_rule`` for Born
-    charges; ``compile`` fuses the local part of a model with a ``latent`` head (tens of seconds once, then twice as fast).
+    charges; ``compile`` fuses the local part of a model with a ``latent`` head (tens of seconds once, then twice as fast);
+    ``long_range_accuracy`` relative error of the long-range potential and forces of large systems, None for about the rounding
+    error of ``dtype``.
     """
 
     def __init__(
@@ -68,13 +70,14 @@ class Evaluator:
         skin: float = 0.5,
         sum_rule: SumRule = SumRule.PROJECT,
         compile: bool = False,
+        long_range_accuracy: float | None = None,
     ):
         self.model, self.card = model.to(device), card
         self.device, self.dtype, self.skin, self.sum_rule = device, dtype, skin, sum_rule
         self.species = tuple(model.species)
         local = model.short_range.local and (model.head is None or not model.head.single_valued_polarization)
         if local:
-            self._engine = LocalEngine(self.model, device, dtype, skin, sum_rule, compile)
+            self._engine = LocalEngine(self.model, device, dtype, skin, sum_rule, compile, long_range_accuracy)
         else:
             self._engine = BatchEngine(self.model, device, dtype, sum_rule)
 
@@ -88,6 +91,7 @@ class Evaluator:
         threads: int | None = None,
         sum_rule: str = "project",
         compile: bool = False,
+        long_range_accuracy: float | None = None,
     ) -> "Evaluator":
         """Evaluator of a model folder or shipped model.
 
@@ -104,7 +108,19 @@ class Evaluator:
         if threads:
             torch.set_num_threads(threads)
         loaded, card = load_model(find_model(model), kinds[dtype])
-        return cls(loaded, card, device=device, dtype=kinds[dtype], sum_rule=SumRule(sum_rule), compile=compile)
+        if long_range_accuracy is not None and not 0 < long_range_accuracy < 0.1:
+            raise UserError(
+                f"A long-range accuracy of {long_range_accuracy} was asked for: give a relative error between 0 and 0.1."
+            )
+        return cls(
+            loaded,
+            card,
+            device=device,
+            dtype=kinds[dtype],
+            sum_rule=SumRule(sum_rule),
+            compile=compile,
+            long_range_accuracy=long_range_accuracy,
+        )
 
     @property
     def cutoff(self) -> float:

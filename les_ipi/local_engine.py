@@ -1,5 +1,7 @@
 """Evaluation of local models (no message passing, ``latent`` head or none): blocks of atoms, closed-form Ewald sum."""
 
+import importlib.util
+import math
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -12,10 +14,14 @@ from les_ipi.blocks import LocalBlocks, PackedEdges
 from les_ipi.conventions import Property
 from les_ipi.electrostatics.born import SumRule, apply_sum_rule, local_born_charges, local_piezoelectric
 from les_ipi.electrostatics.ewald import half_sphere_modes
+from les_ipi.electrostatics.mesh import MeshSum
 from les_ipi.electrostatics.reciprocal import LongRange, isolated_sum, periodic_sum
 from les_ipi.models.les_model import LESModel
 from les_ipi.neighbors import VerletList
 from les_ipi.system import AtomicSystem
+
+#: Atoms × wave vectors from which fast transforms beat the exact sum (measured: about 400 atoms of water, one thread).
+MESH_FROM_PHASES = 4e5
 
 
 class LocalEngine:
@@ -25,13 +31,26 @@ class LocalEngine:
     the charges gives all forces; one more, with weight one, the exact Born charges of local latent charges.
     """
 
-    def __init__(self, model: LESModel, device: str, dtype: torch.dtype, skin: float, rule: SumRule, compile: bool):
+    def __init__(
+        self,
+        model: LESModel,
+        device: str,
+        dtype: torch.dtype,
+        skin: float,
+        rule: SumRule,
+        compile: bool,
+        accuracy: float | None = None,
+    ):
         self.model, self.device, self.dtype, self.skin, self.rule = model, device, dtype, skin, rule
         self.blocks = LocalBlocks(model, compile)
         self._lists: list[VerletList] = []
         self._edges: PackedEdges | None = None
-        self._built: tuple = ()
+        self._elements: tuple[bytes, ...] = ()
         self._modes: dict[bytes, Tensor] = {}
+        # Without a library for its device (cuFINUFFT is an extra) the exact sum serves every size.
+        library = "finufft" if device == "cpu" else "cufinufft"
+        available = importlib.util.find_spec(library) is not None
+        self._mesh = MeshSum(model.kernel, dtype, accuracy, device) if available else None
 
     def __call__(self, systems: Sequence[AtomicSystem], wanted: set[Property]) -> list[dict[str, np.ndarray]]:
         """One table per structure: name of the property → value as in :class:`les_ipi.evaluator.Results`."""
@@ -47,9 +66,9 @@ class LocalEngine:
         composition = self.model.reference_energies[edges.species]
         energies = local.energies[: len(positions)].double() + composition
         tables: list[dict[str, Tensor]] = [{} for _ in systems]
-        starts = np.concatenate([[0], np.cumsum([len(s.numbers) for s in systems])])
         groups = _equal_structures(systems)
-        weights, gradient = self._long_range(systems, positions, local.charges, energies, groups, starts, tables)
+        summed = mechanical or Property.ENERGY in wanted
+        weights, gradient = self._long_range(systems, positions, local.charges, energies, groups, edges.starts, tables, summed)
         if mechanical:
             slope = local.gradient(True, weights, last=not born)
             force = (slope - edges.incoming(slope)).sum(1)[: len(positions)].double() - gradient
@@ -59,7 +78,7 @@ class LocalEngine:
             raw = local_born_charges(local.charges.sum(1), vectors, edges.incoming(flux))
             strained = local_piezoelectric(vectors, flux)
         for b, table in enumerate(tables):
-            atoms = slice(starts[b], starts[b + 1])
+            atoms = slice(*edges.starts[b : b + 2])
             if mechanical:
                 table["forces"] = force[atoms]
                 table["virial"] = virial[atoms].sum(0).double() - table.pop("strain", 0.0)
@@ -69,16 +88,16 @@ class LocalEngine:
         return [{k: v.to("cpu", torch.float64).numpy() for k, v in table.items() if k in wanted} for table in tables]
 
     def _update(self, systems: Sequence[AtomicSystem]) -> PackedEdges:
-        """Pair tables for these structures; joined again only when one of them was rebuilt."""
+        """Pair tables for these structures; only what a rebuilt neighbour list changed is written again."""
         self._lists += [VerletList(self.model.cutoff, self.skin) for _ in range(len(systems) - len(self._lists))]
         pairs = [verlet.update(system) for verlet, system in zip(self._lists, systems, strict=False)]
-        built = tuple((v.builds, s.numbers.tobytes()) for v, s in zip(self._lists, systems, strict=False))
-        if self._edges is None or built != self._built:
+        elements = tuple(s.numbers.tobytes() for s in systems)
+        if self._edges is None or elements != self._elements:
             table = {z: row for row, z in enumerate(self.model.species)}
-            species = torch.from_numpy(np.concatenate([species_rows(s.numbers, table) for s in systems]))
+            species = [species_rows(s.numbers, table) for s in systems]
             columns = 0 if self._edges is None else self._edges.columns
-            self._edges = PackedEdges(pairs, species, self.model.cutoff, self.device, columns)
-            self._built = built
+            self._edges, self._elements = PackedEdges(species, self.model.cutoff, self.device, columns), elements
+        self._edges.update(pairs, [np.asarray(s.cell, dtype=float) for s in systems])
         return self._edges
 
     def _long_range(
@@ -90,8 +109,9 @@ class LocalEngine:
         groups: list[range],
         starts: np.ndarray,
         tables: list[dict[str, Tensor]],
+        summed: bool,
     ) -> tuple[Tensor | None, Tensor]:
-        """Fill energies, charges, dipoles and strain; return ∂E/∂q per row and ∂E/∂r at fixed charges."""
+        """Fill charges, dipoles and, if ``summed``, energies and strain; return ∂E/∂q per row and ∂E/∂r at fixed charges."""
         gradient = torch.zeros_like(positions)
         weights = None if charges is None else torch.zeros_like(charges)
         for group in groups:
@@ -105,16 +125,19 @@ class LocalEngine:
                 excess = raw.sum(1) - (wanted / raw.shape[2]).to(raw.dtype)[:, None]
                 q = raw - excess[:, None] / N
                 r = positions[atoms].view(B, N, 3)
-                found = self._sum(systems[group[0]], r, q)
-                energy = energy + found.energy
-                # Charges are shifted to the wanted total: a common potential does no work on them.
-                potential = found.potential - found.potential.mean(1, keepdim=True)
-                weights[atoms] = potential.reshape(B * N, -1)
-                gradient[atoms] = found.gradient.reshape(-1, 3).double()
                 physical = scale * q.sum(-1).double()
                 dipole = torch.einsum("bn,bnx->bx", physical, r)
                 for row, b in enumerate(group):
-                    tables[b].update(strain=found.strain[row].double(), charges=physical[row], dipole=dipole[row])
+                    tables[b].update(charges=physical[row], dipole=dipole[row])
+                if summed:
+                    found = self._sum(systems[group[0]], r, q)
+                    energy = energy + found.energy
+                    # Charges are shifted to the wanted total: a common potential does no work on them.
+                    potential = found.potential - found.potential.mean(1, keepdim=True)
+                    weights[atoms] = potential.reshape(B * N, -1)
+                    gradient[atoms] = found.gradient.reshape(-1, 3).double()
+                    for row, b in enumerate(group):
+                        tables[b]["strain"] = found.strain[row].double()
             for row, b in enumerate(group):
                 tables[b]["energy"] = energy[row]
         return weights, gradient
@@ -123,6 +146,8 @@ class LocalEngine:
         if not system.periodic:
             return isolated_sum(positions.to(self.dtype), charges, self.model.kernel)
         cell = torch.from_numpy(np.asarray(system.cell, dtype=float)).to(self.device)
+        if self._mesh is not None and len(system.numbers) * self._count_modes(cell) > MESH_FROM_PHASES:
+            return self._mesh(positions, cell, charges)
         key = system.cell.tobytes()
         if key not in self._modes:
             self._modes = {key: torch.from_numpy(half_sphere_modes(system.cell, self.model.kernel.k_cutoff)).to(self.device)}
@@ -131,6 +156,10 @@ class LocalEngine:
         B = len(positions)
         cells, modes = cell.to(self.dtype).expand(B, 3, 3), self._modes[key].expand(B, -1, 3)
         return periodic_sum(folded.to(self.dtype), cells, charges, modes, self.model.kernel)
+
+    def _count_modes(self, cell: Tensor) -> float:
+        """Wave vectors of half a sphere, V k_c³/12π²."""
+        return float(torch.linalg.det(cell).abs()) * self.model.kernel.k_cutoff**3 / (12 * math.pi**2)
 
     def _scale(self, system: AtomicSystem) -> float:
         """√ε_e: physical charges over latent ones."""

@@ -1,7 +1,6 @@
 """Neighbour lists (vesin): pairs that are kept while atoms move little, and the padded matrix of training batches."""
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from vesin import NeighborList
@@ -32,26 +31,25 @@ class Neighbors:
 class Pairs:
     """All ordered pairs of one structure within a cutoff, sorted by centre; every periodic image counts on its own.
 
-    =========  =======  ==================================================
+    =========  =======  ====================================================================
     field      shape    meaning, unit
-    =========  =======  ==================================================
+    =========  =======  ====================================================================
     centre     (P,)     atom i
     neighbor   (P,)     atom j
-    shift      (P, 3)   lattice translation in Å, added to r_j − r_i
+    image      (P, 3)   lattice translation in units of the lattice vectors, added to r_j − r_i
     mirror     (P,)     place of the pair j → i
-    =========  =======  ==================================================
+    =========  =======  ====================================================================
     """
 
     n_atoms: int
     cutoff: float
     centre: np.ndarray
     neighbor: np.ndarray
-    shift: np.ndarray
+    image: np.ndarray
     mirror: np.ndarray
 
-    @cached_property
-    def matrix(self) -> Neighbors:
-        """The same pairs as a padded matrix."""
+    def matrix(self, cell: np.ndarray) -> Neighbors:
+        """The same pairs as a padded matrix; ``cell`` (3, 3) Å."""
         counts = np.bincount(self.centre, minlength=self.n_atoms)
         columns = max(int(counts.max(initial=0)), 1)
         starts = np.cumsum(counts) - counts
@@ -62,7 +60,7 @@ class Pairs:
         shift[..., 0] = 2.0 * self.cutoff
         reverse = np.arange(self.n_atoms * columns)
         index.reshape(-1)[slot] = self.neighbor
-        shift.reshape(-1, 3)[slot] = self.shift
+        shift.reshape(-1, 3)[slot] = self.image @ cell
         reverse[slot] = slot[self.mirror]
         return Neighbors(index, shift, reverse.reshape(self.n_atoms, columns))
 
@@ -75,37 +73,32 @@ def neighbor_pairs(system: AtomicSystem, cutoff: float) -> Pairs:
             "A position is not finite (NaN or infinite): the simulation has diverged; try a smaller time step."
         )
     box = np.ascontiguousarray(system.cell, dtype=np.float64)
-    i, j, s = NeighborList(cutoff=float(cutoff), full_list=True).compute(
+    i, j, s = NeighborList(cutoff=float(cutoff), full_list=False).compute(
         points=positions, box=box, periodic=bool(system.periodic), quantities="ijS"
     )
-    i, j, s = i.astype(np.int64), j.astype(np.int64), s.astype(np.int64)
-    order = np.argsort(i, kind="stable")
-    i, j, s = i[order], j[order], s[order]
-    return Pairs(len(positions), cutoff, i, j, s @ box, _mirror_pairs(i, j, s, len(positions)))
+    # Every pair once, then once more the other way round: its mirror is half a list away.
+    centre, neighbor = np.concatenate([i, j]).astype(np.int64), np.concatenate([j, i]).astype(np.int64)
+    image = np.concatenate([s, -s]).astype(np.int64)
+    # Numpy sorts short integers in linear time.
+    small = np.uint16 if len(positions) <= np.iinfo(np.uint16).max else np.int64
+    order = np.argsort(centre.astype(small), kind="stable")
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    mirror = place[(order + len(i)) % max(1, len(order))]
+    return Pairs(len(positions), cutoff, centre[order], neighbor[order], image[order], mirror)
 
 
 def neighbor_matrix(system: AtomicSystem, cutoff: float) -> Neighbors:
     """Padded neighbour matrix of a structure within ``cutoff`` Å, see :func:`neighbor_pairs`."""
-    return neighbor_pairs(system, cutoff).matrix
-
-
-def _mirror_pairs(i: np.ndarray, j: np.ndarray, s: np.ndarray, n_atoms: int) -> np.ndarray:
-    """For every pair (i, j, S) the place of the pair (j, i, −S) in the same list."""
-    reach = int(np.abs(s).max(initial=0))
-    base = 2 * reach + 1
-
-    def key(a: np.ndarray, b: np.ndarray, t: np.ndarray) -> np.ndarray:
-        image = ((t[:, 0] + reach) * base + (t[:, 1] + reach)) * base + (t[:, 2] + reach)
-        return (a * n_atoms + b) * base**3 + image
-
-    forward, backward = np.argsort(key(i, j, s)), np.argsort(key(j, i, -s))
-    result = np.empty_like(i)
-    result[backward] = forward
-    return result
+    return neighbor_pairs(system, cutoff).matrix(system.cell)
 
 
 class VerletList:
-    """Pairs within cutoff + skin, kept until an atom has moved by half the skin or the cell has changed.
+    """Pairs within cutoff + skin, kept until one outside the list can have come within the cutoff.
+
+    A pair that was outside is now at a distance of at least s (r_c + skin) − 2δ, with s the smallest stretch of the cell
+    since then and δ the largest displacement beyond that stretch: the list holds while this exceeds r_c, also in a
+    breathing cell.
 
     Parameters: ``cutoff`` and ``skin`` in Å. ``builds`` counts how often the list was made.
     """
@@ -130,8 +123,10 @@ class VerletList:
         old = self._reference
         if old is None or old.periodic != system.periodic or len(old.positions) != len(system.positions):
             return False
-        if not np.array_equal(old.cell, system.cell):
-            return False
-        moved = ((system.positions - old.positions) ** 2).sum(1)
+        smallest, expected = 1.0, old.positions
+        if old.periodic and not np.array_equal(old.cell, system.cell):
+            stretch = np.linalg.solve(old.cell, system.cell)
+            smallest, expected = np.linalg.svd(stretch, compute_uv=False).min(), old.positions @ stretch
+        moved = np.sqrt(((system.positions - expected) ** 2).sum(1).max(initial=0.0))
         # A comparison with NaN is False, so diverged positions force a rebuild, which reports them.
-        return bool(moved.max(initial=0.0) < (0.5 * self.skin) ** 2)
+        return bool(smallest * (self.cutoff + self.skin) - 2.0 * moved > self.cutoff)

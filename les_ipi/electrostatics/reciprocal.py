@@ -31,6 +31,15 @@ class LongRange(NamedTuple):
     strain: Tensor
 
 
+def window_and_slope(kernel: LongRangeKernel, k2: Tensor) -> tuple[Tensor, Tensor]:
+    """w(k²) and dw/d(k²) of :meth:`LongRangeKernel.weight`, without a graph; shape of ``k2``."""
+    with torch.enable_grad():
+        leaf = k2.detach().requires_grad_()
+        weight = kernel.weight(leaf)
+        (slope,) = torch.autograd.grad(weight.sum(), leaf)
+    return weight.detach(), slope
+
+
 @torch.no_grad()
 def periodic_sum(positions: Tensor, cell: Tensor, charges: Tensor, modes: Tensor, kernel: LongRangeKernel) -> LongRange:
     """:func:`les_ipi.electrostatics.ewald.periodic_energy` and its derivatives; memory O(N + K).
@@ -43,12 +52,7 @@ def periodic_sum(positions: Tensor, cell: Tensor, charges: Tensor, modes: Tensor
     G, volume = reciprocal_vectors(cell)
     k = modes.to(G.dtype) @ G
     k2 = (k * k).sum(-1)
-    with torch.enable_grad():
-        leaf = k2.detach().requires_grad_()
-        weight = kernel.weight(leaf)
-        (slope,) = torch.autograd.grad(weight.sum(), leaf)
-    weight = 2.0 * weight.detach() / volume[:, None]
-    slope = 2.0 * slope / volume[:, None]
+    weight, slope = (2.0 * w / volume[:, None] for w in window_and_slope(kernel, k2))
     q = charges.transpose(1, 2)
     potential, gradient = torch.zeros_like(q), torch.zeros_like(positions)
     power = torch.empty_like(k2)

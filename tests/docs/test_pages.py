@@ -1,5 +1,6 @@
 """The pages agree with the code: tables of keys, tests that are named, navigation, versions."""
 
+import json
 import re
 import sys
 
@@ -62,6 +63,16 @@ def test_architecture_names_every_module():
 def test_every_page_is_in_the_navigation():
     settings = yaml.safe_load((ROOT / "mkdocs.yml").read_text())
     assert sorted(path for entry in settings["nav"] for path in entry.values()) == [p.name for p in PAGES]
+
+
+def test_performance_page_shows_what_was_measured():
+    """The tables come from docs/performance.json by the script that measures, not by hand."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    import performance
+
+    page = (ROOT / "docs" / "performance.md").read_text()
+    shown = page.split(performance.START)[1].split(performance.END)[0].strip()
+    assert shown == performance.report(json.loads((ROOT / "docs" / "performance.json").read_text()))
 
 
 def test_versions_agree():

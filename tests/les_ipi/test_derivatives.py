@@ -285,7 +285,7 @@ def test_only_what_is_asked_is_returned():
 
 
 def test_verlet_lists_follow_the_dynamics():
-    """Moves below half the skin reuse the list and give exact results; larger ones and cell changes rebuild it."""
+    """Small moves and strains reuse the list and give exact results; larger ones rebuild it."""
     evaluate, fresh = evaluator_of(make_model(), skin=0.6), lambda s: evaluator_of(make_model(), skin=0.0)([s])[0]
     system = SYSTEMS["cubic"]
     evaluate([system])
@@ -295,10 +295,16 @@ def test_verlet_lists_follow_the_dynamics():
         )
         np.testing.assert_allclose(evaluate([moved])[0].forces, fresh(moved).forces, atol=1e-10)
         assert evaluate._engine._lists[0].builds == builds
-    # Atoms stay where the last list was built: only the cell differs.
-    stretched = replace(moved, cell=system.cell * 1.001)
-    np.testing.assert_allclose(evaluate([stretched])[0].forces, fresh(stretched).forces, atol=1e-10)
-    assert evaluate._engine._lists[0].builds == 3
+    shear = np.array([[0.0, 1.0, 0.5], [0.0, -0.5, 1.0], [0.0, 0.0, -1.0]])
+    for strain, builds in ((0.02, 2), (-0.02, 2), (0.2, 3)):
+        stretch = np.eye(3) + strain * shear
+        strained = replace(moved, positions=moved.positions @ stretch, cell=moved.cell @ stretch)
+        np.testing.assert_allclose(evaluate([strained])[0].forces, fresh(strained).forces, atol=1e-10)
+        assert evaluate._engine._lists[0].builds == builds
+    # Atoms that do not follow the cell count as moved against it.
+    behind = replace(strained, cell=strained.cell * 0.94)
+    np.testing.assert_allclose(evaluate([behind])[0].forces, fresh(behind).forces, atol=1e-10)
+    assert evaluate._engine._lists[0].builds == 4
 
 
 def test_a_diverged_structure_is_refused():

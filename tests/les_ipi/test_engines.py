@@ -13,6 +13,7 @@ from les_ipi.batch_engine import BatchEngine
 from les_ipi.blocks import LocalBlocks
 from les_ipi.conventions import Property
 from les_ipi.electrostatics.born import SumRule
+from les_ipi.electrostatics.mesh import MeshSum
 from les_ipi.errors import UserError
 from les_ipi.evaluator import Evaluator
 from les_ipi.local_engine import LocalEngine
@@ -61,3 +62,40 @@ def test_a_transfer_head_refuses_a_total_charge_that_it_cannot_have() -> None:
     engine = BatchEngine(make_model("transfer"), "cpu", torch.float64, SumRule.PROJECT)
     with pytest.raises(UserError, match="total charge of 1 e, but the model's transfer head gives"):
         engine([replace(SYSTEMS[0], total_charge=1.0)], {Property.ENERGY})
+
+
+def test_one_moving_bead_rewrites_only_its_own_neighbours() -> None:
+    """Lists that grow, shrink and outgrow their room give what a fresh engine gives; the other beads' lists stay."""
+    model, wanted = make_model(), {Property.ENERGY, Property.FORCES}
+    engine = LocalEngine(model, "cpu", torch.float64, 0.3, SumRule.PROJECT, False)
+    beads = [water_cluster(8, seed, CUBE) for seed in (1, 2, 3)]
+    engine(beads, wanted)
+    for factor in (0.97, 1.1, 0.8):
+        beads[1] = replace(beads[1], positions=factor * beads[1].positions)
+        fresh = LocalEngine(model, "cpu", torch.float64, 0.0, SumRule.PROJECT, False)
+        for expected, found in zip(fresh(beads, wanted), engine(beads, wanted), strict=True):
+            np.testing.assert_allclose(found["forces"], expected["forces"], atol=1e-11)
+    assert [verlet.builds for verlet in engine._lists] == [1, 4, 1]
+
+
+@pytest.mark.parametrize(("dtype", "accuracy"), [("float32", None), ("float64", None), ("float64", 1e-4)])
+def test_a_large_system_takes_the_mesh_and_gives_the_same(dtype: str, accuracy: float | None, monkeypatch) -> None:
+    """Energy, forces, virial and Born charges of 768 atoms with fast transforms against the exact sum in float64."""
+    water = AtomicSystem.from_ase(read(Path(__file__).parents[2] / "inputs" / "water" / "start.xyz").repeat((2, 2, 1)))
+    wanted = [Property.ENERGY, Property.FORCES, Property.VIRIAL, Property.CHARGES, Property.BORN_EFFECTIVE_CHARGES]
+    fast = Evaluator.load("water-pbe0-ts", dtype=dtype, long_range_accuracy=accuracy)
+    calls = []
+    monkeypatch.setattr(MeshSum, "__call__", lambda self, *a, call=MeshSum.__call__: calls.append(1) or call(self, *a))
+    found = fast([water], wanted)[0]
+    assert calls
+    monkeypatch.setattr("les_ipi.local_engine.MESH_FROM_PHASES", np.inf)
+    exact = Evaluator.load("water-pbe0-ts", dtype="float64")([water], wanted)[0]
+    assert len(calls) == 1
+    # The float32 network alone is good to 1e-5 of the forces.
+    bound = {"float32": 3e-5, "float64": 1e-10}[dtype] if accuracy is None else accuracy
+    for name in wanted:
+        expected = np.asarray(getattr(exact, name))
+        if name == "energy":
+            assert abs(found.energy - exact.energy) / len(water.numbers) < max(1e-6, bound)
+        else:
+            assert np.linalg.norm(getattr(found, name) - expected) < bound * np.linalg.norm(expected), name

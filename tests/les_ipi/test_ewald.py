@@ -18,6 +18,8 @@ from les_ipi.electrostatics import (
     periodic_energy,
     potential_at_atoms,
 )
+from les_ipi.electrostatics.mesh import MeshSum
+from les_ipi.electrostatics.reciprocal import periodic_sum
 
 FINE = LongRangeKernel(sigma=1.0, k_cutoff=8.0, smooth=False)
 CELLS = {
@@ -243,3 +245,21 @@ def test_smooth_window_has_no_jumps_in_a_cell_scan():
     """Known defect of a sharp sphere: modes that enter make jumps of tens of meV; the smooth window keeps steps below 1 meV."""
     assert cell_scan(LongRangeKernel(smooth=True)).max() < 1e-3
     assert cell_scan(LongRangeKernel(smooth=False)).max() > 5e-3
+
+
+@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("smooth", [True, False])
+@pytest.mark.parametrize("accuracy", [1e-3, 1e-6, 1e-10])
+def test_fast_transforms_give_the_exact_sum_within_the_accuracy_asked_for(name, smooth, accuracy):
+    """Energy, potential, forces and strain derivative of two channels, positions far outside the cell."""
+    cell = CELLS[name]
+    kernel = LongRangeKernel(k_cutoff=4.0, smooth=smooth, remove_self=smooth)
+    rng = np.random.default_rng(5)
+    positions, charges = rng.uniform(-3, 3, size=(2, 40, 3)) @ cell, rng.normal(size=(2, 40, 2))
+    modes = torch.from_numpy(padded_modes(np.stack([cell, cell]), np.array([True, True]), kernel.k_cutoff))
+    r, h, q = (torch.from_numpy(x) for x in (positions, cell, charges))
+    exact = periodic_sum(r, h.expand(2, 3, 3), q, modes, kernel)
+    mesh = MeshSum(kernel, torch.float64, accuracy)
+    for _ in range(2):
+        for field, found, expected in zip(exact._fields, mesh(r, h, q), exact, strict=True):
+            assert float((found - expected).norm()) < accuracy * float(expected.norm()), field
