@@ -73,10 +73,12 @@ class LocalEngine:
             slope = local.gradient(True, weights, last=not born)
             force = (slope - edges.incoming(slope)).sum(1)[: len(positions)].double() - gradient
             virial = -torch.einsum("rma,rmb->rab", vectors, slope)
+        strained = None
         if born:
             flux = local.gradient(False, torch.ones_like(local.charges))
             raw = local_born_charges(local.charges.sum(1), vectors, edges.incoming(flux))
-            strained = local_piezoelectric(vectors, flux)
+            if Property.PIEZOELECTRIC in wanted:
+                strained = local_piezoelectric(vectors, flux)
         for b, table in enumerate(tables):
             atoms = slice(*edges.starts[b : b + 2])
             if mechanical:
@@ -84,6 +86,7 @@ class LocalEngine:
                 table["virial"] = virial[atoms].sum(0).double() - table.pop("strain", 0.0)
             if born:
                 table["born_effective_charges"] = self._born(raw[None, atoms], systems[b])
+            if strained is not None:
                 table["piezoelectric"] = self._scale(systems[b]) * strained[atoms].double().sum(0)
         return [{k: v.to("cpu", torch.float64).numpy() for k, v in table.items() if k in wanted} for table in tables]
 

@@ -44,13 +44,11 @@ class FieldEnthalpy:
     """Adds a constant field to evaluations.
 
     Parameters: ``field`` (3,) V/Å or ``voltage`` (3,) V, as vectors or texts for :func:`parse_vector`, one of them;
-    ``single_valued``, whether the model's dipole is; ``beads``, the structures that i-PI sends in turn, needed without.
+    ``single_valued``, whether the model's dipole is; ``beads``, the structures that i-PI sends in turn, needed without;
+    ``one_pass``, whether evaluations are made with :meth:`cartesian` fields, which needs no Born charges.
     """
 
-    #: What an evaluation must contain.
-    properties = (Property.DIPOLE, Property.BORN_EFFECTIVE_CHARGES, Property.PIEZOELECTRIC)
-
-    def __init__(self, field=None, voltage=None, *, single_valued: bool, beads: int = 1):
+    def __init__(self, field=None, voltage=None, *, single_valued: bool, beads: int = 1, one_pass: bool = False):
         self.field = parse_vector(field, "constant field")
         self.voltage = parse_vector(voltage, "voltage")
         if (self.field is None) == (self.voltage is None):
@@ -62,10 +60,18 @@ class FieldEnthalpy:
             )
         self._paths = None if single_valued else _Paths(beads)
         self._first_cell: np.ndarray | None = None
+        self.one_pass = one_pass
+        #: What an evaluation must contain.
+        self.properties: tuple[Property, ...] = (Property.DIPOLE,)
+        if not one_pass:
+            self.properties += (Property.BORN_EFFECTIVE_CHARGES, Property.PIEZOELECTRIC)
 
     def apply(self, system: AtomicSystem, results) -> tuple[float, np.ndarray, np.ndarray]:
-        """Energy (eV), forces (N, 3) and virial (3, 3) of H from an evaluation without field."""
-        field = self._cartesian(system)
+        """Energy (eV), forces (N, 3) and virial (3, 3) of H from an evaluation, without field unless in one pass."""
+        field = self.cartesian(system)
+        if self.one_pass:
+            carried = np.zeros((3, 3)) if self.voltage is None else np.outer(results.dipole, field)
+            return results.energy, results.forces, results.virial - carried
         if self._paths is None:
             dipole = results.dipole
         else:
@@ -77,7 +83,8 @@ class FieldEnthalpy:
             virial = virial + np.outer(dipole, field)
         return results.energy - field @ dipole, forces, virial
 
-    def _cartesian(self, system: AtomicSystem) -> np.ndarray:
+    def cartesian(self, system: AtomicSystem) -> np.ndarray:
+        """The field (3,) in V/Å in the cell of a structure."""
         if self.field is not None:
             return self.field
         if not system.periodic:

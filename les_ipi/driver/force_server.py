@@ -51,8 +51,12 @@ class ForceServer:
         if constant_field or voltage:
             check_charges(evaluator.card, template)
             single_valued = bool(evaluator.card.get("dipole_single_valued"))
-            self.enthalpy = FieldEnthalpy(constant_field, voltage, single_valued=single_valued, beads=beads)
-        wanted = (*self.properties, *(FieldEnthalpy.properties if self.enthalpy else ()))
+            # Other evaluators than ours need not take fields; Born charges always do.
+            one_pass = getattr(evaluator, "single_valued", False)
+            self.enthalpy = FieldEnthalpy(
+                constant_field, voltage, single_valued=single_valued, beads=beads, one_pass=one_pass
+            )
+        wanted = (*self.properties, *(self.enthalpy.properties if self.enthalpy else ()))
         self._asked = tuple(dict.fromkeys((Property.ENERGY, Property.FORCES, Property.VIRIAL, *wanted)))
         self._checked_cell: np.ndarray | None = None
         self._lock = threading.Lock()
@@ -73,7 +77,10 @@ class ForceServer:
         """
         systems = [self.system(cell, xyz) for cell, xyz in zip(cells, positions, strict=True)]
         replies = []
-        for system, results in zip(systems, self.evaluate(systems, self._asked), strict=True):
+        fields = None
+        if self.enthalpy is not None and self.enthalpy.one_pass:
+            fields = np.stack([self.enthalpy.cartesian(system) for system in systems])
+        for system, results in zip(systems, self.evaluate(systems, self._asked, fields), strict=True):
             energy, forces, virial = results.energy, results.forces, results.virial
             if self.enthalpy is not None:
                 energy, forces, virial = self.enthalpy.apply(system, results)
@@ -91,13 +98,15 @@ class ForceServer:
             replies.append(reply)
         return replies
 
-    def evaluate(self, systems: Sequence[AtomicSystem], properties: Iterable[Property]) -> list:
+    def evaluate(
+        self, systems: Sequence[AtomicSystem], properties: Iterable[Property], fields: np.ndarray | None = None
+    ) -> list:
         """Call the evaluator, one thread at a time.
 
         i-PI writes its outputs in parallel threads, and each of them may need forces or a current.
         """
         with self._lock:
-            return self.evaluator(systems, properties)
+            return self.evaluator(systems, properties, **({} if fields is None else {"fields": fields}))
 
     def system(self, cell: np.ndarray, positions: np.ndarray) -> AtomicSystem:
         """Build the checked ``AtomicSystem`` (Å) of one structure from i-PI's cell and positions (bohr)."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from physics_cases import TRICLINIC, evaluation, evaluator_of, make_model, water_cluster
 
+from les_ipi.errors import UserError
 from les_ipi.system import AtomicSystem
 
 BORN = ["charges", "born_effective_charges"]
@@ -127,3 +128,24 @@ def test_piezoelectric_tensor_of_a_latent_model_is_its_flux_under_strain() -> No
     expected = -np.einsum("jic,jia,jib->cab", away, away, slope)
     assert np.abs(expected).max() > 0.01
     np.testing.assert_allclose(found, expected, atol=1e-6 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", ["periodic", "isolated"])
+def test_enthalpy_of_a_transfer_model_from_one_pass(name: str) -> None:
+    """U − E·M, F + ZᵀE and W + E·Π + M⊗E from the responses, and from one evaluation with the field; atoms are outside."""
+    system = water_cluster(8, 2, TRICLINIC) if name == "periodic" else water_cluster(4, 4, None)
+    if name == "periodic":
+        system = replace(system, positions=system.positions + np.arange(-1, 7)[:, None].repeat(3, 0) * system.cell[1])
+    evaluate, field = evaluator_of(make_model("transfer")), np.array([0.1, -0.2, 0.3])
+    names = ["energy", "forces", "virial", "dipole"]
+    plain = evaluate([system], [*names, "born_effective_charges", "piezoelectric"])[0]
+    driven = evaluate([system, system], names, np.stack([field, 0 * field]))
+    assert driven[0].energy == pytest.approx(plain.energy - field @ plain.dipole, abs=1e-9)
+    force = np.einsum("iab,a->ib", plain.born_effective_charges, field)
+    assert np.abs(force).max() > 0.01
+    np.testing.assert_allclose(driven[0].forces, plain.forces + force, atol=1e-10)
+    virial = np.einsum("c,cab->ab", field, plain.piezoelectric) + np.outer(plain.dipole, field)
+    np.testing.assert_allclose(driven[0].virial, plain.virial + virial, atol=1e-9)
+    np.testing.assert_allclose(driven[1].virial, plain.virial, atol=1e-9)
+    with pytest.raises(UserError, match="needs a single-valued dipole"):
+        evaluator_of(make_model())([system], names, field[None])
