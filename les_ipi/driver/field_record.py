@@ -29,9 +29,7 @@ class FieldRecord:
         """A new record. Parameters: ``header`` from :func:`les_ipi.driver.protocol.describe`; ``reference``."""
         record = cls(path, "w")
         dipole = "none" if reference.dipole is None else " ".join(f"{x:.14e}" for x in reference.dipole)
-        lines = {**header, "absolute_dipole": "false", _START_DIPOLE: dipole, "units": _UNITS}
-        record._file.writelines(f"# {key}: {value}\n" for key, value in lines.items())
-        record._file.write(f"# {' '.join(COLUMNS)}\n")
+        record._file.write(_header(header, dipole))
         return record
 
     @classmethod
@@ -45,15 +43,17 @@ class FieldRecord:
             raise UserError(
                 f"The field record '{path}' is missing, so the run cannot be resumed with its field: start anew."
             )
-        comments, kept = [], []
+        found: dict[str, str] = {}
+        kept = []
         for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
             if line.startswith("#"):
-                comments.append(line)
+                key, _, value = line[1:].strip().partition(": ")
+                found[key] = value
             elif line.endswith("\n") and int(float(line.split(None, 1)[0])) <= step:
                 kept.append(line)
-        found = dict(line[1:].strip().split(": ", 1) for line in comments if ": " in line)
         for key, value in header.items():
-            if found.get(key) != value:
+            # A table may have become longer, and with it its largest field.
+            if found.get(key) != value and not (header["waveform"] == "table" and key == "amplitude_V_per_A"):
                 raise UserError(
                     f"The run in '{path.parent}' was driven with {key} = {found.get(key)}, but the protocol now says {value}: "
                     "resume it with its own protocol, or start a new run."
@@ -66,10 +66,17 @@ class FieldRecord:
         text = found.get(_START_DIPOLE, "none")
         dipole = None if text == "none" else np.array(text.split(), dtype=float)
         past = Drive(rows[step][5:8], float(rows[step][-1]))
-        path.write_text("".join([*comments, *kept]), encoding="utf-8")
+        whole = path.with_name(path.name + ".tmp")
+        whole.write_text(_header(header, text) + "".join(kept), encoding="utf-8")
+        whole.replace(path)  # a process killed here leaves one of the two, never a part
         return cls(path, "a"), Reference(rows[0][12:21].reshape(3, 3), dipole), past
 
     def append(self, row: np.ndarray) -> None:
         """Write one row of :data:`COLUMNS`."""
         self._file.write(f"{int(row[0]):d} " + " ".join(f"{value:.14e}" for value in row[1:]) + "\n")
         self._file.flush()
+
+
+def _header(header: dict[str, str], start_dipole: str) -> str:
+    lines = {**header, "absolute_dipole": "false", _START_DIPOLE: start_dipole, "units": _UNITS}
+    return "".join(f"# {key}: {value}\n" for key, value in lines.items()) + f"# {' '.join(COLUMNS)}\n"

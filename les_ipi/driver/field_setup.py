@@ -93,9 +93,8 @@ def _protocol_file(directory: Path, given: Path | None, resume: bool) -> str:
             raise UserError(
                 f"'{given}' is not the protocol with which the run in '{directory}' was started: leave --field out."
             )
-        return str(given.resolve())
     _copy(given.resolve(), target)
-    if isinstance(protocol, Table):
+    if isinstance(protocol, Table):  # perhaps a longer one, to go on with
         _copy(given.resolve().parent / protocol.file, directory / protocol.file)
     return str(target)
 

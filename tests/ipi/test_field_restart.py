@@ -114,3 +114,24 @@ def test_a_driver_side_field_survives_a_resume(make_input):
     whole = make_input("unix", steps=40)
     run_toy(whole, constant_field=(0.0, 0.0, 0.5), **HEALTHY)
     np.testing.assert_allclose(final_positions(path), final_positions(whole), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.timeout(60)
+def test_a_table_goes_into_the_run_directory_and_may_become_longer(make_input):
+    """E(t) = 0.02 t V/Å for 10 fs and then for 20 fs; the second part needs the longer table."""
+    path = make_input(steps=20)
+    file = protocol(path, 'waveform = "table"\nfile = "tables/e.dat"\ndirection = [0, 1, 0]\n')
+    table = path.parent / "tables" / "e.dat"
+    table.parent.mkdir()
+    table.write_text("0 0\n10 0.2\n")
+    directory = path.parent / "run"
+    run_toy(path, field=file, directory=directory, **HEALTHY)
+    path.write_text(path.read_text().replace("<total_steps>20<", "<total_steps>40<"))
+    with pytest.raises(UserError, match="covers 0 to 10 fs, but the run goes from 0 to 20 fs"):
+        run_toy(path, directory=directory, resume=True, **HEALTHY)
+    table.write_text("0 0\n10 0.2\n20 0.4\n")
+    run_toy(path, field=file, directory=directory, resume=True, **HEALTHY)
+    rows = np.loadtxt(directory / "sim.field")
+    np.testing.assert_array_equal(rows[:, 0], np.arange(41))
+    np.testing.assert_allclose(rows[:, 3], 0.02 * rows[:, 1], atol=1e-9)
+    np.testing.assert_allclose(rows[:, 1], 0.5 * rows[:, 0], rtol=1e-12)

@@ -74,7 +74,7 @@ EDA = """<driven_dynamics mode='eda-nve'> <timestep units='femtosecond'>{dt}</ti
 @pytest.mark.timeout(180)
 def test_routes_of_a_field(make_input, model):
     """Both heads: i-PI's own field and a protocol (Born charges), and the driver's enthalpy (transfer: in one pass)."""
-    common = {"beads": 2, "batch": 2, "steps": 100, "dt": 0.1, "pes": "les_ipi_pes.py"}
+    common = {"steps": 100, "dt": 0.1, "pes": "les_ipi_pes.py"}
     options = {"model": model, "dtype": "float64", "threads": 1}
     own = make_input(motion=EDA, **common)
     own.write_text(own.read_text().replace("motion mode='dynamics'", "motion mode='driven_dynamics'"))
