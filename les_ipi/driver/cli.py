@@ -65,6 +65,8 @@ def driver(
     Example: les-ipi driver water-pbe0-ts --template start.xyz --unix les
 
     Example: les-ipi driver water-pbe0-ts --template start.xyz --host node01 --port 31415 --properties BEC
+
+    Example: les-ipi driver water-pbe0-ts --template start.xyz --unix les --constant-field 0 0 0.05
     """
     from les_ipi.driver.serve import DriverOptions, run_driver
 

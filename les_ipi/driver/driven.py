@@ -202,7 +202,9 @@ class FieldDrive:
         field = self.field(time_fs) / HARTREE_BOHR_EV_A
         born, _ = self._response()
         beads, half = self.system.beads, 0.5 * float(self.system.motion.dt)
-        beads.p += half * (born @ field)
+        force = born @ field
+        force[:, self.integrator.fixatoms_dof] = 0.0  # else i-PI books what it takes from fixed atoms as heat
+        beads.p += half * force
         if self.barostat is not None:
             virial = np.einsum("c,cab->ab", field, self._strained(self._beads()[1])) + np.outer(self._carried(), field)
             virial = half * beads.nbeads * virial.T

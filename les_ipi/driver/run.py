@@ -231,6 +231,7 @@ def _write_run_file(
         "n_beads": simulation.n_beads,
         "timestep_fs": simulation.timestep_fs,
         "resumed_from_step": first_step or None,
+        "field_protocol": Path(field.protocol).name or None,
         **field.constant,
         "command": sys.argv,
         "versions": {name: version(name) for name in ("les-ipi", "ipi", "numpy", "torch")},

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import water_lattice
+from conftest import NVE, water_lattice
 from ipi import read_output
 from scipy.optimize import minimize
 from toy_programs import run_toy
@@ -152,6 +152,20 @@ def test_protocol_equals_the_oscillating_field_of_ipi(make_input):
     run_toy(path, **HEALTHY)
     *_, other = drive(make_input, CONSTANT.replace("constant", "sinus") + "period_fs = 40\n", steps=100)
     np.testing.assert_allclose(final_positions(other), final_positions(path), rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.timeout(120)
+def test_fixed_atoms_take_no_work(make_input):
+    """Oxygens that are held fixed: i-PI would book the kicks that it takes from them as heat, step by step."""
+    held = "<fixcom>False</fixcom><fixatoms>[0, 3, 6, 9, 12, 15, 18, 21]</fixatoms>" + NVE
+    common = {"motion": held, "dt": 0.5, "steps": 200}
+    free = make_input(**common)
+    run_toy(free, **HEALTHY)
+    table, out, path = drive(make_input, CONSTANT, **common)
+    assert np.ptp(table["work"]) > 0.1
+    assert np.ptp(out["conserved"] - table["work"]) < 1.3 * np.ptp(output(free)["conserved"])
+    moved = final_positions(path).reshape(-1, 3) - final_positions(free).reshape(-1, 3)
+    np.testing.assert_allclose(moved[::3], 0.0, atol=1e-12)
 
 
 NVT = """<dynamics mode='nvt'><timestep units='femtosecond'>{dt}</timestep>

@@ -1,5 +1,6 @@
 """A field-driven run that was stopped or killed goes on as if nothing had happened."""
 
+import json
 import os
 import signal
 import subprocess
@@ -126,6 +127,7 @@ def test_a_table_goes_into_the_run_directory_and_may_become_longer(make_input):
     table.write_text("0 0\n10 0.2\n")
     directory = path.parent / "run"
     run_toy(path, field=file, directory=directory, **HEALTHY)
+    assert json.loads((directory / "les_ipi_run.json").read_text())["field_protocol"] == "field.toml"
     path.write_text(path.read_text().replace("<total_steps>20<", "<total_steps>40<"))
     with pytest.raises(UserError, match="covers 0 to 10 fs, but the run goes from 0 to 20 fs"):
         run_toy(path, directory=directory, resume=True, **HEALTHY)
