@@ -21,7 +21,7 @@ from ipi.utils.depend import dstrip
 from ipi.utils.units import unit_to_internal
 
 from les_ipi.conventions import IPI_BEC_KEY, IPI_DIPOLE_KEY, IPI_PIEZOELECTRIC_KEY
-from les_ipi.driver.protocol import Protocol
+from les_ipi.driver.protocol import VARIABLE_CELL, Protocol
 from les_ipi.driver.wire import ATOMIC_VELOCITY_A_FS
 from les_ipi.errors import UserError
 from les_ipi.units import BOHR_A, HARTREE_BOHR_EV_A, HARTREE_EV
@@ -48,13 +48,14 @@ class Reference:
 
 @dataclass(frozen=True)
 class _Instant:
-    """One instant in i-PI's units: centroid, beads relative to it, cell (rows), Born charges, mean C, field."""
+    """One instant in i-PI's units: centroid, beads relative to it, cell (rows), Born charges, mean C, carried dipole, field."""
 
     centroid: np.ndarray
     relative: np.ndarray
     cell: np.ndarray
     born: np.ndarray
     strained: np.ndarray
+    carried: np.ndarray
     field: np.ndarray
 
 
@@ -75,10 +76,10 @@ class FieldDrive:
     ):
         self.system, self.protocol = system, protocol
         self.integrator = system.motion.integrator
-        self.barostat = system.motion.barostat if hasattr(system.motion.barostat, "p") else None
+        self.barostat = system.motion.barostat if system.motion.enstype in VARIABLE_CELL else None
         self._extras: dict | None = None
         self._born = self._piezoelectric = np.zeros(0)
-        dipole = np.mean(system.forces.extras[IPI_DIPOLE_KEY], axis=0) * BOHR_A if single_valued else None
+        dipole = self._mean_dipole() * BOHR_A if single_valued else None
         self.reference = reference or Reference(self._cell() * BOHR_A, dipole)
         self.past = past or Drive(np.zeros(3), 0.0)
         self._last = self._instant()
@@ -111,7 +112,7 @@ class FieldDrive:
         if self.barostat is not None:
             strain = np.linalg.solve(middle, now.cell - then.cell)
             change = change + 0.5 * np.einsum("cab,ab->c", then.strained + now.strained, strain)
-            change = change + self._carried() @ strain
+            change = change + 0.5 * (then.carried + now.carried) @ strain
         work = 0.5 * (then.field + now.field) @ change
         self.past = Drive(self.past.dipole + BOHR_A * change, self.past.work + HARTREE_EV * work)
         self._last = now
@@ -159,7 +160,7 @@ class FieldDrive:
         born, _ = self._response()
         centroid, relative = self._beads()
         field = self.field(self._time_fs) / HARTREE_BOHR_EV_A
-        return _Instant(centroid, relative, self._cell(), born, self._strained(relative), field)
+        return _Instant(centroid, relative, self._cell(), born, self._strained(relative), self._carried(), field)
 
     def _strained(self, relative: np.ndarray) -> np.ndarray:
         """C, the change of the mean dipole with a strain of cell and centroids, (3, 3, 3) e·bohr."""
@@ -173,7 +174,10 @@ class FieldDrive:
         """The dipole that a strain carries along: in the lab frame M, in the reduced frame nothing; (3,) e·bohr."""
         if self.protocol.frame == "reduced" or self.barostat is None:
             return np.zeros(3)
-        return (self.reference.dipole + self.past.dipole) / BOHR_A
+        return self._mean_dipole()
+
+    def _mean_dipole(self) -> np.ndarray:
+        return np.mean(self.system.forces.extras[IPI_DIPOLE_KEY], axis=0)
 
     def _current(self) -> np.ndarray:
         """dM/dt (3,) in e·Å/fs, the mean over beads."""
@@ -182,7 +186,7 @@ class FieldDrive:
         if self.barostat is not None:
             rate = np.asarray(dstrip(self.barostat.p)) / float(self.barostat.m[0])
             rate = rate.T if rate.size == 9 else float(rate[0]) * np.eye(3)
-            current = current + np.einsum("cab,ab->c", self._last.strained, rate) + self._carried() @ rate
+            current = current + np.einsum("cab,ab->c", self._last.strained, rate) + self._last.carried @ rate
         return current * ATOMIC_VELOCITY_A_FS
 
     def _missing_kinetic_stress(self) -> np.ndarray:

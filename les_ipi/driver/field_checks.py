@@ -3,19 +3,18 @@
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from les_ipi.driver.protocol import Protocol
+from les_ipi.driver.protocol import VARIABLE_CELL, Protocol
 from les_ipi.driver.template import Template
 from les_ipi.driver.xml_input import SimulationInput
 from les_ipi.errors import UserError
 
 #: Ensembles of <dynamics> that ``les-ipi run --field`` can drive.
 _DRIVEN = ("nve", "nvt", "npt", "nst")
-_VARIABLE_CELL = ("npt", "nst")
 
 
 def variable_cell(simulation: SimulationInput) -> bool:
     """Whether the cell of the run moves."""
-    return any(element.get("mode") in _VARIABLE_CELL for element in simulation.root.iter("dynamics"))
+    return any(element.get("mode") in VARIABLE_CELL for element in simulation.root.iter("dynamics"))
 
 
 def check_time_steps(simulation: SimulationInput) -> None:
@@ -62,7 +61,7 @@ def _check_motion(simulation: SimulationInput) -> None:
             f"({', '.join(map(str, modes)) or 'no dynamics'})."
         )
     barostats = [e.get("mode") for e in simulation.root.iter("barostat")]
-    if modes[0] in _VARIABLE_CELL and "stochastic-rescaling" in barostats:
+    if modes[0] in VARIABLE_CELL and "stochastic-rescaling" in barostats:
         raise UserError(
             "The stochastic-rescaling barostat has no cell momentum on which the stress of a field could act: use "
             "isotropic, flexible or anisotropic."

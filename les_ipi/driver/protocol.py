@@ -13,6 +13,9 @@ from les_ipi.errors import UserError
 #: A macroscopic field above this, in V/Å, is taken for one in other units.
 LARGEST_FIELD_V_A = 5.0
 
+#: Modes of i-PI's <dynamics> in which the cell moves, and the two frames differ.
+VARIABLE_CELL = ("npt", "nst")
+
 #: A table in which at least this share of the intervals is equal is regular, and a longer interval is a gap.
 _REGULAR = 0.8
 
