@@ -11,7 +11,8 @@ from rich.progress import track
 
 from les_ipi.conventions import Property
 from les_ipi.evaluator import Evaluator, Results
-from les_ipi.training.data import Frame
+from les_ipi.training.data import Frame, composition
+from les_ipi.units import EV_A3_GPA
 
 
 @dataclass
@@ -69,8 +70,11 @@ def _wanted(frame: Frame, evaluator: Evaluator) -> set[Property]:
     labels, wanted = frame.labels, {Property.ENERGY, Property.FORCES}
     if labels.stress is not None:
         wanted.add(Property.VIRIAL)
-    if evaluator.model.head is not None:
-        wanted.add(Property.DIPOLE)
+    head = evaluator.model.head
+    if head is not None:
+        # In a periodic system the dipole of a latent head depends on the choice of the images: no label compares with it.
+        if head.single_valued_polarization or not frame.system.periodic:
+            wanted.add(Property.DIPOLE)
         if labels.born_effective_charges is not None:
             wanted.add(Property.BORN_EFFECTIVE_CHARGES)
     return wanted
@@ -101,8 +105,7 @@ def _collect(frame: Frame, result: Results, collected: dict[str, list[tuple[np.n
 
 
 def _composition(frames: list[Frame], species: tuple[int, ...]) -> np.ndarray:
-    labelled = [f for f in frames if f.labels.energy is not None]
-    return np.array([[np.count_nonzero(f.system.numbers == z) for z in species] for f in labelled], dtype=float)
+    return composition([f for f in frames if f.labels.energy is not None], species)
 
 
 def _fit_offsets(frames: list[Frame], errors: list[float], species: tuple[int, ...]) -> np.ndarray:
@@ -111,8 +114,8 @@ def _fit_offsets(frames: list[Frame], errors: list[float], species: tuple[int, .
 
 
 def _offset_per_atom(frames: list[Frame], offsets: np.ndarray, species: tuple[int, ...]) -> np.ndarray:
-    composition = _composition(frames, species)
-    return composition @ offsets / composition.sum(1)
+    counts = _composition(frames, species)
+    return counts @ offsets / counts.sum(1)
 
 
 def _metrics(pairs: dict[str, tuple[np.ndarray, np.ndarray]], n_frames: int) -> dict[str, float]:
@@ -123,6 +126,7 @@ def _metrics(pairs: dict[str, tuple[np.ndarray, np.ndarray]], n_frames: int) -> 
         metrics["forces_rmse_meV_per_A"] = 1e3 * rmse(*pairs["forces"])
     if "stress" in pairs:
         metrics["stress_rmse_meV_per_A3"] = 1e3 * rmse(*pairs["stress"])
+        metrics["stress_rmse_GPa"] = EV_A3_GPA * rmse(*pairs["stress"])
     if "born" in pairs:
         metrics["bec_rmse_e"] = rmse(*pairs["born"])
         metrics["bec_r2"] = r_squared(*pairs["born"])
