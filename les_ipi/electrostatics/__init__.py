@@ -1,4 +1,4 @@
-"""Latent Ewald Summation for point-like (monopole) latent charges."""
+"""Latent Ewald Summation of charges, dipoles and quadrupoles, and their linear response."""
 
 from les_ipi.electrostatics.born import (
     SumRule,
@@ -15,19 +15,35 @@ from les_ipi.electrostatics.ewald import (
     potential_at_atoms,
     reciprocal_vectors,
 )
+from les_ipi.electrostatics.multipoles import (
+    Multipoles,
+    Potentials,
+    interaction_energy,
+    periodic_potentials,
+    slab_potentials,
+    traceless,
+)
+from les_ipi.electrostatics.pairs import isolated_potentials
 from les_ipi.electrostatics.window import LongRangeKernel
 
 __all__ = [
     "LongRangeKernel",
+    "Multipoles",
+    "Potentials",
     "SumRule",
     "apply_sum_rule",
     "half_sphere_modes",
+    "interaction_energy",
     "isolated_energy",
+    "isolated_potentials",
     "local_born_charges",
     "padded_modes",
     "periodic_energy",
+    "periodic_potentials",
     "potential_at_atoms",
     "reciprocal_vectors",
+    "slab_potentials",
     "smallest_k_born_charges",
     "sum_rule_residual",
+    "traceless",
 ]
