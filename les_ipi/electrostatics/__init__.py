@@ -24,26 +24,42 @@ from les_ipi.electrostatics.multipoles import (
     traceless,
 )
 from les_ipi.electrostatics.pairs import isolated_potentials
+from les_ipi.electrostatics.response import (
+    Response,
+    cell_dipole,
+    electronic_screening,
+    field_enthalpy,
+    linear_response,
+    polarizability,
+    without_excess,
+)
 from les_ipi.electrostatics.window import LongRangeKernel
 
 __all__ = [
     "LongRangeKernel",
     "Multipoles",
     "Potentials",
+    "Response",
     "SumRule",
     "apply_sum_rule",
+    "cell_dipole",
+    "electronic_screening",
+    "field_enthalpy",
     "half_sphere_modes",
     "interaction_energy",
     "isolated_energy",
     "isolated_potentials",
+    "linear_response",
     "local_born_charges",
     "padded_modes",
     "periodic_energy",
     "periodic_potentials",
+    "polarizability",
     "potential_at_atoms",
     "reciprocal_vectors",
     "slab_potentials",
     "smallest_k_born_charges",
     "sum_rule_residual",
     "traceless",
+    "without_excess",
 ]

@@ -154,7 +154,7 @@ def slab_potentials(
 
 def _rows(moments: Multipoles) -> Tensor:
     """Moments as rows of a matrix, (B, F, N), F = C, 4C or 13C."""
-    B, N, C = moments.charges.shape
+    B, N, _ = moments.charges.shape
     parts = [x.reshape(B, N, -1) for x in moments if x is not None]
     return torch.cat(parts, dim=2).transpose(1, 2)
 

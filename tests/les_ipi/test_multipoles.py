@@ -24,7 +24,14 @@ from scipy.integrate import quad
 from scipy.special import erf, erfc
 
 from les_ipi import units
-from les_ipi.electrostatics import LongRangeKernel, Multipoles, isolated_energy, multipoles, padded_modes, periodic_energy
+from les_ipi.electrostatics import (
+    LongRangeKernel,
+    Multipoles,
+    isolated_energy,
+    multipoles,
+    padded_modes,
+    periodic_energy,
+)
 from les_ipi.electrostatics.pairs import boys_functions
 
 
@@ -249,7 +256,8 @@ def test_slab_of_multipoles_does_not_depend_on_the_vacuum():
     """With q, u, Q and a net charge the corrected energy of 21 and 42 Å agree; without correction they differ by far."""
     positions, moments = random_positions(4, "slab"), Multipoles(*random_moments(4, neutral=False))
     tall = torch.from_numpy(SLAB * np.array([[1.0], [1.0], [2.0]]))
-    values = {b: [float(energy(positions, moments, b, FINE, c)) for c in (torch.from_numpy(SLAB), tall)] for b in ("slab", "periodic")}
+    cells = (torch.from_numpy(SLAB), tall)
+    values = {b: [float(energy(positions, moments, b, FINE, c)) for c in cells] for b in ("slab", "periodic")}
     assert values["slab"][0] == pytest.approx(values["slab"][1], abs=2e-6)
     assert abs(values["periodic"][0] - values["periodic"][1]) > 0.1
 
