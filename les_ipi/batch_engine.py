@@ -1,4 +1,4 @@
-"""Evaluation of any model on one padded batch with automatic differentiation: the general road, also for ``transfer`` heads."""
+"""Evaluation of any model on one padded batch by automatic differentiation, for ``transfer`` and ``multipole`` heads."""
 
 from collections.abc import Sequence
 
@@ -13,6 +13,7 @@ from les_ipi.errors import UserError
 from les_ipi.models.derivatives import Leaves, atom_gradient, born_effective_charges, gradient, strain_derivative
 from les_ipi.models.les_model import Evaluation, LESModel
 from les_ipi.system import AtomicSystem
+from les_ipi.units import COULOMB, EPSILON_0
 
 #: Difference in e between the total charge of a structure and that of a transfer head that is let pass.
 _TOTAL_CHARGE_TOLERANCE = 1e-3
@@ -44,7 +45,7 @@ class BatchEngine:
         """A transfer head has the total of its formal charges; a structure that asks for another one is refused."""
         if self.model.head is None or not self.model.head.single_valued_polarization:
             return
-        totals = self.model.screening(batch.periodic).sqrt() * evaluation.charges.detach().sum((1, 2))
+        totals = evaluation.screening.sqrt() * evaluation.charges.detach().sum((1, 2))
         for system, total in zip(systems, totals.tolist(), strict=True):
             if system.total_charge and abs(system.total_charge - total) > _TOTAL_CHARGE_TOLERANCE:
                 raise UserError(
@@ -55,7 +56,7 @@ class BatchEngine:
     def _tables(self, batch: Batch, leaves: Leaves, evaluation: Evaluation, wanted: set[Property]) -> dict[str, Tensor]:
         """Physical quantities of the batch as tensors with a leading structure index."""
         tables: dict[str, Tensor] = {}
-        scale = self.model.screening(batch.periodic).sqrt()
+        scale = None if evaluation.screening is None else evaluation.screening.sqrt()
         if Property.ENERGY in wanted:
             tables["energy"] = evaluation.energy.detach().double() + self.model.composition_energy(batch)
         if Property.CHARGES in wanted:
@@ -71,7 +72,20 @@ class BatchEngine:
         if Property.BORN_EFFECTIVE_CHARGES in wanted:
             born = born_effective_charges(self.model, batch, leaves, evaluation, self.rule)
             tables["born_effective_charges"] = scale[:, None, None, None] * born
+        if Property.POLARIZABILITY in wanted:
+            tables.update(_polarizability(batch, evaluation))
         return tables
+
+
+def _polarizability(batch: Batch, evaluation: Evaluation) -> dict[str, Tensor]:
+    """Physical polarizability ε_e k_e Σα in Å³, and ε_∞ = ε_e (1 + Σα/(ε0 V)), which isolated structures do not have (NaN)."""
+    latent = evaluation.polarizable.total_polarizability().detach().double()
+    screening = evaluation.screening.detach().double()[:, None, None]
+    identity = torch.eye(3, dtype=torch.float64, device=latent.device)
+    volume = torch.linalg.det(batch.cell).abs()[:, None, None]
+    dielectric = screening * (identity + latent / (EPSILON_0 * volume))
+    dielectric = torch.where(batch.periodic[:, None, None], dielectric, torch.full_like(dielectric, torch.nan))
+    return {"polarizability": COULOMB * screening * latent, "dielectric_tensor": dielectric}
 
 
 def _unwrapped_dipole(batch: Batch, leaves: Leaves, evaluation: Evaluation) -> Tensor:

@@ -18,6 +18,7 @@ class Property(StrEnum):
     CHARGES = "charges"
     DIPOLE = "dipole"
     BORN_EFFECTIVE_CHARGES = "born_effective_charges"
+    POLARIZABILITY = "polarizability"
 
 
 #: Names under which other programs store the same label in extended XYZ files; the first one is ours.

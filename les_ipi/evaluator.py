@@ -34,6 +34,8 @@ class Results:
     charges                 (N,)       physical partial charges √ε_e q, e
     dipole                  (3,)       physical cell dipole of the unwrapped positions, e·Å
     born_effective_charges  (N, 3, 3)  ``[atom, polarization, displacement]``, e
+    polarizability          (3, 3)     of the whole structure or cell, with ``polarizability``, Å³
+    dielectric_tensor       (3, 3)     ε_∞ with ``polarizability``; NaN for isolated structures
     ======================  =========  ==================================================================
     """
 
@@ -43,6 +45,8 @@ class Results:
     charges: np.ndarray | None = None
     dipole: np.ndarray | None = None
     born_effective_charges: np.ndarray | None = None
+    polarizability: np.ndarray | None = None
+    dielectric_tensor: np.ndarray | None = None
 
 
 class Evaluator:
@@ -72,7 +76,7 @@ class Evaluator:
         self.model, self.card = model.to(device), card
         self.device, self.dtype, self.skin, self.sum_rule = device, dtype, skin, sum_rule
         self.species = tuple(model.species)
-        local = model.short_range.local and (model.head is None or not model.head.single_valued_polarization)
+        local = model.short_range.local and (model.head is None or model.head.name == "latent")
         if local:
             self._engine = LocalEngine(self.model, device, dtype, skin, sum_rule, compile, long_range_accuracy)
         else:
@@ -143,5 +147,10 @@ class Evaluator:
         if self.model.head is None and wanted & _CHARGE_PROPERTIES:
             raise UserError(
                 "This model has no charges, so it gives no charges, dipole or Born charges: use an LES model."
+            )
+        if Property.POLARIZABILITY in wanted and not getattr(self.model.head, "induces_dipole", False):
+            raise UserError(
+                "This model has no polarizabilities: use a model with the 'multipole' head at a level with induced dipoles "
+                "(iu, uiu, uiqiu, uQiqiu)."
             )
         return wanted

@@ -1,12 +1,14 @@
 """Forces, virial and Born charges from gradients with respect to edges, positions and cell."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from les_ipi.batch import Batch
 from les_ipi.electrostatics.born import SumRule, apply_sum_rule, local_born_charges
+from les_ipi.electrostatics.flux import induced_charge_cloud
+from les_ipi.electrostatics.multipoles import Multipoles, periodic_potentials
 from les_ipi.models.les_model import Evaluation, LESModel
 
 
@@ -64,16 +66,67 @@ def raw_born_charges(
     """Latent Born charges (B, N, 3, 3) in e before any sum rule, ``[atom, polarization, displacement]``.
 
     ``latent`` head: the exact local form from one backward pass. ``transfer`` head: Z = ∂P/∂r of the single-valued
-    polarization, three passes. Source: doi:10.1038/s41524-025-01911-z and docs/physics.md.
+    polarization, three passes. ``multipole`` head: the local form of the charges plus ∂Σ(u + Δu)/∂r, and the flux of induced
+    charges. Source: doi:10.1038/s41524-025-01911-z and docs/physics.md.
     """
     if model.head.single_valued_polarization:
         rows = [atom_gradient(batch, gradient(evaluation.dipole[:, a].sum(), leaves, create_graph)) for a in range(3)]
         return torch.stack(rows, dim=2)
+    if model.head.equivariant:
+        return _multipole_born_charges(model, batch, leaves, evaluation, create_graph)
     grad = gradient(evaluation.local_charges.sum(), leaves, create_graph)
     # Padded edges keep a finite length but belong to no neighbour: their gradient is zero by the cutoff.
     ending_here = grad.edges.reshape(-1, 3)[batch.reverse]
     born = local_born_charges(evaluation.local_charges, leaves.edges, ending_here)
     return born.view(batch.n_structures, batch.n_rows, 3, 3)
+
+
+def _multipole_born_charges(
+    model: LESModel, batch: Batch, leaves: Leaves, evaluation: Evaluation, create_graph: bool
+) -> Tensor:
+    """Latent Born charges of a multipole head; the derivation is in docs/multipoles.md."""
+    shape = batch.n_structures, batch.n_rows, 3, 3
+    whole = None
+    if batch.boundary != "periodic":
+        # The dipole of an isolated structure is a function of its positions: nothing else is needed.
+        rows = [atom_gradient(batch, gradient(evaluation.dipole[:, a].sum(), leaves, create_graph)) for a in range(3)]
+        whole = torch.stack(rows, dim=2)
+        if batch.boundary == "isolated":
+            return whole
+    # What flows along edges: permanent charge, and the charge that the moments at the ends of edges induce anywhere.
+    local, dipole = evaluation.local_charges.sum(), evaluation.atomic_dipole
+    diagonal = evaluation.local_charges.view(shape[:2])
+    atoms = evaluation.polarizable
+    if atoms.kappa is not None:
+        # The common shift of all charges is no flow between atoms.
+        q, own = atoms.moments.charges, atoms.own_charges
+        moments = Multipoles(own + (q - own).detach(), atoms.moments.dipoles, atoms.moments.quadrupoles)
+        positions, cell = leaves.positions.detach(), leaves.cell.detach()
+        kernel, rank = model.kernel, moments.rank
+        phi = periodic_potentials(positions, cell, moments, batch.modes, kernel, 0).potential
+        induced = -atoms.kappa * phi
+        local = local + torch.where(batch.periodic[:, None, None], induced, torch.zeros_like(induced)).sum()
+        everywhere = replace(kernel, remove_self=False)
+        kappa = Multipoles(atoms.kappa)
+        found = periodic_potentials(positions, cell, kappa, batch.modes, everywhere, rank)
+        # Charge that each atom's own moments induce in the cell, which moves with the source in D but stays in truth.
+        answer = (moments.charges * found.potential).sum(-1)
+        if moments.dipoles is not None:
+            answer = answer - (moments.dipoles * found.field).sum((2, 3))
+        if moments.quadrupoles is not None:
+            answer = answer - 0.5 * (moments.quadrupoles * found.field_gradient).sum((2, 3, 4))
+        diagonal = diagonal + induced.sum(-1) - answer
+        cloud = induced_charge_cloud(
+            leaves.positions, cell, moments, positions, atoms.kappa.detach(), batch.modes, kernel
+        )
+        dipole = cloud if dipole is None else dipole + cloud
+    grad = gradient(local, leaves, create_graph)
+    ending_here = grad.edges.reshape(-1, 3)[batch.reverse]
+    born = local_born_charges(diagonal.reshape(-1), leaves.edges, ending_here).view(shape)
+    if dipole is not None:
+        rows = [atom_gradient(batch, gradient(dipole[:, a].sum(), leaves, create_graph)) for a in range(3)]
+        born = born + torch.stack(rows, dim=2)
+    return born if whole is None else torch.where(batch.periodic[:, None, None, None], born, whole)
 
 
 def born_effective_charges(
@@ -87,6 +140,6 @@ def born_effective_charges(
     if model.head.single_valued_polarization:
         expected = evaluation.charges.sum((1, 2))
     else:
-        expected = batch.total_charge.to(leaves.edges.dtype) / model.screening(batch.periodic).sqrt()
+        expected = batch.total_charge.to(leaves.edges.dtype) / evaluation.screening.sqrt()
     born = raw_born_charges(model, batch, leaves, evaluation)
     return apply_sum_rule(born.detach(), mask, rule, expected.detach())
