@@ -72,7 +72,7 @@ class BatchEngine:
         if Property.BORN_EFFECTIVE_CHARGES in wanted:
             born = born_effective_charges(self.model, batch, leaves, evaluation, self.rule)
             tables["born_effective_charges"] = scale[:, None, None, None] * born
-        if Property.POLARIZABILITY in wanted:
+        if Property.POLARIZABILITY in wanted and getattr(self.model.head, "induces_dipole", False):
             tables.update(_polarizability(batch, evaluation))
         return tables
 

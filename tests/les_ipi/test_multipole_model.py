@@ -92,7 +92,7 @@ class ShortKernel:
     remove_self: bool = False
 
     def weight(self, k2: torch.Tensor) -> torch.Tensor:
-        return k2**2 * torch.exp(-0.5 * self.s**2 * k2)
+        return 10.0 * k2**2 * torch.exp(-0.5 * self.s**2 * k2)
 
 
 @pytest.mark.parametrize("level", ["iq", "uQiqiu"])
@@ -127,7 +127,7 @@ def test_born_charges_in_a_cell_are_the_flow_of_charge_in_a_large_one(level):
         expected[axis] += whole[atom]
         # Central differences and what the kernel still has beyond half of the large cell: below 1e-6 of the largest element.
         np.testing.assert_allclose(born[atom, :, axis], expected, rtol=0, atol=1e-6 * np.abs(born[atom]).max())
-        assert np.abs(expected).max() > 0.3
+        assert np.abs(expected).max() > 0.05
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
