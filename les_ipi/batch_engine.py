@@ -17,6 +17,8 @@ from les_ipi.units import COULOMB, EPSILON_0
 
 #: Difference in e between the total charge of a structure and that of a transfer head that is let pass.
 _TOTAL_CHARGE_TOLERANCE = 1e-3
+#: Quantities that carry √ε_e.
+_PHYSICAL_MOMENTS = {Property.CHARGES, Property.DIPOLE, Property.BORN_EFFECTIVE_CHARGES, Property.POLARIZABILITY}
 _PER_ATOM = {"forces", "charges", "born_effective_charges"}
 
 
@@ -29,6 +31,7 @@ class BatchEngine:
     def __call__(self, systems: Sequence[AtomicSystem], wanted: set[Property]) -> list[dict[str, np.ndarray]]:
         """One table per structure: name of the property → value as in :class:`les_ipi.evaluator.Results`."""
         model = self.model
+        self._check_slabs(systems, wanted)
         batch = collate(systems, model.species, model.cutoff, model.kernel.k_cutoff).to(self.device)
         with torch.enable_grad():
             leaves = Leaves.of(batch, self.dtype)
@@ -40,6 +43,15 @@ class BatchEngine:
         return [
             {k: v[b, :n].copy() if k in _PER_ATOM else v[b].copy() for k, v in host.items()} for b, n in enumerate(sizes)
         ]
+
+    def _check_slabs(self, systems: Sequence[AtomicSystem], wanted: set[Property]) -> None:
+        """Responses of a slab that a susceptibility of the vacuum or of charge induced at any distance would falsify."""
+        responds = {name for name in ("charge", "dipole") if getattr(self.model.head, f"induces_{name}", False)}
+        if responds and wanted & _PHYSICAL_MOMENTS and any(s.slab for s in systems):
+            raise UserError(
+                "Charges, dipoles, Born charges and polarizabilities of a slab are not defined for this model with induced "
+                f"{' and '.join(sorted(responds))}s: ε_e of a cell with vacuum is unknown; ask for energy, forces and virial."
+            )
 
     def _check_total(self, batch: Batch, evaluation: Evaluation, systems: Sequence[AtomicSystem]) -> None:
         """A transfer head has the total of its formal charges; a structure that asks for another one is refused."""

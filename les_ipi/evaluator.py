@@ -77,10 +77,11 @@ class Evaluator:
         self.device, self.dtype, self.skin, self.sum_rule = device, dtype, skin, sum_rule
         self.species = tuple(model.species)
         local = model.short_range.local and (model.head is None or model.head.name == "latent")
+        self._general = BatchEngine(self.model, device, dtype, sum_rule)
         if local:
             self._engine = LocalEngine(self.model, device, dtype, skin, sum_rule, compile, long_range_accuracy)
         else:
-            self._engine = BatchEngine(self.model, device, dtype, sum_rule)
+            self._engine = self._general
 
     @classmethod
     def load(
@@ -135,7 +136,8 @@ class Evaluator:
 
         Raises ``UserError`` for an unknown element or property, or charges asked from a model without charges.
         """
-        tables = self._engine(systems, self._check(properties))
+        engine = self._engine if not any(s.slab for s in systems) else self._general
+        tables = engine(systems, self._check(properties))
         return [Results(**{k: float(v) if k == "energy" else v for k, v in table.items()}) for table in tables]
 
     def _check(self, properties: Iterable[Property | str]) -> set[Property]:

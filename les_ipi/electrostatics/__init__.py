@@ -20,6 +20,7 @@ from les_ipi.electrostatics.multipoles import (
     Potentials,
     interaction_energy,
     periodic_potentials,
+    slab_correction,
     slab_potentials,
     traceless,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "polarizability",
     "potential_at_atoms",
     "reciprocal_vectors",
+    "slab_correction",
     "slab_potentials",
     "smallest_k_born_charges",
     "sum_rule_residual",

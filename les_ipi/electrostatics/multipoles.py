@@ -113,20 +113,19 @@ def periodic_potentials(
     return _without_self(_unpack(rows, rank, C), moments, kernel)
 
 
-def slab_potentials(
-    positions: Tensor, cell: Tensor, moments: Multipoles, modes: Tensor, kernel: LongRangeKernel, rank: int | None = None
+def slab_correction(
+    positions: Tensor, cell: Tensor, moments: Multipoles, kernel: LongRangeKernel, rank: int | None = None
 ) -> Potentials:
-    """Potentials of structures that are periodic along a and b only, with vacuum along c.
+    """What turns the three-dimensional sum into that of a slab, periodic along a and b, with vacuum along c.
 
-    The three-dimensional sum plus the derivatives of A/V (M² − Q Θ − Q² (L²/12 + σ²/2)), with z along a × b, the total
-    charge Q, M = Σ (q z + u_z), Θ = Σ (q z² + 2 u_z z + Q_zz) and L = V/|a × b|. What is left of the images along c falls
-    as exp(−2π d/a) with the vacuum d. Positions must not be folded along c.
+    The derivatives of A/V (M² − Q Θ − Q² (L²/12 + σ²/2)), with z along a × b, the total charge Q, M = Σ (q z + u_z),
+    Θ = Σ (q z² + 2 u_z z + Q_zz) and L = V/|a × b|. What is left of the images along c falls as exp(−2π d/a) with the vacuum
+    d. Positions must not be folded along c.
 
-    Parameters and result: as :func:`periodic_potentials`.
-    Source: doi:10.1063/1.479595 (neutral), doi:10.1063/1.3216473 (net charge); moments and smearing: docs/physics.md.
+    Parameters and result: as :func:`periodic_potentials`, to whose potentials these are added.
+    Source: doi:10.1063/1.479595 (neutral), doi:10.1063/1.3216473 (net charge); moments and smearing: docs/multipoles.md.
     """
     rank = moments.rank if rank is None else rank
-    found = periodic_potentials(positions, cell, moments, modes, kernel, rank)
     area = torch.linalg.cross(cell[:, 0], cell[:, 1])
     volume = (area * cell[:, 2]).sum(-1).abs()
     normal = area / area.norm(dim=-1, keepdim=True)
@@ -142,14 +141,23 @@ def slab_potentials(
         second = second + torch.einsum("bnxyc,bx,by->bc", moments.quadrupoles, normal, normal)[:, None]
     factor = (HALF_INVERSE_EPSILON_0 / volume)[:, None, None]
     size = (length**2 / 6.0 + kernel.sigma**2)[:, None, None]
-    potential = found.potential + factor * (2.0 * dipole * z - second - total * (z * z + size))
-    field, gradient = found.field, found.field_gradient
+    potential = factor * (2.0 * dipole * z - second - total * (z * z + size))
+    field = gradient = None
     if rank >= 1:
-        field = field - (factor * (2.0 * dipole - 2.0 * total * z))[:, :, None] * normal[:, None, :, None]
+        field = -(factor * (2.0 * dipole - 2.0 * total * z))[:, :, None] * normal[:, None, :, None]
     if rank >= 2:
         outer = (normal[:, :, None] * normal[:, None, :])[:, None, :, :, None]
-        gradient = gradient + (2.0 * factor * total)[:, :, None, None] * outer
+        gradient = ((2.0 * factor * total)[:, :, None, None] * outer).expand(-1, q.shape[1], -1, -1, -1)
     return Potentials(potential, field, gradient)
+
+
+def slab_potentials(
+    positions: Tensor, cell: Tensor, moments: Multipoles, modes: Tensor, kernel: LongRangeKernel, rank: int | None = None
+) -> Potentials:
+    """:func:`periodic_potentials` plus :func:`slab_correction`."""
+    periodic = periodic_potentials(positions, cell, moments, modes, kernel, rank)
+    correction = slab_correction(positions, cell, moments, kernel, rank)
+    return Potentials(*(None if x is None else x + y for x, y in zip(periodic, correction, strict=True)))
 
 
 def _rows(moments: Multipoles) -> Tensor:

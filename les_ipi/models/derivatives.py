@@ -28,7 +28,9 @@ class Leaves:
         the cell, so that single precision does not suffer from atoms that have diffused far away.
         """
         fractional = batch.positions @ torch.linalg.inv(batch.cell)
-        fold = torch.floor(fractional) * batch.periodic[:, None, None]
+        # A slab has a dipole across its vacuum: its atoms stay where they are along the third vector.
+        axes = torch.stack([batch.periodic, batch.periodic, batch.periodic & ~batch.slab], dim=1)
+        fold = torch.floor(fractional) * axes[:, None, :]
         folded = batch.positions - fold @ batch.cell
         return cls(*(x.detach().to(dtype).clone().requires_grad_() for x in (batch.edges(), folded, batch.cell)))
 
@@ -87,7 +89,7 @@ def _multipole_born_charges(
     """Latent Born charges of a multipole head; the derivation is in docs/multipoles.md."""
     shape = batch.n_structures, batch.n_rows, 3, 3
     whole = None
-    if batch.boundary != "periodic":
+    if batch.boundary in ("isolated", "mixed"):
         # The dipole of an isolated structure is a function of its positions: nothing else is needed.
         rows = [atom_gradient(batch, gradient(evaluation.dipole[:, a].sum(), leaves, create_graph)) for a in range(3)]
         whole = torch.stack(rows, dim=2)

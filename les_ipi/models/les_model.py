@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from les_ipi.batch import Batch
 from les_ipi.electrostatics.ewald import isolated_energy, periodic_energy, reciprocal_vectors
+from les_ipi.electrostatics.multipoles import Multipoles, interaction_energy, slab_correction
 from les_ipi.electrostatics.response import electronic_screening, polarizability
 from les_ipi.electrostatics.window import LongRangeKernel
 from les_ipi.models.heads import ChargeOutput
@@ -182,18 +183,22 @@ class LESModel(nn.Module):
         alpha = output.alpha * mask.view(-1, *[1] * (output.alpha.ndim - 1))
         total = polarizability(alpha.view(batch.n_structures, batch.n_rows, *alpha.shape[1:]))
         medium = electronic_screening(screening, total, reciprocal_vectors(cell)[1])
-        return torch.where(batch.periodic, medium, screening)
+        # The vacuum of a slab is no medium: its energy must not depend on how much of it there is.
+        return torch.where(batch.periodic & ~batch.slab, medium, screening)
 
     def long_range_energy(self, batch: Batch, positions: Tensor, cell: Tensor, charges: Tensor) -> Tensor:
         """Latent Ewald energy (B,) in eV; each structure by its own periodicity."""
-        if batch.boundary == "periodic":
-            return periodic_energy(positions, cell, charges, batch.modes, self.kernel)
-        isolated = isolated_energy(positions, charges, self.kernel)
         if batch.boundary == "isolated":
-            return isolated
-        return torch.where(
-            batch.periodic, periodic_energy(positions, cell, charges, batch.modes, self.kernel), isolated
-        )
+            return isolated_energy(positions, charges, self.kernel)
+        periodic = periodic_energy(positions, cell, charges, batch.modes, self.kernel)
+        if batch.boundary == "periodic":
+            return periodic
+        moments = Multipoles(charges)
+        flat = interaction_energy(moments, slab_correction(positions, cell, moments, self.kernel))
+        periodic = torch.where(batch.slab, periodic + flat, periodic)
+        if batch.boundary == "slab":
+            return periodic
+        return torch.where(batch.periodic, periodic, isolated_energy(positions, charges, self.kernel))
 
     def composition_energy(self, batch: Batch) -> Tensor:
         """Σ E0_Z of every structure in double precision, (B,) eV."""

@@ -6,7 +6,14 @@ import torch
 from torch import Tensor
 
 from les_ipi.batch import Batch
-from les_ipi.electrostatics.multipoles import Multipoles, Potentials, interaction_energy, periodic_potentials
+from les_ipi.electrostatics.multipoles import (
+    Multipoles,
+    Potentials,
+    interaction_energy,
+    periodic_potentials,
+    slab_correction,
+    slab_potentials,
+)
 from les_ipi.electrostatics.pairs import isolated_potentials
 from les_ipi.electrostatics.response import Response, linear_response, polarizability, without_excess
 from les_ipi.electrostatics.window import LongRangeKernel
@@ -59,16 +66,21 @@ def batch_potentials(
     """Potentials of every structure by its own periodicity."""
     if batch.boundary == "isolated":
         return isolated_potentials(positions, moments, kernel, rank)
+    if batch.boundary == "slab":
+        return slab_potentials(positions, cell, moments, batch.modes, kernel, rank)
     periodic = periodic_potentials(positions, cell, moments, batch.modes, kernel, rank)
     if batch.boundary == "periodic":
         return periodic
+    flat = slab_correction(positions, cell, moments, kernel, rank)
     isolated = isolated_potentials(positions, moments, kernel, rank)
-    return Potentials(
-        *(
-            None if x is None else torch.where(batch.periodic.view(-1, *[1] * (x.ndim - 1)), x, y)
-            for x, y in zip(periodic, isolated, strict=True)
-        )
-    )
+    found = []
+    for bulk, correction, alone in zip(periodic, flat, isolated, strict=True):
+        if bulk is not None:
+            rows = [1] * (bulk.ndim - 1)
+            bulk = torch.where(batch.slab.view(-1, *rows), bulk + correction, bulk)
+            bulk = torch.where(batch.periodic.view(-1, *rows), bulk, alone)
+        found.append(bulk)
+    return Potentials(*found)
 
 
 def respond(

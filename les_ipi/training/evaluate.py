@@ -138,7 +138,8 @@ def write_predictions(target: Path, frames: list[Frame], report: Report) -> None
     images = []
     for frame, result in zip(frames, report.results, strict=True):
         system = frame.system
-        atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.periodic)
+        pbc = [system.periodic, system.periodic, system.periodic and not system.slab]
+        atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=pbc)
         values = {"energy": result.energy, "forces": result.forces}
         if result.virial is not None:
             stress = -result.virial / system.volume
