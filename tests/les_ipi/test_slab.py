@@ -33,10 +33,10 @@ def evaluator(kind: str):
 def test_energy_does_not_depend_on_the_vacuum_but_the_periodic_one_does(kind, total):
     """Known defect: slabs taken for crystals. 22 and 33 Å give the same slab to 1e-6 eV, and different crystals.
 
-    With k_c = 5/Å; at the default of π/Å the ripple of the window is felt across the vacuum and leaves 2e-4 eV.
+    With k_c = 6/Å; the ripple of the window, ~exp(−σ²k_c²/2), leaves 1e-6 eV at 5/Å and 2e-4 eV at the default of π/Å.
     """
     head, options = MODELS[kind]
-    evaluate, thin = evaluator_of(make_model(head, k_cutoff=5.0, **options), skin=0.0), replace(slab(), total_charge=total)
+    evaluate, thin = evaluator_of(make_model(head, k_cutoff=6.0, **options), skin=0.0), replace(slab(), total_charge=total)
     thick = replace(thin, cell=CELL * np.array([[1.0], [1.0], [1.5]]))
     one, two = (evaluate([s], BASIC)[0] for s in (thin, thick))
     assert one.energy == pytest.approx(two.energy, abs=1e-6)
