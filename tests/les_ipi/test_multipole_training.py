@@ -10,14 +10,16 @@ import torch
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from scipy.special import erf
+from torch.fx.experimental.proxy_tensor import make_fx
 from toy_frames import toy_frames, training_text, write_frames
 
 from les_ipi import units
 from les_ipi.models import load_model
 from les_ipi.models.derivatives import Leaves
+from les_ipi.training.compiled import _BATCH_FIELDS, _TARGET_FIELDS, CompiledLoss, _Loss
 from les_ipi.training.config import LossStage, read_config
 from les_ipi.training.data import load_frames
-from les_ipi.training.loss import make_batch, make_targets, training_loss
+from les_ipi.training.loss import common_padding, make_batch, make_targets, training_loss
 from les_ipi.training.train import prepare, train
 
 
@@ -116,3 +118,24 @@ def test_a_polarizability_is_learned_from_energies_and_forces(tmp_path):
     assert errors["iu"] < 1e-3 * errors["q"]
     assert alpha[1] == pytest.approx(true, rel=1e-3)
     np.testing.assert_allclose(charges, [1.0, 0.0], atol=1e-3)
+
+
+def test_the_traced_loss_is_the_eager_loss(tmp_path):
+    """What the compiled training compiles: one graph of the loss and its gradient, the same on a batch it was not traced on."""
+    module, frames = module_of(tmp_path, toy_frames(3), "uQiqiu", double_precision="true")
+    model, stage = module.model, LossStage(energy=3.0, forces=1.0, stress=2.0)
+    padding, names = common_padding(frames, model), []
+    function = CompiledLoss(model)._function("periodic", stage, names)
+    graph = None
+    for chosen in ([frames[0]], [frames[1]]):
+        batch = make_batch(chosen, model, padding)
+        targets = make_targets(chosen, module.offsets, model.species, batch.n_rows, torch.float64)
+        tables = [getattr(batch, n) for n in _BATCH_FIELDS], [getattr(targets, n) for n in _TARGET_FIELDS]
+        inputs = (*tables, [p.detach() for p in model.parameters()], list(_Loss(model).buffers()))
+        graph = graph or make_fx(function)(*inputs)
+        loss, _, slopes = graph(*inputs)
+        expected = training_loss(model, batch, targets, stage)[0]
+        assert loss.item() == pytest.approx(expected.item(), rel=1e-10)
+        eager = torch.autograd.grad(expected, list(model.parameters()), materialize_grads=True, allow_unused=True)
+        for found, reference in zip(slopes, eager, strict=True):
+            torch.testing.assert_close(found, reference, rtol=1e-8, atol=1e-10)
