@@ -46,11 +46,12 @@ class BatchEngine:
 
     def _check_slabs(self, systems: Sequence[AtomicSystem], wanted: set[Property]) -> None:
         """Responses of a slab that a susceptibility of the vacuum or of charge induced at any distance would falsify."""
-        responds = {name for name in ("charge", "dipole") if getattr(self.model.head, f"induces_{name}", False)}
-        if responds and wanted & _PHYSICAL_MOMENTS and any(s.slab for s in systems):
+        head = self.model.head
+        induces = head is not None and (head.induces_charge or head.induces_dipole)
+        if induces and wanted & _PHYSICAL_MOMENTS and any(s.slab for s in systems):
             raise UserError(
                 "Charges, dipoles, Born charges and polarizabilities of a slab are not defined for this model with induced "
-                f"{' and '.join(sorted(responds))}s: ε_e of a cell with vacuum is unknown; ask for energy, forces and virial."
+                "moments, because ε_e of a cell with vacuum is unknown: ask for energy, forces and virial only."
             )
 
     def _check_total(self, batch: Batch, evaluation: Evaluation, systems: Sequence[AtomicSystem]) -> None:
@@ -84,7 +85,7 @@ class BatchEngine:
         if Property.BORN_EFFECTIVE_CHARGES in wanted:
             born = born_effective_charges(self.model, batch, leaves, evaluation, self.rule)
             tables["born_effective_charges"] = scale[:, None, None, None] * born
-        if Property.POLARIZABILITY in wanted and getattr(self.model.head, "induces_dipole", False):
+        if Property.POLARIZABILITY in wanted and self.model.head is not None and self.model.head.induces_dipole:
             tables.update(_polarizability(batch, evaluation))
         return tables
 

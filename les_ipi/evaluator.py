@@ -150,7 +150,7 @@ class Evaluator:
             raise UserError(
                 "This model has no charges, so it gives no charges, dipole or Born charges: use an LES model."
             )
-        if Property.POLARIZABILITY in wanted and not getattr(self.model.head, "induces_dipole", False):
+        if Property.POLARIZABILITY in wanted and not (self.model.head and self.model.head.induces_dipole):
             raise UserError(
                 "This model has no polarizabilities: use a model with the 'multipole' head at a level with induced dipoles "
                 "(iu, uiu, uiqiu, uQiqiu)."

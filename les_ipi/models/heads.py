@@ -40,6 +40,8 @@ class ChargeHead(nn.Module):
 
     #: Whether the head reads vectors and tensors besides the invariant features.
     equivariant = False
+    #: Whether the head has κ and α.
+    induces_charge = induces_dipole = False
 
     def __init__(
         self,

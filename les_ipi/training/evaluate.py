@@ -69,7 +69,9 @@ def _wanted(frame: Frame, evaluator: Evaluator) -> set[Property]:
     labels, wanted = frame.labels, {Property.ENERGY, Property.FORCES}
     if labels.stress is not None:
         wanted.add(Property.VIRIAL)
-    if evaluator.model.head is not None:
+    head = evaluator.model.head
+    # Moments of slabs are not defined with induced moments, see the evaluator.
+    if head is not None and not (frame.system.slab and (head.induces_charge or head.induces_dipole)):
         wanted.add(Property.DIPOLE)
         if labels.born_effective_charges is not None:
             wanted.add(Property.BORN_EFFECTIVE_CHARGES)

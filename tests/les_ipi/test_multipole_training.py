@@ -46,6 +46,20 @@ def test_a_training_writes_a_model_that_loads(tmp_path, level):
     assert model.head.level == level
 
 
+def test_slabs_are_training_data(tmp_path):
+    """Frames with pbc T T F next to molecules, at a level whose dipoles of slabs are not defined."""
+    frames = toy_frames(4)
+    for atoms in frames:
+        results = dict(atoms.calc.results)
+        atoms.cell[2, 2], atoms.pbc = 14.0, (True, True, False)
+        atoms.calc = SinglePointCalculator(atoms, **results)
+    frames[2].pbc, frames[3].pbc = False, False
+    write_frames(tmp_path / "frames.xyz", frames)
+    (tmp_path / "train.toml").write_text(multipole_text("uiqiu"))
+    train(read_config(tmp_path / "train.toml"), tmp_path, tmp_path / "model")
+    assert json.loads((tmp_path / "model" / "errors.json").read_text())["n_frames"] == 2
+
+
 def test_every_weight_of_the_head_is_trained(tmp_path):
     """Known defect elsewhere: heads that were never in the optimiser. All weights have gradients from energies and forces."""
     module, frames = module_of(tmp_path, toy_frames(4), "uQiqiu")
