@@ -79,3 +79,13 @@ def contract_current(
     if inverse_masses is None:
         return current, np.nan
     return current, float((born_rows**2).sum(axis=1).reshape(-1, 3).sum(axis=1) @ inverse_masses)
+
+
+def sum_rule_current(born_rows: np.ndarray, velocities: np.ndarray) -> tuple[np.ndarray, float]:
+    """Current that a violated acoustic sum rule adds, Σ_β (Σ_j Z_j,αβ/N) Σ_i v_iβ, and the residual.
+
+    Taking it off is the projection Z_i → Z_i − Σ_j Z_j/N. Parameters: as :func:`contract_current`. Returns the spurious
+    current (3,) in e Å/fs, and the mean of |Σ_j Z_j|/N over the nine elements in e, as i-PI defines the residual.
+    """
+    excess = born_rows.reshape(-1, 3, 3).mean(axis=0)
+    return velocities.sum(axis=0) @ excess, float(np.abs(excess).mean())

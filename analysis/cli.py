@@ -1,4 +1,4 @@
-"""Command line: ``les-analysis ir``, ``overlay`` and ``check``."""
+"""Command line: ``les-analysis ir``, ``overlay``, ``check`` and ``conductivity``."""
 
 import re
 import sys
@@ -10,11 +10,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from analysis.conductivity_command import conductivity
+from analysis.hysteresis_command import hysteresis
+from analysis.structure_command import structure
 from les_ipi.errors import UserError
 
 app = typer.Typer(
-    help="Spectra with error bars from i-PI runs.", pretty_exceptions_enable=False, no_args_is_help=True
+    help="Spectra and conductivity with error bars from i-PI runs.", pretty_exceptions_enable=False, no_args_is_help=True
 )
+
+app.command()(conductivity)
 
 RunDirs = Annotated[list[Path], typer.Argument(help="Directories in which i-PI ran; several are pooled.")]
 InputName = Annotated[str | None, typer.Option("--input", help="Name of the i-PI XML, if there are several.")]
@@ -139,6 +144,10 @@ def check(
     Console().print(table)
     if any(outcome.status == "fail" for outcome in outcomes):
         raise typer.Exit(1)
+
+
+app.command()(hysteresis)
+app.command()(structure)
 
 
 def main() -> None:

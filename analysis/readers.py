@@ -4,7 +4,9 @@ All return the steps as integers with the *last* copy of a repeated step (a run 
 writes some steps twice), in increasing order, without an unfinished last record.
 """
 
+import itertools
 import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,16 +92,13 @@ def read_properties(path: Path) -> dict[str, np.ndarray]:
     no step.
     """
     with open(path) as file:
-        lines = file.readlines()
-    columns = [match.groups() for line in lines if line.startswith("#") and (match := _COLUMN.match(line))]
+        header = list(itertools.takewhile(lambda line: line.startswith("#"), file))
+    columns = [match.groups() for line in header if (match := _COLUMN.match(line))]
     width = max((int(last or first) for first, last, _ in columns), default=0)
-    rows = [
-        line for line in lines if not line.startswith("#") and line.count(" ") and len(line.split()) == width
-    ]
     names = [re.sub(r"\{.*", "", name) for _, _, name in columns]
     if "step" not in names:
         raise UserError(f"{path.name} has no column 'step'; add step to its <properties> list in the input.")
-    table = np.loadtxt(rows, ndmin=2) if rows else np.empty((0, width))
+    table = _table(path, width)
     steps = table[:, int(columns[names.index("step")][0]) - 1].round().astype(int)
     order = last_of_each_step(steps)
     values = {}
@@ -111,6 +110,19 @@ def read_properties(path: Path) -> dict[str, np.ndarray]:
         values[name] = block[:, 0] if last is None else block
     values["step"] = steps[order]
     return values
+
+
+def _table(path: Path, width: int) -> np.ndarray:
+    """Rows of ``width`` numbers; rows of another width (a run killed while it wrote) are left out."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # no rows yet
+        try:
+            table = np.loadtxt(path, ndmin=2)
+        except ValueError:
+            with open(path) as file:
+                rows = [line for line in file if not line.startswith("#") and len(line.split()) == width]
+            table = np.loadtxt(rows, ndmin=2)
+    return table if table.shape[1] == width else np.empty((0, width))
 
 
 def extras_kind(path: Path) -> str | None:
@@ -182,6 +194,17 @@ class AtomFile:
     def cell(self) -> np.ndarray | None:
         """Cell of the first frame as rows of lattice vectors, Å; None when the comment has none."""
         return parse_cell(self.comment, self.cell_unit)
+
+    def read_cells(self) -> tuple[np.ndarray, np.ndarray]:
+        """Steps (T,) and cells (T, 3, 3), rows of lattice vectors in Å, from the comment lines; empty without cells."""
+        steps, cells = [], []
+        with open(self.path) as file:
+            for line in file:
+                if (match := _STEP.search(line)) and (cell := parse_cell(line, self.cell_unit)) is not None:
+                    steps.append(int(match.group(1)))
+                    cells.append(cell)
+        order = last_of_each_step(np.array(steps, dtype=int))
+        return np.array(steps, dtype=int)[order], np.array(cells).reshape(-1, 3, 3)[order]
 
     def read(self, dimension: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """All frames in program units.

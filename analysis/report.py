@@ -130,6 +130,16 @@ def infrared_summary(record: dict) -> list[str]:
     return lines
 
 
+def value_and_error(value: float | None, error: float | None, factor: float = 1.0) -> str:
+    """A number with its standard error, to two digits of the error: ``0.996 ± 0.012``."""
+    if value is None:
+        return "-"
+    if error is None or error == 0.0:
+        return f"{factor * value:.4g}"
+    digits = min(max(1 - int(np.floor(np.log10(abs(factor * error)))), 0), 12)
+    return f"{factor * value:.{digits}f} ± {abs(factor * error):.{digits}f}"
+
+
 def _verdict(record: dict) -> str:
     """Segments weigh the ends of a run less than the mean square does: with few of them the two may
     differ.

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.beads import common_steps, contract_current, group_bead_files, require_all_beads
+from analysis.beads import (
+    common_steps,
+    contract_current,
+    group_bead_files,
+    require_all_beads,
+    sum_rule_current,
+)
 from analysis.inputfile import RunInput, find_input, read_input
 from analysis.readers import (
     AtomFile,
@@ -218,12 +224,26 @@ class RunDirectory:
         Returns the series (T, 3) in e Å/fs and the mean of Σ_i |Z_i|²_F/m_i in e²/amu (NaN without masses).
         Raises :class:`UserError` when files, beads or strides do not agree.
         """
+        series, charge, _ = self._born
+        return replace(series, values=series.values[:, :3]), charge
+
+    @cached_property
+    def neutral_born_current(self) -> tuple[TimeSeries, float]:
+        """:attr:`born_current` with the acoustic sum rule enforced, Z_i − Σ_j Z_j/N, and the mean residual of the
+        raw charges in e (:func:`analysis.beads.sum_rule_current`).
+        """
+        series, _, residual = self._born
+        return replace(series, values=series.values[:, :3] - series.values[:, 3:]), residual
+
+    @cached_property
+    def _born(self) -> tuple[TimeSeries, float, float]:
+        """Currents and spurious currents (T, 6), Σ|Z|²/m, and sum-rule residual."""
         born_files, velocity_files = self._extras(IPI_BEC_KEY), self._atoms("velocities")
         if born_files is None or velocity_files is None:
             raise UserError(f"{self.path} has not both BEC extras and velocities for every bead.")
         require_all_beads(born_files, self.n_beads)
         require_all_beads(velocity_files, self.n_beads)
-        currents, charges = {}, []
+        currents, charges, residuals = {}, [], []
         for born_file, velocity_file in zip(born_files, velocity_files, strict=True):
             at, velocities, _ = AtomFile(velocity_file).read("velocity")
             frame = {int(step): k for k, step in enumerate(at)}
@@ -231,17 +251,20 @@ class RunDirectory:
             for step, born in iterate_extras(born_file, 3 * velocities.shape[1]):
                 if step in frame:
                     current, charge = contract_current(born, velocities[frame[step]], self._inverse_masses)
+                    spurious, residual = sum_rule_current(born, velocities[frame[step]])
                     steps.append(step)
-                    values.append(current)
+                    values.append(np.concatenate([current, spurious]))
                     charges.append(charge)
+                    residuals.append(residual)
             order = last_of_each_step(np.array(steps, dtype=int))
             currents[f"{born_file.name}+{velocity_file.name}"] = (
                 np.array(steps, dtype=int)[order],
-                np.array(values).reshape(-1, 3)[order],
+                np.array(values).reshape(-1, 6)[order],
             )
         steps = common_steps({name: at for name, (at, _) in currents.items()})
         values = np.stack([value[np.isin(at, steps)] for at, value in currents.values()], axis=1).mean(axis=1)
-        return self._series(steps, values, "e Å/fs", tuple(currents)), float(np.mean(charges))
+        series = self._series(steps, values, "e Å/fs", tuple(currents))
+        return series, float(np.mean(charges)), float(np.mean(residuals))
 
     def series(self, source: str) -> TimeSeries:
         """The record of one of :data:`SOURCES`: J_P for ``current`` and ``bec``, M_P for ``dipole``."""
@@ -269,6 +292,11 @@ class RunDirectory:
         """Cell of the start, rows of lattice vectors in Å."""
         cell = self._atom_file.cell if self._atom_file else None
         return self.input.cell if cell is None else cell
+
+    @cached_property
+    def masses_amu(self) -> np.ndarray | None:
+        """Mass of each atom, (N,) amu, by its symbol; None without symbols or with masses of the input's own."""
+        return None if self._inverse_masses is None else 1.0 / self._inverse_masses
 
     @cached_property
     def _inverse_masses(self) -> np.ndarray | None:

@@ -1,7 +1,17 @@
 """Statistical errors: blocks, delete-one jackknife, correlation times, equilibration."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import ndimage, signal
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number and its standard error; the error is NaN where there is only one sample of it."""
+
+    value: float
+    error: float
 
 
 def contiguous_blocks(n: int, n_blocks: int) -> list[np.ndarray]:

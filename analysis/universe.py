@@ -5,7 +5,8 @@ import numpy as np
 from MDAnalysis.coordinates.memory import MemoryReader
 from MDAnalysis.lib.mdamath import triclinic_box
 
-from analysis.trajectory import RunDirectory
+from analysis.readers import AtomFile
+from analysis.trajectory import RunDirectory, TimeSeries
 from les_ipi.errors import UserError
 
 
@@ -57,7 +58,15 @@ def run_universe(run: RunDirectory) -> mda.Universe:
     universe = mda.Universe.empty(len(run.symbols), trajectory=False)
     universe.add_TopologyAttr("names", list(run.symbols))
     universe.add_TopologyAttr("elements", list(run.symbols))
-    box = None if run.cell is None else triclinic_box(*run.cell)
-    reader = RunReader(coordinates, data, dimensions=box, dt=frames.dt_fs / 1000.0)
+    reader = RunReader(coordinates, data, dimensions=_boxes(run, frames), dt=frames.dt_fs / 1000.0)
     universe.trajectory = reader
     return universe
+
+
+def _boxes(run: RunDirectory, frames: TimeSeries) -> np.ndarray | None:
+    """Box of every frame (T, 6) where its file tells the cells, else that of the start (6,), or None."""
+    if frames.files[0].endswith("xyz"):
+        steps, cells = AtomFile(run.path / frames.files[0]).read_cells()
+        if np.isin(frames.steps, steps).all():
+            return np.array([triclinic_box(*cell) for cell in cells[np.searchsorted(steps, frames.steps)]])
+    return None if run.cell is None else triclinic_box(*run.cell)

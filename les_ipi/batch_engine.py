@@ -10,7 +10,7 @@ from les_ipi.batch import Batch, collate
 from les_ipi.conventions import Property
 from les_ipi.electrostatics.born import SumRule
 from les_ipi.errors import UserError
-from les_ipi.models.derivatives import Leaves, atom_gradient, born_effective_charges, gradient, strain_derivative
+from les_ipi.models.derivatives import Leaves, atom_gradient, electric_response, gradient, strain_derivative
 from les_ipi.models.les_model import Evaluation, LESModel
 from les_ipi.system import AtomicSystem
 from les_ipi.units import COULOMB, EPSILON_0
@@ -28,17 +28,27 @@ class BatchEngine:
     def __init__(self, model: LESModel, device: str, dtype: torch.dtype, rule: SumRule):
         self.model, self.device, self.dtype, self.rule = model, device, dtype, rule
 
-    def __call__(self, systems: Sequence[AtomicSystem], wanted: set[Property]) -> list[dict[str, np.ndarray]]:
-        """One table per structure: name of the property → value as in :class:`les_ipi.evaluator.Results`."""
+    def __call__(
+        self, systems: Sequence[AtomicSystem], wanted: set[Property], fields: np.ndarray | None = None
+    ) -> list[dict[str, np.ndarray]]:
+        """One table per structure: name of the property → value as in :class:`les_ipi.evaluator.Results`.
+
+        With ``fields`` (B, 3) V/Å energy, forces and virial are those of U − E·M, from the same backward pass.
+        """
         model = self.model
         self._check_slabs(systems, wanted)
         batch = collate(systems, model.species, model.cutoff, model.kernel.k_cutoff).to(self.device)
         with torch.enable_grad():
             leaves = Leaves.of(batch, self.dtype)
-            evaluation = model(batch, leaves.edges, leaves.positions, leaves.cell)
+            inside = None
+            if fields is not None and model.head.equivariant:
+                # Induced dipoles answer to the field: the enthalpy is quadratic in it and comes from the model.
+                inside, fields = torch.from_numpy(fields).to(leaves.positions), None
+            evaluation = model(batch, leaves.edges, leaves.positions, leaves.cell, inside)
             self._check_total(batch, evaluation, systems)
-            tables = self._tables(batch, leaves, evaluation, wanted)
-        host = {name: value.detach().to("cpu", torch.float64).numpy() for name, value in tables.items()}
+            tables = self._tables(batch, leaves, evaluation, wanted, fields)
+        kept = {*wanted, "dielectric_tensor"}
+        host = {name: value.detach().to("cpu", torch.float64).numpy() for name, value in tables.items() if name in kept}
         sizes = [len(s.numbers) for s in systems]
         return [
             {k: v[b, :n].copy() if k in _PER_ATOM else v[b].copy() for k, v in host.items()} for b, n in enumerate(sizes)
@@ -66,25 +76,44 @@ class BatchEngine:
                     f"{total:.3g} e by its formal charges: use a model with the latent head for other total charges."
                 )
 
-    def _tables(self, batch: Batch, leaves: Leaves, evaluation: Evaluation, wanted: set[Property]) -> dict[str, Tensor]:
+    def _tables(
+        self,
+        batch: Batch,
+        leaves: Leaves,
+        evaluation: Evaluation,
+        wanted: set[Property],
+        fields: np.ndarray | None,
+    ) -> dict[str, Tensor]:
         """Physical quantities of the batch as tensors with a leading structure index."""
         tables: dict[str, Tensor] = {}
         scale = None if evaluation.screening is None else evaluation.screening.sqrt()
+        enthalpy = evaluation.energy
+        if fields is not None:
+            # Latent charges feel the field √ε_e E, so that physical ones feel E.
+            field = scale[:, None] * torch.from_numpy(fields).to(enthalpy)
+            enthalpy = enthalpy - (field * evaluation.dipole).sum(1)
         if Property.ENERGY in wanted:
             tables["energy"] = evaluation.energy.detach().double() + self.model.composition_energy(batch)
+            if fields is not None:
+                tables["energy"] -= (field * _unwrapped_dipole(batch, leaves, evaluation)).sum(1)
         if Property.CHARGES in wanted:
             tables["charges"] = scale[:, None] * evaluation.charges.sum(-1)
         if Property.DIPOLE in wanted:
             tables["dipole"] = scale[:, None] * _unwrapped_dipole(batch, leaves, evaluation)
         if wanted & {Property.FORCES, Property.VIRIAL}:
-            grad = gradient(evaluation.energy.sum(), leaves)
+            grad = gradient(enthalpy.sum(), leaves)
             if Property.FORCES in wanted:
                 tables["forces"] = -atom_gradient(batch, grad)
             if Property.VIRIAL in wanted:
                 tables["virial"] = -strain_derivative(batch, leaves, grad)
-        if Property.BORN_EFFECTIVE_CHARGES in wanted:
-            born = born_effective_charges(self.model, batch, leaves, evaluation, self.rule)
+                if fields is not None:  # the leaves are folded into the cell
+                    carried = _unwrapped_dipole(batch, leaves, evaluation) - evaluation.dipole.detach()
+                    tables["virial"] = tables["virial"] + carried[:, :, None] * field[:, None, :]
+        if wanted & {Property.BORN_EFFECTIVE_CHARGES, Property.PIEZOELECTRIC}:
+            born, strained = electric_response(self.model, batch, leaves, evaluation, self.rule)
             tables["born_effective_charges"] = scale[:, None, None, None] * born
+            if strained is not None:
+                tables["piezoelectric"] = scale[:, None, None, None] * strained
         if Property.POLARIZABILITY in wanted and self.model.head is not None and self.model.head.induces_dipole:
             tables.update(_polarizability(batch, evaluation))
         return tables

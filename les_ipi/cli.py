@@ -65,20 +65,25 @@ def train(
     output: Annotated[Path | None, typer.Option(help="Model folder; default: <name> from the file.")] = None,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the data files; default: the file's.")] = None,
     resume: Annotated[bool, typer.Option(help="Continue from the last checkpoint.")] = False,
+    start: Annotated[
+        str | None, typer.Option("--from", help="Fine-tune this model (shipped name or folder) instead of fresh weights.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch.")] = None,
 ) -> None:
     """Train a model; writes weights, card, learning curves and held-out parity plots.
 
     Example: les-ipi train inputs/water/train-rpbe-d3.toml --data-root ~/data/water
+
+    Fine-tuning: les-ipi train mine.toml --from water-pbe0-ts
     """
     from les_ipi.training.config import read_config
 
     settings = read_config(config)
     try:
-        from les_ipi.training.train import train as start
+        from les_ipi.training.train import train as run_training
     except ModuleNotFoundError as error:
         raise UserError(f"Training needs {error.name}: install it with  pip install 'les-ipi[train]'.") from error
-    folder = start(settings, data_root or config.parent, output or Path(settings.name), resume, threads)
+    folder = run_training(settings, data_root or config.parent, output or Path(settings.name), resume, threads, start)
     typer.echo(f"Model written to {folder}")
 
 

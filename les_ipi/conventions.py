@@ -19,6 +19,7 @@ class Property(StrEnum):
     DIPOLE = "dipole"
     BORN_EFFECTIVE_CHARGES = "born_effective_charges"
     POLARIZABILITY = "polarizability"
+    PIEZOELECTRIC = "piezoelectric"
 
 
 #: Names under which other programs store the same label in extended XYZ files; the first one is ours.
@@ -34,6 +35,7 @@ LABEL_ALIASES = {
 IPI_DIPOLE_KEY = "dipole"
 IPI_BEC_KEY = "BEC"
 IPI_CHARGES_KEY = "charges"
+IPI_PIEZOELECTRIC_KEY = "piezoelectric"
 
 
 def born_to_ipi(born_effective_charges: np.ndarray) -> np.ndarray:

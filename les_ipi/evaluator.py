@@ -18,7 +18,7 @@ from les_ipi.models.library import find_model
 from les_ipi.models.storage import load_model
 from les_ipi.system import AtomicSystem
 
-_CHARGE_PROPERTIES = {Property.CHARGES, Property.DIPOLE, Property.BORN_EFFECTIVE_CHARGES}
+_CHARGE_PROPERTIES = {Property.CHARGES, Property.DIPOLE, Property.BORN_EFFECTIVE_CHARGES, Property.PIEZOELECTRIC}
 
 
 @dataclass
@@ -36,6 +36,8 @@ class Results:
     born_effective_charges  (N, 3, 3)  ``[atom, polarization, displacement]``, e
     polarizability          (3, 3)     of the whole structure or cell, with ``polarizability``, Å³
     dielectric_tensor       (3, 3)     ε_∞ with ``polarizability``; NaN for isolated structures
+    piezoelectric           (3, 3, 3)  clamped-ion proper piezoelectric tensor times the volume,
+                                       ``[polarization c, strain a, b]``: ∂M_c/∂ε_ab − M_a δ_bc, e·Å
     ======================  =========  ==================================================================
     """
 
@@ -47,6 +49,7 @@ class Results:
     born_effective_charges: np.ndarray | None = None
     polarizability: np.ndarray | None = None
     dielectric_tensor: np.ndarray | None = None
+    piezoelectric: np.ndarray | None = None
 
 
 class Evaluator:
@@ -129,15 +132,40 @@ class Evaluator:
         """Short-range cutoff in Å."""
         return self.model.cutoff
 
+    @property
+    def single_valued(self) -> bool:
+        """Whether the dipole is a function of the (unwrapped) positions, so that a field has an energy."""
+        return self.model.head is not None and self.model.head.single_valued_polarization
+
+    def _has(self, ability: str) -> bool:
+        """Whether the charge head, if any, has an ability of :class:`les_ipi.models.heads.ChargeHead`."""
+        return self.model.head is not None and getattr(self.model.head, ability)
+
     def __call__(
-        self, systems: Sequence[AtomicSystem], properties: Iterable[Property | str] = (Property.ENERGY, Property.FORCES)
+        self,
+        systems: Sequence[AtomicSystem],
+        properties: Iterable[Property | str] = (Property.ENERGY, Property.FORCES),
+        fields: np.ndarray | None = None,
     ) -> list[Results]:
         """Evaluate structures; only what is asked for is computed.
 
-        Raises ``UserError`` for an unknown element or property, or charges asked from a model without charges.
+        Parameters: ``fields`` (B, 3), macroscopic fields in V/Å: energy, forces and virial are then those of the enthalpy
+        U − E·M at fixed Cartesian field, at no extra cost; only for models with :attr:`single_valued`, and isolated systems
+        with a multipole head, whose induced dipoles make the enthalpy quadratic in the field.
+        Raises ``UserError`` for an unknown element or property, charges asked from a model without charges, or a field on
+        a model whose dipole is not single-valued.
         """
-        engine = self._engine if not any(s.slab for s in systems) else self._general
-        tables = engine(systems, self._check(properties))
+        wanted = self._check(properties)
+        if fields is None:
+            engine = self._engine if not any(s.slab for s in systems) else self._general
+            tables = engine(systems, wanted)
+        elif self.single_valued or (self._has("equivariant") and not any(s.periodic for s in systems)):
+            tables = self._general(systems, wanted, np.asarray(fields, dtype=float))
+        else:
+            raise UserError(
+                "An enthalpy U − E·M needs a single-valued dipole, which only the transfer head has, and the multipole head "
+                "for isolated systems: ask for Born charges Z, whose force is Z·E."
+            )
         return [Results(**{k: float(v) if k == "energy" else v for k, v in table.items()}) for table in tables]
 
     def _check(self, properties: Iterable[Property | str]) -> set[Property]:
@@ -150,7 +178,12 @@ class Evaluator:
             raise UserError(
                 "This model has no charges, so it gives no charges, dipole or Born charges: use an LES model."
             )
-        if Property.POLARIZABILITY in wanted and not (self.model.head and self.model.head.induces_dipole):
+        if Property.PIEZOELECTRIC in wanted and self._has("equivariant"):
+            raise UserError(
+                "The piezoelectric tensor of the 'multipole' head is not implemented: use the latent or transfer head, or "
+                "differences of the dipole in strained structures."
+            )
+        if Property.POLARIZABILITY in wanted and not self._has("induces_dipole"):
             raise UserError(
                 "This model has no polarizabilities: use a model with the 'multipole' head at a level with induced dipoles "
                 "(iu, uiu, uiqiu, uQiqiu)."

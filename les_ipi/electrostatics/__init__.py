@@ -4,6 +4,7 @@ from les_ipi.electrostatics.born import (
     SumRule,
     apply_sum_rule,
     local_born_charges,
+    local_piezoelectric,
     smallest_k_born_charges,
     sum_rule_residual,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "isolated_potentials",
     "linear_response",
     "local_born_charges",
+    "local_piezoelectric",
     "padded_modes",
     "periodic_energy",
     "periodic_potentials",

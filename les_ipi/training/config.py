@@ -18,11 +18,13 @@ class DataConfig(_Strict):
     """``[data]``: extended XYZ files and which frames are held out.
 
     ``files`` are relative to ``--data-root`` (default: the folder of the TOML file); ``validation`` lists slices of the
-    concatenated frames ("60:75"), in blocks because neighbouring frames of a trajectory are correlated.
+    concatenated frames ("60:75"), in blocks because neighbouring frames of a trajectory are correlated. ``energy_zero``
+    says whether all files share one zero of energy or each has its own, as files of different programs do.
     """
 
     files: list[str] = Field(min_length=1)
     validation: list[str] = []
+    energy_zero: Literal["shared", "per_file"] = "shared"
     source: str = "not stated"
     licence: str = "not stated"
     level_of_theory: str = "not stated"

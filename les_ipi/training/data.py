@@ -31,11 +31,12 @@ class Labels:
 
 @dataclass(frozen=True)
 class Frame:
-    """A structure, its labels and its neighbour matrix."""
+    """A structure, its labels, its neighbour matrix and the index of the energy zero of its file."""
 
     system: AtomicSystem
     labels: Labels
     neighbors: Neighbors
+    zero: int = 0
 
 
 def _label(atoms: Atoms, quantity: str) -> np.ndarray | float | None:
@@ -78,13 +79,14 @@ def read_frames(path: Path) -> list[Atoms]:
         raise UserError(f"{path} could not be read as extended XYZ ({error}): check the file format.") from error
 
 
-def load_frames(paths: list[Path], cutoff: float) -> list[Frame]:
-    """Frames of several files in order, with neighbours within ``cutoff`` Å."""
+def load_frames(paths: list[Path], cutoff: float, energy_zero: str = "shared") -> list[Frame]:
+    """Frames of several files in order, with neighbours within ``cutoff`` Å; energy zeros shared or ``per_file``."""
     frames = []
-    for path in paths:
+    for i, path in enumerate(paths):
         for atoms in read_frames(path):
             system = AtomicSystem.from_ase(atoms)
-            frames.append(Frame(system, labels_of(atoms), neighbor_matrix(system, cutoff)))
+            zero = i if energy_zero == "per_file" else 0
+            frames.append(Frame(system, labels_of(atoms), neighbor_matrix(system, cutoff), zero))
     return frames
 
 
@@ -115,12 +117,17 @@ def split_blocks(n_frames: int, slices: list[str]) -> tuple[list[int], list[int]
     return [i for i in range(n_frames) if i not in held_out], sorted(held_out)
 
 
+def composition(frames: list[Frame], species: list[int] | tuple[int, ...]) -> np.ndarray:
+    """Number of atoms of every element in every frame, (n_frames, n_species)."""
+    counts = [[np.count_nonzero(f.system.numbers == z) for z in species] for f in frames]
+    return np.array(counts, dtype=float).reshape(len(frames), len(species))
+
+
 def reference_energies(frames: list[Frame], species: list[int]) -> np.ndarray:
     """Per-element energies E0 (eV) from least squares of total energies on composition, minimum norm if underdetermined."""
     with_energy = [f for f in frames if f.labels.energy is not None]
-    counts = np.array([[np.count_nonzero(f.system.numbers == z) for z in species] for f in with_energy], dtype=float)
     energies = np.array([f.labels.energy for f in with_energy])
-    return np.linalg.lstsq(counts, energies, rcond=1e-10)[0] if with_energy else np.zeros(len(species))
+    return np.linalg.lstsq(composition(with_energy, species), energies, rcond=1e-10)[0]
 
 
 def shortest_distances(frames: list[Frame], cutoff: float) -> dict[tuple[int, int], float]:

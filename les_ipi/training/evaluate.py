@@ -11,7 +11,8 @@ from rich.progress import track
 
 from les_ipi.conventions import Property
 from les_ipi.evaluator import Evaluator, Results
-from les_ipi.training.data import Frame
+from les_ipi.training.data import Frame, composition
+from les_ipi.units import EV_A3_GPA
 
 
 @dataclass
@@ -70,9 +71,11 @@ def _wanted(frame: Frame, evaluator: Evaluator) -> set[Property]:
     if labels.stress is not None:
         wanted.add(Property.VIRIAL)
     head = evaluator.model.head
-    # Moments of slabs are not defined with induced moments, see the evaluator.
-    if head is not None and not (frame.system.slab and (head.induces_charge or head.induces_dipole)):
-        wanted.add(Property.DIPOLE)
+    if head is not None:
+        # In a periodic system the dipole of a charge that fluctuates depends on the choice of the images, and of a slab with
+        # induced moments it is not defined: no label compares with it.
+        if head.single_valued_polarization or not frame.system.periodic:
+            wanted.add(Property.DIPOLE)
         if labels.born_effective_charges is not None:
             wanted.add(Property.BORN_EFFECTIVE_CHARGES)
     return wanted
@@ -103,8 +106,7 @@ def _collect(frame: Frame, result: Results, collected: dict[str, list[tuple[np.n
 
 
 def _composition(frames: list[Frame], species: tuple[int, ...]) -> np.ndarray:
-    labelled = [f for f in frames if f.labels.energy is not None]
-    return np.array([[np.count_nonzero(f.system.numbers == z) for z in species] for f in labelled], dtype=float)
+    return composition([f for f in frames if f.labels.energy is not None], species)
 
 
 def _fit_offsets(frames: list[Frame], errors: list[float], species: tuple[int, ...]) -> np.ndarray:
@@ -113,8 +115,8 @@ def _fit_offsets(frames: list[Frame], errors: list[float], species: tuple[int, .
 
 
 def _offset_per_atom(frames: list[Frame], offsets: np.ndarray, species: tuple[int, ...]) -> np.ndarray:
-    composition = _composition(frames, species)
-    return composition @ offsets / composition.sum(1)
+    counts = _composition(frames, species)
+    return counts @ offsets / counts.sum(1)
 
 
 def _metrics(pairs: dict[str, tuple[np.ndarray, np.ndarray]], n_frames: int) -> dict[str, float]:
@@ -125,6 +127,7 @@ def _metrics(pairs: dict[str, tuple[np.ndarray, np.ndarray]], n_frames: int) -> 
         metrics["forces_rmse_meV_per_A"] = 1e3 * rmse(*pairs["forces"])
     if "stress" in pairs:
         metrics["stress_rmse_meV_per_A3"] = 1e3 * rmse(*pairs["stress"])
+        metrics["stress_rmse_GPa"] = EV_A3_GPA * rmse(*pairs["stress"])
     if "born" in pairs:
         metrics["bec_rmse_e"] = rmse(*pairs["born"])
         metrics["bec_r2"] = r_squared(*pairs["born"])

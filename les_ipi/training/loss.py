@@ -8,11 +8,10 @@ from torch import Tensor
 
 from les_ipi.batch import Batch, Padding, collate
 from les_ipi.electrostatics.born import SumRule, apply_sum_rule
-from les_ipi.electrostatics.ewald import half_sphere_modes
 from les_ipi.models.derivatives import Leaves, atom_gradient, gradient, raw_born_charges, strain_derivative
 from les_ipi.models.les_model import Evaluation, LESModel
 from les_ipi.training.config import LossStage
-from les_ipi.training.data import Frame
+from les_ipi.training.data import Frame, composition
 
 
 @dataclass(frozen=True)
@@ -43,21 +42,12 @@ def make_batch(frames: list[Frame], model: LESModel, padding: Padding = Padding(
     )
 
 
-def common_padding(frames: list[Frame], model: LESModel) -> Padding:
-    """Sizes that make every batch of these frames equal in shape."""
-    modes = [len(half_sphere_modes(f.system.cell, model.kernel.k_cutoff)) for f in frames if f.system.periodic]
-    return Padding(
-        rows=max(len(f.system.numbers) for f in frames),
-        columns=max(f.neighbors.index.shape[1] for f in frames),
-        modes=max([1, *modes]),
-    )
-
-
 def make_targets(
-    frames: list[Frame], offsets: np.ndarray, species: list[int], n_rows: int, dtype: torch.dtype
+    frames: list[Frame], zeros: np.ndarray, species: list[int], n_rows: int, dtype: torch.dtype
 ) -> Targets:
-    """Labels as padded tensors; ``offsets`` are the reference energies per element (eV) that are subtracted."""
+    """Labels as padded tensors; ``zeros`` (n_zeros, n_species) are the reference energies (eV) that are subtracted."""
     B = len(frames)
+    counts_by_element = composition(frames, species)
     energy = np.full(B, np.nan)
     forces = np.full((B, n_rows, 3), np.nan)
     stress = np.full((B, 3, 3), np.nan)
@@ -66,8 +56,7 @@ def make_targets(
     for b, frame in enumerate(frames):
         labels, n = frame.labels, len(frame.system.numbers)
         if labels.energy is not None:
-            composition = sum(offsets[i] * np.count_nonzero(frame.system.numbers == z) for i, z in enumerate(species))
-            energy[b] = labels.energy - composition
+            energy[b] = labels.energy - counts_by_element[b] @ zeros[frame.zero]
         if labels.forces is not None:
             forces[b, :n] = labels.forces
         if labels.stress is not None:

@@ -12,25 +12,43 @@ from les_ipi.models.les_model import LESModel
 from les_ipi.training.compiled import CompiledLoss
 from les_ipi.training.config import LossStage, OptimiserConfig
 from les_ipi.training.data import Frame
-from les_ipi.training.loss import Targets, common_padding, make_batch, make_targets, training_loss
+from les_ipi.training.energy_zeros import refit_energy_zeros
+from les_ipi.training.loss import Targets, make_batch, make_targets, training_loss
+from les_ipi.training.padding import CommonShapes
+
+#: Epochs between two fits of the energy zeros of the files.
+REFIT_ZEROS_EVERY = 5
 
 
 class PotentialModule(lightning.LightningModule):
     """Trains a :class:`LESModel`; logs RMSEs in meV/atom and meV/Å.
 
-    Parameters: ``model``; ``settings`` of the optimiser and loss stages; ``offsets`` reference energies per element
+    Parameters: ``model``; ``settings`` of the optimiser and loss stages; ``zeros`` (n_zeros, n_species) reference energies
     in eV (float64, kept out of single precision).
     """
 
-    def __init__(self, model: LESModel, settings: OptimiserConfig, offsets: np.ndarray):
+    def __init__(self, model: LESModel, settings: OptimiserConfig, zeros: np.ndarray):
         super().__init__()
-        self.model, self.settings, self.offsets = model, settings, offsets
+        self.model, self.settings, self.zeros = model, settings, zeros
+        self._zero_frames: list[Frame] = []
         self._compiled: CompiledLoss | None = None
-        self._padding = Padding()
+        self._shapes: CommonShapes | None = None
 
-    def compile_loss(self, frames: list[Frame]) -> None:
-        """Train with one compiled graph from now on, all batches padded to the largest of these frames."""
-        self._compiled, self._padding = CompiledLoss(self.model), common_padding(frames, self.model)
+    def compile_loss(self, shapes: CommonShapes) -> None:
+        """Train with compiled graphs from now on, all batches padded to one of these shapes."""
+        self._compiled, self._shapes = CompiledLoss(self.model), shapes
+
+    def keep_zeros_fitted(self, frames: list[Frame]) -> None:
+        """Fit the energy zeros to these training frames when the training starts, and again every few epochs."""
+        self._zero_frames = frames
+
+    def on_train_start(self) -> None:
+        if self._zero_frames:
+            self.zeros = refit_energy_zeros(self.model, self._zero_frames, self.zeros)
+
+    def on_train_epoch_end(self) -> None:
+        if (self.current_epoch + 1) % REFIT_ZEROS_EVERY == 0:
+            self.on_train_start()
 
     @property
     def stage(self) -> LossStage:
@@ -44,8 +62,9 @@ class PotentialModule(lightning.LightningModule):
 
     def _tables(self, frames: list[Frame]) -> tuple[Batch, Targets]:
         model, dtype = self.model, self.model.energy_scale.dtype
-        batch = make_batch(frames, model, self._padding).to(self.device)
-        return batch, make_targets(frames, self.offsets, model.species, batch.n_rows, dtype).to(self.device)
+        padding = self._shapes.of(frames) if self._shapes else Padding()
+        batch = make_batch(frames, model, padding).to(self.device)
+        return batch, make_targets(frames, self.zeros, model.species, batch.n_rows, dtype).to(self.device)
 
     def training_step(self, frames: list[Frame], index: int) -> Tensor:
         batch, targets = self._tables(frames)

@@ -2,7 +2,6 @@
 
 import json
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import lightning
@@ -13,7 +12,6 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 
-from les_ipi.conventions import Property
 from les_ipi.errors import UserError
 from les_ipi.evaluator import Evaluator
 from les_ipi.models.config import ModelConfig, build_model
@@ -22,18 +20,13 @@ from les_ipi.models.electronegativity import PAULING
 from les_ipi.models.les_model import LESModel
 from les_ipi.models.storage import save_model
 from les_ipi.training.config import OptimiserConfig, TrainConfig
-from les_ipi.training.data import (
-    Frame,
-    FrameDataset,
-    Labels,
-    load_frames,
-    reference_energies,
-    shortest_distances,
-    split_blocks,
-)
+from les_ipi.training.data import Frame, FrameDataset, load_frames, shortest_distances, split_blocks
+from les_ipi.training.energy_zeros import on_first_zero, refit_energy_zeros
 from les_ipi.training.evaluate import evaluate_frames
-from les_ipi.training.loss import common_padding, make_batch
+from les_ipi.training.fine_tuning import Parent, load_parent, remembered_start
+from les_ipi.training.loss import make_batch
 from les_ipi.training.module import PotentialModule
+from les_ipi.training.padding import CommonShapes
 from les_ipi.training.plots import plot_learning_curves, plot_parity
 
 #: Frames that set the mean and scale of the features.
@@ -46,16 +39,25 @@ CORE_REACH = 1.25
 
 #: A training compiles its loss from this many evaluations of a frame on (about the time that compiling takes) ...
 COMPILE_FROM_EVALUATIONS = 5000
-#: ... unless the padding to one shape makes the tables larger than this factor.
+#: ... unless the padding to common shapes makes the tables larger than this factor.
 COMPILE_UP_TO_PADDING = 1.5
 
 
-def train(config: TrainConfig, data_root: Path, output: Path, resume: bool = False, threads: int | None = None) -> Path:
+def train(
+    config: TrainConfig,
+    data_root: Path,
+    output: Path,
+    resume: bool = False,
+    threads: int | None = None,
+    start: str | Path | None = None,
+) -> Path:
     """Train a model and write its folder.
 
     Parameters: ``config`` a validated training file; ``data_root`` folder of the data files; ``output`` model folder,
-    with the run's checkpoints in ``output/training``; ``resume`` continues from the last checkpoint; ``threads`` of torch.
-    Returns the model folder. Raises ``UserError`` for missing data, an existing run without ``resume``, or no forces.
+    with the run's checkpoints in ``output/training``; ``resume`` continues from the last checkpoint; ``threads`` of torch;
+    ``start`` shipped name or folder of a model to fine-tune instead of fresh weights.
+    Returns the model folder. Raises ``UserError`` for missing data, an existing run without ``resume``, no forces, or a
+    model to start from that does not fit the file or the data.
     """
     if threads:
         torch.set_num_threads(threads)
@@ -68,14 +70,27 @@ def train(config: TrainConfig, data_root: Path, output: Path, resume: bool = Fal
 
     lightning.seed_everything(config.seed, verbose=False)
     paths = [data_root / f for f in config.data.files]
-    frames = load_frames(paths, config.short_range.cutoff)
+    start = remembered_start(work, start, resume)
+    parent = None if start is None else load_parent(start, config)
+    cutoff = (parent.config if parent else config).short_range.cutoff
+    frames = load_frames(paths, cutoff, config.data.energy_zero)
     if not any(f.labels.forces is not None for f in frames):
         raise UserError(f"{paths[0]} has no forces under any known name: training needs energies and forces.")
     training_rows, held_out_rows = split_blocks(len(frames), config.data.validation)
     training, held_out = [frames[i] for i in training_rows], [frames[i] for i in held_out_rows]
-    module, model_config = prepare(config, training)
+    if parent:
+        parent.require_elements(frames)
+        model, model_config = parent.model, parent.config
+        zeros = np.tile(model.reference_energies.numpy(), (_n_zeros(config), 1))
+        module = PotentialModule(model, config.training, refit_energy_zeros(model, training, zeros))
+    else:
+        module, model_config = prepare(config, training)
     _fit(module, config, training, held_out, work, resume)
-    return _export(module.model, model_config, config, training, held_out, output)
+    return _export(module, model_config, config, training, held_out, output, parent)
+
+
+def _n_zeros(config: TrainConfig) -> int:
+    return len(config.data.files) if config.data.energy_zero == "per_file" else 1
 
 
 def prepare(config: TrainConfig, frames: list[Frame]) -> tuple[PotentialModule, ModelConfig]:
@@ -106,8 +121,8 @@ def prepare(config: TrainConfig, frames: list[Frame]) -> tuple[PotentialModule, 
     if config.training.double_precision:
         model.double()
     # What the fresh network and the core repulsion give on average is a part of the energy zero.
-    refit_reference_energies(model, sample)
-    return PotentialModule(model, config.training, model.reference_energies.numpy().copy()), model_config
+    zeros = refit_energy_zeros(model, frames, np.zeros((_n_zeros(config), len(numbers))))
+    return PotentialModule(model, config.training, zeros), model_config
 
 
 def _fit(
@@ -149,37 +164,41 @@ def _fit(
         log_every_n_steps=1,
         enable_model_summary=False,
     )
-    if _worth_compiling(module.model, settings, training):
-        rank_zero_info("The first step compiles the loss, which takes a minute or two.")
-        module.compile_loss(training)
+    if config.data.energy_zero == "per_file":
+        module.keep_zeros_fitted(training)
+    shapes = CommonShapes(training, module.model)
+    if _worth_compiling(shapes, settings, len(training)):
+        number = f"{len(shapes.shapes)} graphs" if len(shapes.shapes) > 1 else "one graph"
+        rank_zero_info(f"The loss is compiled at the first steps, {number} of a minute or two each.")
+        module.compile_loss(shapes)
     # Our own checkpoint of our own folder: weights_only keeps even that free of pickled code.
     checkpoint = str(work / "last.ckpt") if resume else None
     trainer.fit(module, train_loader, val_loader, ckpt_path=checkpoint, weights_only=True)
     plot_learning_curves(sorted(work.glob("curves-*/metrics.csv")), work.parent / "learning_curves.png")
 
 
-def _worth_compiling(model: LESModel, settings: OptimiserConfig, frames: list[Frame]) -> bool:
+def _worth_compiling(shapes: CommonShapes, settings: OptimiserConfig, n_frames: int) -> bool:
     """Compilation pays off in long trainings on frames of similar size."""
     if settings.compile != "auto":
         return settings.compile == "always"
-    if settings.max_epochs * len(frames) < COMPILE_FROM_EVALUATIONS:
-        return False
-    shared = common_padding(frames, model)
-    own = np.mean([f.neighbors.index.size for f in frames])
-    return shared.rows * shared.columns < COMPILE_UP_TO_PADDING * own
+    return settings.max_epochs * n_frames >= COMPILE_FROM_EVALUATIONS and shapes.overhead < COMPILE_UP_TO_PADDING
 
 
 def _export(
-    model: LESModel,
+    module: PotentialModule,
     model_config: ModelConfig,
     config: TrainConfig,
     training: list[Frame],
     held_out: list[Frame],
     output: Path,
+    parent: Parent | None,
 ) -> Path:
     """Write the model folder, then measure its held-out errors through the same path that users take."""
-    model.eval().requires_grad_(False)
-    refit_reference_energies(model, training)
+    model = module.model.eval().requires_grad_(False)
+    # Averaged weights are the mean of many models, and their common energy offset, to which forces are blind, need not
+    # vanish: the zeros are fitted once more.
+    zeros = refit_energy_zeros(model, training, module.zeros)
+    model.reference_energies.copy_(torch.from_numpy(zeros[0]))
     canonical_sign(model, training[:4])
     card = {
         "name": config.name,
@@ -197,30 +216,21 @@ def _export(
         "loss": [s.model_dump() for s in config.training.stages],
         "held_out_errors": {},
     }
+    if parent:
+        card["fine_tuned_from"] = parent.origin
+    if len(zeros) > 1:
+        names = [Path(f).name for f in config.data.files]
+        by_element = [dict(zip(model_config.species, row, strict=True)) for row in zeros.tolist()]
+        card["energy_zeros_eV"] = dict(zip(names, by_element, strict=True))
     save_model(output, model, model_config, card)
     if held_out:
-        report = evaluate_frames(Evaluator.load(output, dtype="float32"), held_out)
+        evaluator = Evaluator.load(output, dtype="float32")
+        report = evaluate_frames(evaluator, on_first_zero(held_out, zeros, model.species))
         card["held_out_errors"] = report.metrics
         save_model(output, model, model_config, card)
         plot_parity(report, output / "parity.png")
     (output / "errors.json").write_text(json.dumps(card["held_out_errors"], indent=2) + "\n")
     return output
-
-
-def refit_reference_energies(model: LESModel, frames: list[Frame]) -> None:
-    """Absorb the mean energy error on frames into the reference energies.
-
-    Needed before training, and after it: averaged weights are the mean of many models, and their common energy
-    offset, to which forces are blind, need not vanish. ΔE0 is the minimum-norm least-squares fit of the residuals on
-    composition.
-    """
-    evaluate = Evaluator(model, {}, dtype=model.energy_scale.dtype)
-    residuals = []
-    for frame in frames:
-        if frame.labels.energy is not None:
-            found = evaluate([frame.system], [Property.ENERGY])[0].energy
-            residuals.append(replace(frame, labels=Labels(energy=frame.labels.energy - found)))
-    model.reference_energies += torch.from_numpy(reference_energies(residuals, model.species))
 
 
 def canonical_sign(model: LESModel, frames: list[Frame]) -> None:

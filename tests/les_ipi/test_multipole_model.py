@@ -70,6 +70,12 @@ def test_responses_of_a_molecule_are_field_derivatives(level):
         found = model(batch, leaves.edges, leaves.positions, leaves.cell, torch.from_numpy(field)[None])
         return found.energy.item(), -atom_gradient(batch, gradient(found.energy.sum(), leaves))[0].numpy()
 
+    evaluate, strength = evaluator_of(model), np.array([0.02, -0.03, 0.01])
+    inside = evaluate([system], ["energy", "forces"], fields=strength[None])[0]
+    enthalpy, forces = at(strength)
+    np.testing.assert_allclose(inside.forces, forces, atol=1e-12)
+    shift = evaluate([system], ["energy"])[0].energy - at(np.zeros(3))[0]
+    assert inside.energy - shift == pytest.approx(enthalpy, abs=1e-9)
     middle = at(np.zeros(3))[0]
     scale = np.abs(result.born_effective_charges).max()
     for axis, step in enumerate(h * np.eye(3)):
@@ -168,6 +174,10 @@ def test_polarizability_and_dielectric_tensor():
     np.testing.assert_allclose(result.dielectric_tensor, expected, rtol=1e-10)
     assert np.linalg.eigvalsh(result.polarizability).min() > 0
     assert np.isnan(evaluator_of(model)([SYSTEMS["isolated"]], ["polarizability"])[0].dielectric_tensor).all()
+    with pytest.raises(UserError, match="piezoelectric tensor of the 'multipole' head"):
+        evaluator_of(model)([system], ["piezoelectric"])
+    with pytest.raises(UserError, match="multipole head for isolated systems"):
+        evaluator_of(model)([system], ["energy"], fields=np.zeros((1, 3)))
     with pytest.raises(UserError, match="no polarizabilities"):
         evaluator_of(strong("uiq"))([system], ["polarizability"])
 

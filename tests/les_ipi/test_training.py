@@ -5,14 +5,18 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from ase import Atoms, units
+from ase.calculators.singlepoint import SinglePointCalculator
 from toy_frames import toy_frames, training_text, write_frames
 
 from les_ipi import cli
+from les_ipi.batch import Padding
 from les_ipi.errors import UserError
 from les_ipi.evaluator import Evaluator
 from les_ipi.models import ModelConfig, ShortRangeConfig, build_model
@@ -22,8 +26,9 @@ from les_ipi.training.compiled import CompiledLoss
 from les_ipi.training.config import LossStage, OptimiserConfig, read_config
 from les_ipi.training.data import load_frames, reference_energies, shortest_distances, split_blocks
 from les_ipi.training.evaluate import evaluate_frames
-from les_ipi.training.loss import common_padding, make_batch, make_targets, training_loss
+from les_ipi.training.loss import make_batch, make_targets, training_loss
 from les_ipi.training.module import PotentialModule
+from les_ipi.training.padding import CommonShapes, _group_ends
 from les_ipi.training.train import canonical_sign, prepare, train
 
 
@@ -185,7 +190,7 @@ def test_response_losses_reduce_their_errors(tmp_path, head: str, quantity: str,
     module, frames = prepared(tmp_path, toy_frames(4, responses=True), head=head)
     model, stage = module.model, LossStage(energy=0, forces=0, **{quantity: weight})
     batch = make_batch(frames, model)
-    targets = make_targets(frames, module.offsets, model.species, batch.n_rows, torch.float32)
+    targets = make_targets(frames, module.zeros, model.species, batch.n_rows, torch.float32)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     errors = []
     for _ in range(60):
@@ -197,10 +202,46 @@ def test_response_losses_reduce_their_errors(tmp_path, head: str, quantity: str,
     assert errors[-1] < 0.2 * errors[0]
 
 
+def strained(atoms: Atoms, strain: np.ndarray) -> AtomicSystem:
+    copy = atoms.copy()
+    copy.set_cell(atoms.cell @ (np.eye(3) + strain), scale_atoms=True)
+    return AtomicSystem.from_ase(copy)
+
+
+@pytest.mark.parametrize("head", ["latent", "transfer", "none"])
+def test_stress_has_the_sign_and_order_of_ase(tmp_path, head: str) -> None:
+    """σ_ab = ∂E/∂ε_ab / V by central differences as a label: loss and evaluation find no error, the loss 4σ² for −σ."""
+    module, _ = prepared(tmp_path, toy_frames(3), head=head, double_precision="true")
+    model = module.model.eval()
+    evaluate = Evaluator(model, {}, dtype=torch.float64)
+    atoms = toy_frames(1, seed=7)[0]
+    atoms.set_cell(atoms.cell @ np.array([[1, 0.1, 0], [0, 1.05, -0.1], [0.1, 0, 1]]), scale_atoms=True)
+    stress = np.zeros((3, 3))
+    for a, b in np.ndindex(3, 3):
+        strain = np.zeros((3, 3))
+        strain[a, b] = 1e-4
+        up, down = (evaluate([strained(atoms, s)])[0].energy for s in (strain, -strain))
+        stress[a, b] = (up - down) / 2e-4 / atoms.get_volume()
+    scale = np.sqrt(np.mean(stress**2))
+    np.testing.assert_allclose(stress, stress.T, atol=1e-6 * scale)
+    assert min(abs(stress[0, 1]), abs(stress[0, 2]), abs(stress[1, 2])) > 1e-3 * scale
+    for sign, expected in ((1, 0.0), (-1, 2 * scale)):
+        voigt = sign * stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+        atoms.calc = SinglePointCalculator(atoms, energy=0.0, forces=np.zeros((8, 3)), stress=voigt)
+        frames = load_frames([write_frames(tmp_path / "strained.xyz", [atoms])], 4.0)
+        batch = make_batch(frames, model)
+        targets = make_targets(frames, module.zeros, model.species, batch.n_rows, torch.float64)
+        found = float(training_loss(model, batch, targets, LossStage(stress=1.0))[1]["stress"].detach()) ** 0.5
+        assert found == pytest.approx(expected, abs=1e-5 * scale)
+        metrics = evaluate_frames(evaluate, frames).metrics
+        assert metrics["stress_rmse_meV_per_A3"] == pytest.approx(1e3 * expected, abs=1e-2 * scale)
+        assert metrics["stress_rmse_GPa"] == pytest.approx(expected / units.GPa, abs=1e-2 * scale)
+
+
 def test_charge_labels_do_not_count_without_charges(tmp_path) -> None:
     module, frames = prepared(tmp_path, toy_frames(2, responses=True), head="none")
     batch = make_batch(frames, module.model)
-    targets = make_targets(frames, module.offsets, module.model.species, batch.n_rows, torch.float32)
+    targets = make_targets(frames, module.zeros, module.model.species, batch.n_rows, torch.float32)
     assert set(training_loss(module.model, batch, targets, LossStage(born=1, dipole=1))[1]) == {"energy", "forces"}
 
 
@@ -213,7 +254,7 @@ def test_labels_that_a_frame_lacks_do_not_count(tmp_path) -> None:
 
     def parts(chosen: list) -> dict:
         batch = make_batch(chosen, module.model)
-        targets = make_targets(chosen, module.offsets, module.model.species, batch.n_rows, torch.float32)
+        targets = make_targets(chosen, module.zeros, module.model.species, batch.n_rows, torch.float32)
         return training_loss(module.model, batch, targets, stage)[1]
 
     both = parts(loaded)
@@ -279,10 +320,10 @@ def test_compiled_loss_equals_eager(tmp_path) -> None:
     """Loss, parts and gradients of all weights, also of a second batch of the same padded shape."""
     module, frames = prepared(tmp_path, toy_frames(3), double_precision="true")
     model, stage = module.model, LossStage(energy=3.0, forces=1.0, stress=2.0, charge_variation=0.1)
-    compiled, padding = CompiledLoss(model), common_padding(frames, model)
+    compiled, padding = CompiledLoss(model), CommonShapes(frames, model).of(frames)
     for chosen in ([frames[0]], [frames[1]]):
         batch = make_batch(chosen, model, padding)
-        targets = make_targets(chosen, module.offsets, model.species, batch.n_rows, torch.float64)
+        targets = make_targets(chosen, module.zeros, model.species, batch.n_rows, torch.float64)
         expected = training_loss(model, make_batch(chosen, model), targets, stage)
         found = compiled(batch, targets, stage)
         assert not compiled.failed and found[1].keys() == expected[1].keys()
@@ -292,6 +333,35 @@ def test_compiled_loss_equals_eager(tmp_path) -> None:
         slopes = [torch.autograd.grad(x[0], list(model.parameters()), allow_unused=True) for x in (found, expected)]
         for fused, eager in zip(*slopes, strict=True):
             torch.testing.assert_close(fused, torch.zeros_like(fused) if eager is None else eager, rtol=1e-7, atol=1e-9)
+
+
+def test_groups_of_shapes_are_the_cheapest_and_no_more_than_useful() -> None:
+    """Against all choices of up to two cuts."""
+    rng = np.random.default_rng(5)
+    for spread in (0.02, 0.5, 2.0):
+        edges = np.sort(np.exp(spread * rng.normal(size=9)))
+        totals = {}
+        for ends in ([9], *([a, 9] for a in range(1, 9)), *([a, b, 9] for b in range(2, 9) for a in range(1, b))):
+            totals[tuple(ends)] = sum((e - s) * edges[e - 1] for s, e in pairwise([0, *ends]))
+        found, best = _group_ends(edges), {n: min(t for e, t in totals.items() if len(e) == n) for n in (1, 2, 3)}
+        assert totals[tuple(found)] == pytest.approx(best[len(found)])
+        assert len(found) == 1 or best[len(found)] < 0.85 * best[1]
+    assert found != [9] and _group_ends(np.ones(4)) == [4]
+
+
+def test_every_frame_finds_a_shape_that_holds_it(tmp_path) -> None:
+    """Boxes of 8 and 64 atoms: two shapes; a batch of both takes the larger one; unknown frames are not padded."""
+    small, large = toy_frames(4), [a.repeat(2) for a in toy_frames(2, seed=3)]
+    for atoms in large:
+        atoms.calc = SinglePointCalculator(atoms, energy=0.0, forces=np.zeros((64, 3)))
+    module, _ = prepared(tmp_path, toy_frames(2))
+    frames = load_frames([write_frames(tmp_path / "mixed.xyz", small + large)], 4.0)
+    shapes = CommonShapes(frames, module.model)
+    assert [s.rows for s in shapes.shapes] == [8, 64]
+    assert shapes.of(frames[:2]) == shapes.shapes[0] and shapes.of([frames[0], frames[5]]) == shapes.shapes[1]
+    assert all(shapes.of([f]).columns >= f.neighbors.index.shape[1] for f in frames)
+    assert shapes.of(load_frames([tmp_path / "mixed.xyz"], 4.0)[:1]) == Padding()
+    assert 1 <= shapes.overhead < 1.3
 
 
 def test_a_compiled_training_learns_the_same(tmp_path) -> None:
