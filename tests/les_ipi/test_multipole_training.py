@@ -19,7 +19,8 @@ from les_ipi.models.derivatives import Leaves
 from les_ipi.training.compiled import _BATCH_FIELDS, _TARGET_FIELDS, CompiledLoss, _Loss
 from les_ipi.training.config import LossStage, read_config
 from les_ipi.training.data import load_frames
-from les_ipi.training.loss import common_padding, make_batch, make_targets, training_loss
+from les_ipi.training.loss import make_batch, make_targets, training_loss
+from les_ipi.training.padding import CommonShapes
 from les_ipi.training.train import prepare, train
 
 
@@ -64,7 +65,7 @@ def test_every_weight_of_the_head_is_trained(tmp_path):
     """Known defect elsewhere: heads that were never in the optimiser. All weights have gradients from energies and forces."""
     module, frames = module_of(tmp_path, toy_frames(4), "uQiqiu")
     batch = make_batch(frames, module.model)
-    targets = make_targets(frames, module.offsets, module.model.species, batch.n_rows, torch.float32)
+    targets = make_targets(frames, module.zeros, module.model.species, batch.n_rows, torch.float32)
     loss, _ = training_loss(module.model, batch, targets, LossStage(energy=1, forces=1))
     loss.backward()
     silent = [n for n, p in module.model.head.named_parameters() if p.grad is None or float(p.grad.abs().max()) == 0]
@@ -78,7 +79,7 @@ def test_response_labels_reduce_their_errors(tmp_path, quantity):
     module, frames = module_of(tmp_path, toy_frames(3, responses=True), "uiqiu")
     model, stage = module.model, LossStage(energy=0, forces=0, **{quantity: 1.0 if quantity == "born" else 100.0})
     batch = make_batch(frames, model)
-    targets = make_targets(frames, module.offsets, model.species, batch.n_rows, torch.float32)
+    targets = make_targets(frames, module.zeros, model.species, batch.n_rows, torch.float32)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     errors = []
     for _ in range(40):
@@ -111,7 +112,7 @@ def test_a_polarizability_is_learned_from_energies_and_forces(tmp_path):
         module, loaded = module_of(tmp_path / level, frames, level, double_precision="true")
         model = module.model
         batch = make_batch(loaded, model)
-        targets = make_targets(loaded, module.offsets, model.species, batch.n_rows, torch.float64)
+        targets = make_targets(loaded, module.zeros, model.species, batch.n_rows, torch.float64)
         optimizer = torch.optim.LBFGS(model.parameters(), max_iter=150, line_search_fn="strong_wolfe")
         stage = LossStage(energy=1e4, forces=1e4)
 
@@ -138,12 +139,12 @@ def test_the_traced_loss_is_the_eager_loss(tmp_path):
     """What the compiled training compiles: one graph of the loss and its gradient, the same on a batch it was not traced on."""
     module, frames = module_of(tmp_path, toy_frames(3), "uQiqiu", double_precision="true")
     model, stage = module.model, LossStage(energy=3.0, forces=1.0, stress=2.0)
-    padding, names = common_padding(frames, model), []
+    padding, names = CommonShapes(frames, model).of(frames), []
     function = CompiledLoss(model)._function("periodic", stage, names)
     graph = None
     for chosen in ([frames[0]], [frames[1]]):
         batch = make_batch(chosen, model, padding)
-        targets = make_targets(chosen, module.offsets, model.species, batch.n_rows, torch.float64)
+        targets = make_targets(chosen, module.zeros, model.species, batch.n_rows, torch.float64)
         tables = [getattr(batch, n) for n in _BATCH_FIELDS], [getattr(targets, n) for n in _TARGET_FIELDS]
         inputs = (*tables, [p.detach() for p in model.parameters()], list(_Loss(model).buffers()))
         graph = graph or make_fx(function)(*inputs)
