@@ -10,6 +10,7 @@ from les_ipi.electrostatics.born import SumRule, apply_sum_rule, local_born_char
 from les_ipi.electrostatics.flux import induced_charge_cloud
 from les_ipi.electrostatics.multipoles import Multipoles, periodic_potentials
 from les_ipi.models.les_model import Evaluation, LESModel
+from les_ipi.models.polarizable import Polarizable
 
 
 @dataclass(frozen=True)
@@ -136,29 +137,9 @@ def _multipole_born_charges(
     # What flows along edges: permanent charge, and the charge that the moments at the ends of edges induce anywhere.
     local, dipole = evaluation.local_charges.sum(), evaluation.atomic_dipole
     diagonal = evaluation.local_charges.view(shape[:2])
-    atoms = evaluation.polarizable
-    if atoms.kappa is not None:
-        # The common shift of all charges is no flow between atoms.
-        q, own = atoms.moments.charges, atoms.own_charges
-        moments = Multipoles(own + (q - own).detach(), atoms.moments.dipoles, atoms.moments.quadrupoles)
-        positions, cell = leaves.positions.detach(), leaves.cell.detach()
-        kernel, rank = model.kernel, moments.rank
-        phi = periodic_potentials(positions, cell, moments, batch.modes, kernel, 0).potential
-        induced = -atoms.kappa * phi
-        local = local + torch.where(batch.periodic[:, None, None], induced, torch.zeros_like(induced)).sum()
-        everywhere = replace(kernel, remove_self=False)
-        kappa = Multipoles(atoms.kappa)
-        found = periodic_potentials(positions, cell, kappa, batch.modes, everywhere, rank)
-        # Charge that each atom's own moments induce in the cell, which moves with the source in D but stays in truth.
-        answer = (moments.charges * found.potential).sum(-1)
-        if moments.dipoles is not None:
-            answer = answer - (moments.dipoles * found.field).sum((2, 3))
-        if moments.quadrupoles is not None:
-            answer = answer - 0.5 * (moments.quadrupoles * found.field_gradient).sum((2, 3, 4))
-        diagonal = diagonal + induced.sum(-1) - answer
-        cloud = induced_charge_cloud(
-            leaves.positions, cell, moments, positions, atoms.kappa.detach(), batch.modes, kernel
-        )
+    if evaluation.polarizable.kappa is not None:
+        induced, still, cloud = _induced_flow(model, batch, leaves, evaluation.polarizable)
+        local, diagonal = local + induced.sum(), diagonal + induced - still
         dipole = cloud if dipole is None else dipole + cloud
     grad = gradient(local, leaves, create_graph)
     ending_here = grad.edges.reshape(-1, 3)[batch.reverse]
@@ -167,3 +148,31 @@ def _multipole_born_charges(
         rows = [atom_gradient(batch, gradient(dipole[:, a].sum(), leaves, create_graph)) for a in range(3)]
         born = born + torch.stack(rows, dim=2)
     return born if whole is None else torch.where(batch.periodic[:, None, None, None], born, whole)
+
+
+def _induced_flow(
+    model: LESModel, batch: Batch, leaves: Leaves, atoms: Polarizable
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Induced charge of a periodic batch as Born charges need it.
+
+    Returns: Δq (B, N), which depends on the geometry through edges alone (positions held); minus the charge (B, N) that the
+    moments of every atom induce in the whole cell; the dipole (B, 3) of induced charge relative to its sources, at fixed κ and
+    receivers.
+    """
+    q, own = atoms.moments.charges, atoms.own_charges
+    # The common shift of all charges is no flow between atoms.
+    moments = Multipoles(own + (q - own).detach(), atoms.moments.dipoles, atoms.moments.quadrupoles)
+    positions, cell, modes = leaves.positions.detach(), leaves.cell.detach(), batch.modes
+    phi = periodic_potentials(positions, cell, moments, modes, model.kernel, 0).potential
+    induced = torch.where(batch.periodic[:, None], -(atoms.kappa * phi).sum(-1), torch.zeros_like(phi[..., 0]))
+    # Charge and potential change places: what κ feels of an atom is what the atom feels of charges κ.
+    everywhere = replace(model.kernel, remove_self=False)
+    found = periodic_potentials(positions, cell, Multipoles(atoms.kappa), modes, everywhere, moments.rank)
+    answer = (moments.charges * found.potential).sum(-1)
+    if moments.dipoles is not None:
+        answer = answer - (moments.dipoles * found.field).sum((2, 3))
+    if moments.quadrupoles is not None:
+        answer = answer - 0.5 * (moments.quadrupoles * found.field_gradient).sum((2, 3, 4))
+    kappa = atoms.kappa.detach()
+    cloud = induced_charge_cloud(leaves.positions, cell, moments, positions, kappa, modes, model.kernel)
+    return induced, answer, cloud
