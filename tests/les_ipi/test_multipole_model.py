@@ -246,3 +246,16 @@ def test_tensors_without_l_2_are_refused():
         build_model(ModelConfig(species=("H",), short_range=short, charges=ChargesConfig(head="multipole", level="uQ")))
     charges = ChargesConfig(head="multipole", level="uiu", anisotropic=False)
     assert build_model(ModelConfig(species=("H",), short_range=short, charges=charges)).head.parts["alpha_tensor"] == 0
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_single_precision(name):
+    """float32 forces, Born charges and polarizabilities agree with float64 to 1e-4 of their size, also far from the cell."""
+    properties, system = ["forces", "born_effective_charges", "polarizability"], SYSTEMS[name]
+    exact = evaluator_of(strong("uQiqiu"))([system], properties)[0]
+    shift = np.array([300.0, -200.0, 100.0]) @ system.cell
+    for other in (system, replace(system, positions=system.positions + shift)):
+        rough = evaluator_of(strong("uQiqiu"), torch.float32)([other], properties)[0]
+        for key in properties:
+            reference = getattr(exact, key)
+            assert np.abs(getattr(rough, key) - reference).max() < 1e-4 * np.abs(reference).max(), key
