@@ -18,6 +18,7 @@ class Property(StrEnum):
     CHARGES = "charges"
     DIPOLE = "dipole"
     BORN_EFFECTIVE_CHARGES = "born_effective_charges"
+    POLARIZABILITY = "polarizability"
     PIEZOELECTRIC = "piezoelectric"
 
 

@@ -22,6 +22,7 @@ class Template:
     periodic: bool
     total_charge: float
     path: Path
+    slab: bool = False
 
 
 def read_template(path: str | Path) -> Template:
@@ -29,7 +30,7 @@ def read_template(path: str | Path) -> Template:
 
     Periodicity comes from ``pbc="T T T"``/``Lattice=`` or i-PI's ``# CELL(...)`` in the comment line; a plain
     xyz that tells neither is refused rather than guessed. Isotope labels (D, T, O17, ...) mean their element.
-    Raises ``UserError`` if the file is missing, unreadable, ambiguous or periodic in one or two directions.
+    Raises ``UserError`` if the file is missing, unreadable, ambiguous or periodic along one direction only.
     """
     path = Path(path)
     if not path.is_file():
@@ -71,7 +72,7 @@ def _read_with_ase(path: Path) -> Template:
     except Exception as error:  # ASE raises many kinds for a file that it cannot read
         raise UserError(f"The template '{path}' cannot be read ({type(error).__name__}: {error}).") from error
     system = AtomicSystem.from_ase(atoms)
-    return Template(system.numbers, system.periodic, system.total_charge, path)
+    return Template(system.numbers, system.periodic, system.total_charge, path, system.slab)
 
 
 def _atomic_number(label: str) -> int:

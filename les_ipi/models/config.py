@@ -9,6 +9,7 @@ from les_ipi.errors import UserError
 from les_ipi.models.ace import ClusterDescriptor, ClusterExpansion
 from les_ipi.models.heads import LatentHead, TransferHead
 from les_ipi.models.les_model import LESModel
+from les_ipi.models.multipole_head import DEFAULT_POLARIZABILITY_A3, Level, MultipoleHead
 from les_ipi.models.zbl import CoreRepulsion
 
 
@@ -41,9 +42,15 @@ class ChargesConfig(_Strict):
     ``sigma`` Å; ``k_cutoff`` 1/Å; ``formal`` maps element symbols to formal charges that are scaled by a learned factor;
     ``epsilon_infinity`` is the electronic dielectric constant of the medium. ``descriptor`` gives the charges features of
     their own, usually of a shorter range: charges that see only the nearest atoms are better determined by few data.
+    ``level`` names the moments of a ``multipole`` head as in the literature: u dipoles, Q quadrupoles, iq induced charges, iu
+    induced dipoles, whose polarizabilities are tensors if ``anisotropic``; ``polarizability_scale`` maps elements to the Å³
+    that they start from.
     """
 
-    head: Literal["latent", "transfer", "none"] = "latent"
+    head: Literal["latent", "transfer", "multipole", "none"] = "latent"
+    level: Level = "q"
+    anisotropic: bool = True
+    polarizability_scale: dict[str, Annotated[float, Field(gt=0)]] = {}
     channels: int = Field(1, ge=1)
     hidden: tuple[int, ...] = (32, 16)
     formal: dict[str, float] = {}
@@ -93,6 +100,21 @@ def build_model(config: ModelConfig) -> LESModel:
             charges.transfer_n_radial,
             charges.hidden,
             charges.formal_scale,
+        )
+    elif charges.head == "multipole":
+        source = descriptor or short_range
+        scale = [charges.polarizability_scale.get(s, DEFAULT_POLARIZABILITY_A3) for s in config.species]
+        head = MultipoleHead(
+            n_species,
+            n_features,
+            formal,
+            charges.level,
+            (source.n_tensors(1), source.n_tensors(2)),
+            charges.channels,
+            charges.hidden,
+            charges.formal_scale,
+            charges.anisotropic,
+            scale,
         )
     kernel = LongRangeKernel(charges.sigma, charges.k_cutoff, charges.smooth, charges.remove_self)
     core = None

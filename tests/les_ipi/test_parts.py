@@ -1,6 +1,7 @@
 """Building blocks: harmonics, couplings, radial functions, core repulsion, neighbour lists, kernel conventions."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -161,8 +162,16 @@ def test_neighbor_matrix_against_ase(system):
 
 
 def test_partial_periodicity_is_refused():
-    with pytest.raises(UserError, match="periodic along 2 of 3"):
-        AtomicSystem.from_ase(Atoms("H2", positions=[[0, 0, 0], [0, 0, 0.7]], cell=[5, 5, 5], pbc=[True, True, False]))
+    pair = Atoms("H2", positions=[[0, 0, 0], [0, 0, 0.7]], cell=[5, 5, 15])
+    for pbc, count in (([True, False, False], 1), ([True, False, True], 2)):
+        pair.pbc = pbc
+        with pytest.raises(UserError, match=f"periodic along {count} of 3"):
+            AtomicSystem.from_ase(pair)
+    pair.pbc = [True, True, False]
+    slab = AtomicSystem.from_ase(pair)
+    assert slab.periodic and slab.slab
+    with pytest.raises(UserError, match=r"4.3 Å of vacuum .* largest period of 5.0 Å"):
+        replace(slab, cell=np.diag([5.0, 5.0, 5.0])).check_vacuum()
 
 
 def test_born_charges_are_transposed_for_ipi():
