@@ -1,8 +1,8 @@
 """Hyper-parameters of a native model: one schema for training files, model cards and construction."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from les_ipi.electrostatics.window import LongRangeKernel
 from les_ipi.errors import UserError
@@ -34,6 +34,12 @@ class ShortRangeConfig(_Strict):
     order_decay: float = Field(0.3, gt=0, le=1)
     hidden: tuple[int, ...] = (64, 32)
     core_cutoff: dict[str, Annotated[float, Field(gt=0)]] | Literal["auto"] = "auto"
+
+    @model_validator(mode="after")
+    def _products_need_angles(self) -> Self:
+        if self.order > 2 and self.l_max < 2:
+            raise ValueError(f"order {self.order} couples angular momenta, which needs l_max 2 or 3: raise l_max or take order 2")
+        return self
 
 
 class ChargesConfig(_Strict):

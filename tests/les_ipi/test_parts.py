@@ -9,11 +9,13 @@ import torch
 from ase import Atoms
 from ase.neighborlist import neighbor_list
 from physics_cases import TRICLINIC, water_cluster
+from pydantic import ValidationError
 from scipy.special import sph_harm_y
 
 from les_ipi.conventions import born_from_ipi, born_to_ipi
 from les_ipi.errors import UserError
 from les_ipi.models.ace import COUPLINGS, ClusterDescriptor
+from les_ipi.models.config import ShortRangeConfig
 from les_ipi.models.harmonics import L_SLICES, gaunt, spherical_harmonics
 from les_ipi.models.radial import RadialBasis, polynomial_cutoff
 from les_ipi.models.zbl import CoreRepulsion
@@ -181,3 +183,8 @@ def test_born_charges_are_transposed_for_ipi():
     for atom, polarization, displacement in np.ndindex(2, 3, 3):
         assert rows[3 * atom + displacement, polarization] == born[atom, polarization, displacement]
     np.testing.assert_array_equal(born_from_ipi(rows), born)
+
+
+def test_products_without_angular_momenta_are_refused():
+    with pytest.raises(ValidationError, match="order 3 couples angular momenta, which needs l_max 2 or 3"):
+        ShortRangeConfig(l_max=1, order=3)
