@@ -38,7 +38,9 @@ class ShortRangeConfig(_Strict):
     @model_validator(mode="after")
     def _products_need_angles(self) -> Self:
         if self.order > 2 and self.l_max < 2:
-            raise ValueError(f"order {self.order} couples angular momenta, which needs l_max 2 or 3: raise l_max or take order 2")
+            raise ValueError(
+                f"order {self.order} couples angular momenta, which needs l_max 2 or 3: raise l_max or take order 2"
+            )
         return self
 
 
