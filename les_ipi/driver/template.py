@@ -89,11 +89,16 @@ def symbols(numbers) -> str:
 
 
 def check_charges(card: dict[str, Any], template: Template) -> None:
-    """Refuse a field on a model (its ``card``) without charges, and on a system with a net charge."""
+    """Refuse a field on a model (its ``card``) without charges, on a slab, and on a system with a net charge."""
     if card.get("charge_head") == "none":
         raise UserError(
             f"The model '{card.get('name', 'unnamed')}' has no charges, so a field has no force on it: choose a model with a "
             "charge head."
+        )
+    if template.slab:
+        raise UserError(
+            "The system is a slab, periodic along 2 of 3 directions, whose field along the normal would be that of a capacitor, "
+            "which the boundaries of the model do not have: leave out the field, or give a cell that is periodic in all three."
         )
     if template.total_charge:
         raise UserError(
