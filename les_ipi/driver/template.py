@@ -97,7 +97,7 @@ def check_charges(card: dict[str, Any], template: Template) -> None:
         )
     if template.slab:
         raise UserError(
-            "The system is a slab, periodic along 2 of 3 directions, whose field along the normal would be that of a capacitor, "
+            "The system is a slab, periodic along 2 of 3 directions, whose field along the normal would be a capacitor's, "
             "which the boundaries of the model do not have: leave out the field, or give a cell that is periodic in all three."
         )
     if template.total_charge:
