@@ -1,4 +1,4 @@
-"""Start structure of tetragonal PbTiO3, polarized along +z, at the lattice parameters of the model at 0 K.
+"""Start structure of tetragonal PbTiO3, polarized along −z, at the lattice parameters of the model at 0 K.
 
     python inputs/pbtio3/hysteresis/make_start.py 3 start-3.xyz
 
