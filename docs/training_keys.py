@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from les_ipi.models.config import ChargesConfig, ShortRangeConfig
+from les_ipi.models.config import ChargesConfig, ShortRangeConfig, StateConfig
 from les_ipi.training.config import DataConfig, LossStage, OptimiserConfig, TrainConfig
 
 PAGE = Path(__file__).with_name("training.md")
@@ -28,6 +28,7 @@ TABLES: list[tuple[str, type[BaseModel]]] = [
     ("`[data]`", DataConfig),
     ("`[short_range]`", ShortRangeConfig),
     ("`[charges]`", ChargesConfig),
+    ("`[state]`", StateConfig),
     ("`[training]`", OptimiserConfig),
     ("`[[training.stages]]`", LossStage),
 ]
@@ -40,7 +41,11 @@ MEANING: dict[tuple[type[BaseModel], str], tuple[str, str]] = {
     (TrainConfig, "data"): ("", "table `[data]`"),
     (TrainConfig, "short_range"): ("", "table `[short_range]`"),
     (TrainConfig, "charges"): ("", "table `[charges]`"),
+    (TrainConfig, "state"): ("", "table `[state]`: total charge as an input of the networks"),
     (TrainConfig, "training"): ("", "table `[training]`"),
+    (StateConfig, "channels"): ("", "length of the vector that a charge state becomes"),
+    (StateConfig, "spin"): ("", "the spin multiplicity is an input, too"),
+    (StateConfig, "hidden"): ("", "hidden layers of the networks of its energy"),
     (DataConfig, "files"): ("", "extended XYZ files (also `.gz`), relative to `--data-root`, else to the TOML file"),
     (DataConfig, "validation"): ("frames", 'held-out slices of all frames in order, like `"60:75"`; use blocks'),
     (DataConfig, "energy_zero"): ("", "`per_file`: every file has its own energy zero, fitted with the model"),

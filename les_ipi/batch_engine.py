@@ -15,8 +15,6 @@ from les_ipi.models.les_model import Evaluation, LESModel
 from les_ipi.system import AtomicSystem
 from les_ipi.units import COULOMB, EPSILON_0
 
-#: Difference in e between the total charge of a structure and that of a transfer head that is let pass.
-_TOTAL_CHARGE_TOLERANCE = 1e-3
 #: Quantities that carry √ε_e.
 _PHYSICAL_MOMENTS = {Property.CHARGES, Property.DIPOLE, Property.BORN_EFFECTIVE_CHARGES, Property.POLARIZABILITY}
 _PER_ATOM = {"forces", "charges", "born_effective_charges"}
@@ -45,7 +43,6 @@ class BatchEngine:
                 # Induced dipoles answer to the field: the enthalpy is quadratic in it and comes from the model.
                 inside, fields = torch.from_numpy(fields).to(leaves.positions), None
             evaluation = model(batch, leaves.edges, leaves.positions, leaves.cell, inside)
-            self._check_total(batch, evaluation, systems)
             tables = self._tables(batch, leaves, evaluation, wanted, fields)
         kept = {*wanted, "dielectric_tensor"}
         host = {name: value.detach().to("cpu", torch.float64).numpy() for name, value in tables.items() if name in kept}
@@ -63,18 +60,6 @@ class BatchEngine:
                 "Charges, dipoles, Born charges and polarizabilities of a slab are not defined for this model with induced "
                 "moments, because ε_e of a cell with vacuum is unknown: ask for energy, forces and virial only."
             )
-
-    def _check_total(self, batch: Batch, evaluation: Evaluation, systems: Sequence[AtomicSystem]) -> None:
-        """A transfer head has the total of its formal charges; a structure that asks for another one is refused."""
-        if self.model.head is None or not self.model.head.single_valued_polarization:
-            return
-        totals = evaluation.screening.sqrt() * evaluation.charges.detach().sum((1, 2))
-        for system, total in zip(systems, totals.tolist(), strict=True):
-            if system.total_charge and abs(system.total_charge - total) > _TOTAL_CHARGE_TOLERANCE:
-                raise UserError(
-                    f"The structure has a total charge of {system.total_charge:g} e, but the model's transfer head gives "
-                    f"{total:.3g} e by its formal charges: use a model with the latent head for other total charges."
-                )
 
     def _tables(
         self,

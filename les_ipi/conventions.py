@@ -31,6 +31,10 @@ LABEL_ALIASES = {
     "dipole": ("dipole", "REF_dipole", "total_dipole"),
 }
 
+#: Names of the total charge (e) and of the spin multiplicity 2S + 1 in the information of a frame; the first one is ours.
+TOTAL_CHARGE_NAMES = ("charge", "total_charge")
+SPIN_MULTIPLICITY_NAMES = ("spin_multiplicity", "multiplicity")
+
 #: Keys of the JSON object that the driver sends to i-PI with every evaluation.
 IPI_DIPOLE_KEY = "dipole"
 IPI_BEC_KEY = "BEC"

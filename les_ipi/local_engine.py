@@ -17,6 +17,7 @@ from les_ipi.electrostatics.ewald import half_sphere_modes
 from les_ipi.electrostatics.mesh import MeshSum
 from les_ipi.electrostatics.reciprocal import LongRange, isolated_sum, periodic_sum
 from les_ipi.models.les_model import LESModel
+from les_ipi.models.state import state_per_atom
 from les_ipi.neighbors import VerletList
 from les_ipi.system import AtomicSystem
 
@@ -62,7 +63,8 @@ class LocalEngine:
         species = torch.nn.functional.pad(edges.species, (0, total - len(positions)))
         mechanical = bool(wanted & {Property.FORCES, Property.VIRIAL})
         born = bool(wanted & {Property.BORN_EFFECTIVE_CHARGES, Property.PIEZOELECTRIC})
-        local = self.blocks(vectors, near, species, rows, mechanical or born)
+        state = None if self.model.state is None else self._states(systems, total)
+        local = self.blocks(vectors, near, species, rows, mechanical or born, state)
         composition = self.model.reference_energies[edges.species]
         energies = local.energies[: len(positions)].double() + composition
         tables: list[dict[str, Tensor]] = [{} for _ in systems]
@@ -102,6 +104,12 @@ class LocalEngine:
             self._edges, self._elements = PackedEdges(species, self.model.cutoff, self.device, columns), elements
         self._edges.update(pairs, [np.asarray(s.cell, dtype=float) for s in systems])
         return self._edges
+
+    def _states(self, systems: Sequence[AtomicSystem], rows: int) -> Tensor:
+        """Charge and spin per atom of the structure of every atom, (rows, 2), zero where padded."""
+        table = torch.tensor([(s.total_charge, s.multiplicity, len(s.numbers)) for s in systems], dtype=torch.float64)
+        states = state_per_atom(*table.unbind(1)).repeat_interleave(table[:, 2].long(), dim=0)
+        return torch.nn.functional.pad(states, (0, 0, 0, rows - len(states))).to(self.device, self.dtype)
 
     def _long_range(
         self,

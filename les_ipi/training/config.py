@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from les_ipi.errors import UserError
-from les_ipi.models.config import ChargesConfig, ShortRangeConfig
+from les_ipi.models.config import ChargesConfig, ShortRangeConfig, StateConfig
 
 
 class _Strict(BaseModel):
@@ -81,6 +81,7 @@ class TrainConfig(_Strict):
     data: DataConfig
     short_range: ShortRangeConfig = ShortRangeConfig()
     charges: ChargesConfig = ChargesConfig()
+    state: StateConfig | None = None
     training: OptimiserConfig = OptimiserConfig()
 
 

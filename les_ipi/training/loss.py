@@ -106,8 +106,9 @@ def training_loss(
 
 
 def differentiable_born(model: LESModel, batch: Batch, leaves: Leaves, evaluation: Evaluation) -> Tensor:
-    """Latent Born charges (B, N, 3, 3) with the graph kept, for response labels in the loss; mean removed."""
+    """Latent Born charges (B, N, 3, 3) with the graph kept, for response labels in the loss; sum rule imposed."""
     born = raw_born_charges(model, batch, leaves, evaluation, create_graph=True)
     if model.head.single_valued_polarization:
         return born
-    return apply_sum_rule(born, batch.atom_mask.view(batch.n_structures, -1), SumRule.PROJECT)
+    total = batch.total_charge.to(born.dtype) / evaluation.screening.sqrt()
+    return apply_sum_rule(born, batch.atom_mask.view(batch.n_structures, -1), SumRule.PROJECT, total)

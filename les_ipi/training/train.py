@@ -31,6 +31,8 @@ from les_ipi.training.plots import plot_learning_curves, plot_parity
 
 #: Frames that set the mean and scale of the features.
 STANDARDISATION_FRAMES = 24
+#: Frames from which the sign of the charges is taken.
+SIGN_FRAMES = 4
 #: First short-range energies are this fraction of (rms force × 1 Å): outputs of order one start with small forces.
 ENERGY_SCALE_FRACTION = 0.3
 
@@ -106,7 +108,10 @@ def prepare(config: TrainConfig, frames: list[Frame]) -> tuple[PotentialModule, 
         }
         short_range = short_range.model_copy(update={"core_cutoff": closest})
     model_config = ModelConfig(
-        species=tuple(chemical_symbols[z] for z in numbers), short_range=short_range, charges=config.charges
+        species=tuple(chemical_symbols[z] for z in numbers),
+        short_range=short_range,
+        charges=config.charges,
+        state=config.state,
     )
     model = build_model(model_config)
     squares = [np.mean(f.labels.forces**2) for f in frames if f.labels.forces is not None]
@@ -207,7 +212,7 @@ def _export(
     # vanish: the zeros are fitted once more.
     zeros = refit_energy_zeros(model, training, module.zeros)
     model.reference_energies.copy_(torch.from_numpy(zeros[0]))
-    canonical_sign(model, training[:4])
+    canonical_sign(model, training)
     card = {
         "name": config.name,
         "description": config.description,
@@ -219,6 +224,7 @@ def _export(
             "licence": config.data.licence,
             "level_of_theory": config.data.level_of_theory,
             "n_training_frames": len(training),
+            "total_charges_e": sorted({f.system.total_charge for f in training}),
             "validation_slices": config.data.validation,
         },
         "loss": [s.model_dump() for s in config.training.stages],
@@ -245,11 +251,12 @@ def canonical_sign(model: LESModel, frames: list[Frame]) -> None:
     """Fix the global sign of the latent charges so that electropositive elements are positive.
 
     The energy is even in the charges, so the sign a training ends with is arbitrary; a field force is odd in it. The
-    electronegativity-weighted charge Σ_i (χ_i − χ̄) q_i over the frames is made negative.
+    electronegativity-weighted charge Σ_i (χ_i − χ̄) q_i over the first frames is made negative. A net charge in one of the
+    frames makes the sign physical, so nothing is changed.
     """
-    if model.head is None:
+    if model.head is None or any(f.system.total_charge for f in frames):
         return
-    batch = make_batch(frames, model)
+    batch = make_batch(frames[:SIGN_FRAMES], model)
     leaves = Leaves.of(batch, model.energy_scale.dtype)
     charges = model(batch, leaves.edges, leaves.positions, leaves.cell).charges.detach().sum(-1).flatten()
     chi = torch.tensor([PAULING[z] for z in model.species])[batch.species][batch.atom_mask]
