@@ -114,6 +114,18 @@ MEANING: dict[tuple[type[BaseModel], str], tuple[str, str]] = {
     (LossStage, "stress"): ("(eV/Å³)⁻²", "weight of the mean squared stress error"),
     (LossStage, "born"): ("e⁻²", "weight of the mean squared error of Born charges (physical, sum rule imposed)"),
     (LossStage, "dipole"): ("(e·Å/atom)⁻²", "weight of the mean squared dipole error per atom"),
+    (LossStage, "dipole_difference"): (
+        "(e·Å/atom)⁻²",
+        "the same of changes of the dipole between the frames of a batch, modulo the quantum: periodic frames, `transfer`",
+    ),
+    (LossStage, "quadrupole"): (
+        "(e·Å²/atom)⁻²",
+        "weight of the mean squared error of the traceless quadrupole of molecules per atom",
+    ),
+    (LossStage, "polarizability"): (
+        "(Å³/atom)⁻²",
+        "weight of the mean squared polarizability error per atom: `multipole` with `iu` in its level",
+    ),
     (LossStage, "charge_variation"): (
         "e⁻²",
         "weight of the mean squared deviation of latent from scaled formal charges",

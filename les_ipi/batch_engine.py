@@ -10,7 +10,14 @@ from les_ipi.batch import Batch, collate
 from les_ipi.conventions import Property
 from les_ipi.electrostatics.born import SumRule
 from les_ipi.errors import UserError
-from les_ipi.models.derivatives import Leaves, atom_gradient, electric_response, gradient, strain_derivative
+from les_ipi.models.derivatives import (
+    Leaves,
+    atom_gradient,
+    electric_response,
+    gradient,
+    strain_derivative,
+    unwrapped_dipole,
+)
 from les_ipi.models.les_model import Evaluation, LESModel
 from les_ipi.system import AtomicSystem
 from les_ipi.units import COULOMB, EPSILON_0
@@ -80,11 +87,13 @@ class BatchEngine:
         if Property.ENERGY in wanted:
             tables["energy"] = evaluation.energy.detach().double() + self.model.composition_energy(batch)
             if fields is not None:
-                tables["energy"] -= (field * _unwrapped_dipole(batch, leaves, evaluation)).sum(1)
+                tables["energy"] -= (field * unwrapped_dipole(batch, leaves, evaluation).detach()).sum(1)
         if Property.CHARGES in wanted:
             tables["charges"] = scale[:, None] * evaluation.charges.sum(-1)
         if Property.DIPOLE in wanted:
-            tables["dipole"] = scale[:, None] * _unwrapped_dipole(batch, leaves, evaluation)
+            tables["dipole"] = scale[:, None] * unwrapped_dipole(batch, leaves, evaluation).detach()
+        if Property.QUADRUPOLE in wanted:
+            tables["quadrupole"] = scale[:, None, None] * evaluation.quadrupole
         if wanted & {Property.FORCES, Property.VIRIAL}:
             grad = gradient(enthalpy.sum(), leaves)
             if Property.FORCES in wanted:
@@ -92,7 +101,7 @@ class BatchEngine:
             if Property.VIRIAL in wanted:
                 tables["virial"] = -strain_derivative(batch, leaves, grad)
                 if fields is not None:  # the leaves are folded into the cell
-                    carried = _unwrapped_dipole(batch, leaves, evaluation) - evaluation.dipole.detach()
+                    carried = unwrapped_dipole(batch, leaves, evaluation).detach() - evaluation.dipole.detach()
                     tables["virial"] = tables["virial"] + carried[:, :, None] * field[:, None, :]
         if wanted & {Property.BORN_EFFECTIVE_CHARGES, Property.PIEZOELECTRIC}:
             born, strained = electric_response(self.model, batch, leaves, evaluation, self.rule)
@@ -113,10 +122,3 @@ def _polarizability(batch: Batch, evaluation: Evaluation) -> dict[str, Tensor]:
     dielectric = screening * (identity + latent / (EPSILON_0 * volume))
     dielectric = torch.where(batch.periodic[:, None, None], dielectric, torch.full_like(dielectric, torch.nan))
     return {"polarizability": COULOMB * screening * latent, "dielectric_tensor": dielectric}
-
-
-def _unwrapped_dipole(batch: Batch, leaves: Leaves, evaluation: Evaluation) -> Tensor:
-    """Latent dipole of the unwrapped positions: the model's, plus charge × lattice translation in float64."""
-    translation = batch.positions - leaves.positions.detach().double()
-    carrier = evaluation.translating_charges.detach().double()
-    return evaluation.dipole.detach().double() + torch.einsum("bn,bnx->bx", carrier, translation)

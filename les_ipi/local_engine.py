@@ -15,6 +15,7 @@ from les_ipi.conventions import Property
 from les_ipi.electrostatics.born import SumRule, apply_sum_rule, local_born_charges, local_piezoelectric
 from les_ipi.electrostatics.ewald import half_sphere_modes
 from les_ipi.electrostatics.mesh import MeshSum
+from les_ipi.electrostatics.multipoles import Multipoles, traceless_second_moment
 from les_ipi.electrostatics.reciprocal import LongRange, isolated_sum, periodic_sum
 from les_ipi.models.les_model import LESModel
 from les_ipi.models.state import state_per_atom
@@ -88,6 +89,8 @@ class LocalEngine:
                 table["virial"] = virial[atoms].sum(0).double() - table.pop("strain", 0.0)
             if born:
                 table["born_effective_charges"] = self._born(raw[None, atoms], systems[b])
+            if Property.QUADRUPOLE in wanted:
+                table["quadrupole"] = self._quadrupole(positions[atoms], table["charges"], edges.species[atoms])
             if strained is not None:
                 table["piezoelectric"] = self._scale(systems[b]) * strained[atoms].double().sum(0)
         return [{k: v.to("cpu", torch.float64).numpy() for k, v in table.items() if k in wanted} for table in tables]
@@ -175,6 +178,12 @@ class LocalEngine:
     def _scale(self, system: AtomicSystem) -> float:
         """√ε_e: physical charges over latent ones."""
         return float(self.model.screening(torch.tensor([system.periodic])).sqrt())
+
+    def _quadrupole(self, positions: Tensor, charges: Tensor, species: Tensor) -> Tensor:
+        """Physical traceless second moment of one isolated structure about its centre of mass, (3, 3) e·Å²."""
+        masses = self.model.masses[species].double()
+        centre = masses @ positions / masses.sum()
+        return traceless_second_moment(positions[None], Multipoles(charges[None, :, None]), centre[None])[0]
 
     def _born(self, raw: Tensor, system: AtomicSystem) -> Tensor:
         scale = self._scale(system)

@@ -63,6 +63,13 @@ def strain_derivative(batch: Batch, leaves: Leaves, grad: Leaves) -> Tensor:
     return total + leaves.cell.transpose(1, 2) @ grad.cell
 
 
+def unwrapped_dipole(batch: Batch, leaves: Leaves, evaluation: Evaluation) -> Tensor:
+    """Latent dipole (B, 3) in e·Å of the unwrapped positions in float64: the model's, plus charge × lattice translation."""
+    translation = batch.positions - leaves.positions.detach().double()
+    carried = torch.einsum("bn,bnx->bx", evaluation.translating_charges.double(), translation)
+    return evaluation.dipole.double() + carried
+
+
 def raw_born_charges(
     model: LESModel, batch: Batch, leaves: Leaves, evaluation: Evaluation, create_graph: bool = False
 ) -> Tensor:

@@ -3,11 +3,17 @@
 from typing import NamedTuple
 
 import torch
+from ase.data import atomic_masses
 from torch import Tensor, nn
 
 from les_ipi.batch import Batch
 from les_ipi.electrostatics.ewald import isolated_energy, periodic_energy, reciprocal_vectors
-from les_ipi.electrostatics.multipoles import Multipoles, interaction_energy, slab_correction
+from les_ipi.electrostatics.multipoles import (
+    Multipoles,
+    interaction_energy,
+    slab_correction,
+    traceless_second_moment,
+)
 from les_ipi.electrostatics.response import electronic_screening, polarizability
 from les_ipi.electrostatics.window import LongRangeKernel
 from les_ipi.models.heads import ChargeOutput
@@ -30,6 +36,8 @@ class Evaluation(NamedTuple):
     screening            (B,)       ε_e, dimensionless
     atomic_dipole        (B, 3)     Σ (u + Δu) of a head that has them, a part of ``dipole``, e·Å; or None
     polarizable                     moments and response parameters of a multipole head; or None
+    quadrupole           (B, 3, 3)  latent traceless second moment about the centre of mass, e·Å²; zero for periodic
+                                    structures, None if all are
     ===================  =========  ================================================================
 
     Latent means: not yet multiplied by √ε_e (see ``les_ipi.evaluator``). ``charges`` and ``dipole`` include what is induced.
@@ -43,6 +51,7 @@ class Evaluation(NamedTuple):
     screening: Tensor | None = None
     atomic_dipole: Tensor | None = None
     polarizable: Polarizable | None = None
+    quadrupole: Tensor | None = None
 
 
 class LESModel(nn.Module):
@@ -81,6 +90,8 @@ class LESModel(nn.Module):
         self.epsilon_infinity = epsilon_infinity
         self.register_buffer("energy_scale", torch.tensor(float(energy_scale)))
         self.register_buffer("reference_energies", torch.zeros(len(species), dtype=torch.float64))
+        masses = torch.tensor([atomic_masses[z] for z in species], dtype=torch.float64)
+        self.register_buffer("masses", masses, persistent=False)
 
     @property
     def cutoff(self) -> float:
@@ -113,7 +124,7 @@ class LESModel(nn.Module):
         charges = (own + shift) * atom_mask
         latent_field = None if field is None else screening.sqrt()[:, None] * field
         atoms = atomic_dipole = None
-        work = 0.0
+        moments, work = Multipoles(charges), 0.0
         if self.head.equivariant:
             atoms = Polarizable.of(output, own, charges, mask.view(B, N))
             long_range, response, charges = respond(batch, positions, cell, atoms, self.kernel, latent_field)
@@ -123,6 +134,7 @@ class LESModel(nn.Module):
             if atoms.moments.dipoles is not None:
                 permanent = atoms.moments.dipoles.sum((1, 3))
                 atomic_dipole = permanent if atomic_dipole is None else atomic_dipole + permanent
+            moments = atoms.with_response(charges, response.dipoles)
         else:
             long_range = self.long_range_energy(batch, positions, cell, charges)
         energy = energy + long_range
@@ -136,7 +148,8 @@ class LESModel(nn.Module):
             dipole = dipole + atomic_dipole
         if field is not None:
             energy = energy - (latent_field * (dipole - work)).sum(-1)
-        return Evaluation(energy, charges, local.sum(1), dipole, carried, screening, atomic_dipole, atoms)
+        quadrupole = self._quadrupole(batch, positions, moments)
+        return Evaluation(energy, charges, local.sum(1), dipole, carried, screening, atomic_dipole, atoms, quadrupole)
 
     def local(
         self,
@@ -189,6 +202,14 @@ class LESModel(nn.Module):
             periodic.shape, self.epsilon_infinity, dtype=self.energy_scale.dtype, device=periodic.device
         )
         return torch.where(periodic, medium, torch.ones_like(medium))
+
+    def _quadrupole(self, batch: Batch, positions: Tensor, moments: Multipoles) -> Tensor | None:
+        """Traceless second moment of isolated structures about the centre of mass."""
+        if batch.boundary in ("periodic", "slab"):
+            return None
+        masses = (self.masses[batch.species] * batch.atom_mask).view(batch.n_structures, -1, 1).to(positions.dtype)
+        found = traceless_second_moment(positions, moments, (masses * positions).sum(1) / masses.sum(1))
+        return torch.where(batch.periodic[:, None, None], torch.zeros_like(found), found)
 
     def _screening(self, batch: Batch, cell: Tensor, output: ChargeOutput, mask: Tensor) -> Tensor:
         """ε_e of every structure; explicit polarizabilities take their part of ε_∞ over: ε_∞/(1+χ), (B,)."""

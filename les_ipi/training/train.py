@@ -24,6 +24,7 @@ from les_ipi.training.data import Frame, FrameDataset, load_frames, shortest_dis
 from les_ipi.training.energy_zeros import on_first_zero, refit_energy_zeros
 from les_ipi.training.evaluate import evaluate_frames
 from les_ipi.training.fine_tuning import Parent, load_parent, remembered_start
+from les_ipi.training.label_checks import check_losses
 from les_ipi.training.loss import make_batch
 from les_ipi.training.module import PotentialModule
 from les_ipi.training.padding import CommonShapes
@@ -87,6 +88,7 @@ def train(
         module = PotentialModule(model, config.training, refit_energy_zeros(model, training, zeros))
     else:
         module, model_config = prepare(config, training)
+    check_losses(module.model, training, config.training)
     _fit(module, config, training, held_out, work, resume)
     return _export(module, model_config, config, training, held_out, output, parent)
 
