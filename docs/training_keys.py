@@ -68,7 +68,10 @@ MEANING: dict[tuple[type[BaseModel], str], tuple[str, str]] = {
         "Å",
         "pair of elements → distance where its ZBL repulsion ends; `auto`: 1.25 × the shortest in the data; `{}`: none",
     ),
-    (ChargesConfig, "head"): ("", "`latent` (published form), `transfer` (neutral by construction), `multipole` or `none`"),
+    (ChargesConfig, "head"): (
+        "",
+        "`latent` (published form), `transfer` (neutral by construction), `multipole`, `equilibration` or `none`",
+    ),
     (ChargesConfig, "level"): ("", "moments of `multipole`: `q`, `u`, `uQ`, `iq`, `iu`, `uiq`, `uiu`, `uiqiu` or `uQiqiu`"),
     (ChargesConfig, "anisotropic"): ("", "atomic polarizabilities are tensors (needs `l_max` ≥ 2)"),
     (ChargesConfig, "polarizability_scale"): ("Å³", "element → polarizability that training starts from; others 0.2"),

@@ -1,4 +1,4 @@
-"""Evaluation of any model on one padded batch by automatic differentiation, for ``transfer`` and ``multipole`` heads."""
+"""Evaluation of any model on one padded batch by automatic differentiation, for all heads but ``latent``."""
 
 from collections.abc import Sequence
 
@@ -46,8 +46,8 @@ class BatchEngine:
         with torch.enable_grad():
             leaves = Leaves.of(batch, self.dtype)
             inside = None
-            if fields is not None and model.head.equivariant:
-                # Induced dipoles answer to the field: the enthalpy is quadratic in it and comes from the model.
+            if fields is not None and (model.head.equivariant or model.head.equilibrates):
+                # Induced dipoles and charges answer to the field: the enthalpy is not linear in it, it comes from the model.
                 inside, fields = torch.from_numpy(fields).to(leaves.positions), None
             evaluation = model(batch, leaves.edges, leaves.positions, leaves.cell, inside)
             tables = self._tables(batch, leaves, evaluation, wanted, fields)

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from les_ipi.electrostatics.window import LongRangeKernel
 from les_ipi.errors import UserError
 from les_ipi.models.ace import ClusterDescriptor, ClusterExpansion
+from les_ipi.models.equilibration_head import EquilibrationHead
 from les_ipi.models.heads import LatentHead, TransferHead
 from les_ipi.models.les_model import LESModel
 from les_ipi.models.multipole_head import DEFAULT_POLARIZABILITY_A3, Level, MultipoleHead
@@ -56,7 +57,7 @@ class ChargesConfig(_Strict):
     that they start from.
     """
 
-    head: Literal["latent", "transfer", "multipole", "none"] = "latent"
+    head: Literal["latent", "transfer", "multipole", "equilibration", "none"] = "latent"
     level: Level = "q"
     anisotropic: bool = True
     polarizability_scale: dict[str, Annotated[float, Field(gt=0)]] = {}
@@ -72,6 +73,12 @@ class ChargesConfig(_Strict):
     smooth: bool = True
     remove_self: bool = True
     epsilon_infinity: float = Field(1.0, ge=1.0)
+
+    @model_validator(mode="after")
+    def _one_equilibrium(self) -> Self:
+        if self.head == "equilibration" and self.channels > 1:
+            raise ValueError(f"charge equilibration has one charge for each atom, not {self.channels}: take channels = 1")
+        return self
 
 
 class StateConfig(_Strict):
@@ -122,6 +129,8 @@ def build_model(config: ModelConfig) -> LESModel:
             charges.hidden,
             charges.formal_scale,
         )
+    elif charges.head == "equilibration":
+        head = EquilibrationHead(n_species, n_features, formal, charges.hidden, charges.formal_scale)
     elif charges.head == "multipole":
         source = descriptor or short_range
         scale = [charges.polarizability_scale.get(s, DEFAULT_POLARIZABILITY_A3) for s in config.species]

@@ -23,6 +23,7 @@ class ChargeOutput(NamedTuple):
     kappa               (A, C)       response of the charge, e/V (multipole), or None
     alpha               (A, C) or    atomic polarizability, isotropic or tensor, e²Å²/eV (multipole), or None
                         (A, 3, 3, C)
+    hardness            (A,)         J in eV/e² (equilibration, whose ``charges`` are those of lone atoms), or None
     ==================  ===========  =================================================================
     """
 
@@ -33,6 +34,7 @@ class ChargeOutput(NamedTuple):
     quadrupoles: Tensor | None = None
     kappa: Tensor | None = None
     alpha: Tensor | None = None
+    hardness: Tensor | None = None
 
 
 class ChargeHead(nn.Module):
@@ -42,6 +44,8 @@ class ChargeHead(nn.Module):
     equivariant = False
     #: Whether the head has κ and α.
     induces_charge = induces_dipole = False
+    #: Whether charges come from a minimisation over the whole structure.
+    equilibrates = False
 
     def __init__(
         self,

@@ -16,6 +16,7 @@ from les_ipi.electrostatics.multipoles import (
 )
 from les_ipi.electrostatics.response import electronic_screening, polarizability
 from les_ipi.electrostatics.window import LongRangeKernel
+from les_ipi.models.equilibration_head import equilibrium_of
 from les_ipi.models.heads import ChargeOutput
 from les_ipi.models.polarizable import Polarizable, respond
 from les_ipi.models.protocol import ShortRangeModel
@@ -30,7 +31,8 @@ class Evaluation(NamedTuple):
     ===================  =========  ================================================================
     energy               (B,)       eV, without the constant reference energies
     charges              (B, N, C)  latent charges as they enter the Ewald sum, e
-    local_charges        (A,)       latent charges before the neutrality projection, sum of channels, e
+    local_charges        (A,)       latent charges before the neutrality projection, sum of channels (equilibration: the
+                                    charges), e
     dipole               (B, 3)     latent dipole of the given positions, e·Å
     translating_charges  (B, N)     charge that a translation of the atom by a lattice vector moves, e
     screening            (B,)       ε_e, dimensionless
@@ -117,12 +119,26 @@ class LESModel(nn.Module):
             return Evaluation(energy, None, None, None, None)
         local = output.charges * mask[:, None]
         screening = self._screening(batch, cell, output, mask)
+        latent_field = None if field is None else screening.sqrt()[:, None] * field
+        if self.head.equilibrates:
+            total = batch.total_charge.to(positions.dtype) / screening.sqrt()
+            found = equilibrium_of(batch, positions, cell, output, self.kernel, total, latent_field)
+            dipole = torch.einsum("bn,bnx->bx", found.charges, positions)
+            moments = Multipoles(found.charges[..., None])
+            return Evaluation(
+                energy + found.energy,
+                moments.charges,
+                found.charges.flatten(),
+                dipole,
+                found.charges,
+                screening,
+                quadrupole=self._quadrupole(batch, positions, moments),
+            )
         own, atom_mask = local.view(B, N, -1), mask.view(B, N, 1)
         # Transfers cancel in pairs: only what they do not carry counts, and that does not depend on the geometry.
         reference = own if output.reference_charges is None else output.reference_charges.view(B, N, 1) * atom_mask
         shift = self._shift(reference, batch, atom_mask, screening)
         charges = (own + shift) * atom_mask
-        latent_field = None if field is None else screening.sqrt()[:, None] * field
         atoms = atomic_dipole = None
         moments, work = Multipoles(charges), 0.0
         if self.head.equivariant:

@@ -40,6 +40,11 @@ def _check_head(model: LESModel, name: str, labelled: list[Frame]) -> None:
     if head is None:
         raise UserError(f"A stage of [training] weighs '{name}', but head = \"none\" has no charges: choose another head.")
     periodic = [f for f in labelled if f.system.periodic]
+    if name == "born" and head.equilibrates and periodic:
+        raise UserError(
+            f"A stage of [training] weighs 'born', but {len(periodic)} frames with Born charges are periodic, which the "
+            "'equilibration' head does not have: use another head, or files of molecules."
+        )
     if name == "dipole" and periodic and not head.single_valued_polarization:
         raise UserError(
             f"A stage of [training] weighs 'dipole', but {len(periodic)} frames with a dipole are periodic, where that of the "
