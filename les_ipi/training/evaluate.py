@@ -91,7 +91,7 @@ def _wanted(frame: Frame, evaluator: Evaluator) -> set[Property]:
         # induced moments it is not defined: no label compares with it.
         if head.single_valued_polarization or not frame.system.periodic:
             wanted.add(Property.DIPOLE)
-        if labels.born_effective_charges is not None:
+        if labels.born_effective_charges is not None and not (head.equilibrates and frame.system.periodic):
             wanted.add(Property.BORN_EFFECTIVE_CHARGES)
         if labels.quadrupole is not None and not frame.system.periodic:
             wanted.add(Property.QUADRUPOLE)

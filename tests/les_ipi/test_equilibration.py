@@ -42,6 +42,7 @@ from les_ipi.models.derivatives import Leaves
 from les_ipi.training.compiled import _BATCH_FIELDS, _TARGET_FIELDS, CompiledLoss, _Loss
 from les_ipi.training.config import LossStage, read_config
 from les_ipi.training.data import load_frames
+from les_ipi.training.evaluate import evaluate_frames
 from les_ipi.training.loss import make_batch, make_targets, training_loss
 from les_ipi.training.train import prepare, train
 
@@ -286,6 +287,19 @@ def test_what_a_metal_does_not_have_is_refused() -> None:
         evaluate([SYSTEMS["periodic"]], ["energy"], fields=np.zeros((1, 3)))
     with pytest.raises(ValueError, match="one charge for each atom"):
         ChargesConfig(head="equilibration", channels=2)
+
+
+def test_born_labels_of_crystals_do_not_stop_an_evaluation(tmp_path) -> None:
+    frames = load_frames([write_frames(tmp_path / "frames.xyz", toy_frames(2, responses=True))], 4.0)
+    (tmp_path / "train.toml").write_text(training_text(head="equilibration"))
+    module, _ = prepare(read_config(tmp_path / "train.toml"), frames)
+    metrics = evaluate_frames(evaluator_of(module.model.eval().requires_grad_(False)), frames).metrics
+    assert "forces_rmse_meV_per_A" in metrics and "bec_r2" not in metrics
+    (tmp_path / "train.toml").write_text(
+        training_text(head="equilibration", stages="stages = [{ from_epoch = 0, born = 1.0 }]").replace('["0:2"]', '["0:1"]')
+    )
+    with pytest.raises(UserError, match="which the 'equilibration' head does not have"):
+        train(read_config(tmp_path / "train.toml"), tmp_path, tmp_path / "model")
 
 
 def test_single_precision_is_good_enough_to_run() -> None:
