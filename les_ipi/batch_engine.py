@@ -93,7 +93,7 @@ class BatchEngine:
         if Property.DIPOLE in wanted:
             tables["dipole"] = scale[:, None] * unwrapped_dipole(batch, leaves, evaluation).detach()
         if Property.QUADRUPOLE in wanted:
-            tables["quadrupole"] = scale[:, None, None] * evaluation.quadrupole
+            tables["quadrupole"] = _quadrupole(batch, evaluation)
         if wanted & {Property.FORCES, Property.VIRIAL}:
             grad = gradient(enthalpy.sum(), leaves)
             if Property.FORCES in wanted:
@@ -111,6 +111,15 @@ class BatchEngine:
         if Property.POLARIZABILITY in wanted and self.model.head is not None and self.model.head.induces_dipole:
             tables.update(_polarizability(batch, evaluation))
         return tables
+
+
+def _quadrupole(batch: Batch, evaluation: Evaluation) -> Tensor:
+    """Physical traceless second moments (B, 3, 3) in e·Å², which periodic structures do not have (NaN)."""
+    undefined = torch.full((batch.n_structures, 3, 3), torch.nan, dtype=torch.float64, device=batch.cell.device)
+    if evaluation.quadrupole is None:
+        return undefined
+    found = evaluation.screening.sqrt()[:, None, None] * evaluation.quadrupole.detach()
+    return torch.where(batch.periodic[:, None, None], undefined, found.double())
 
 
 def _polarizability(batch: Batch, evaluation: Evaluation) -> dict[str, Tensor]:

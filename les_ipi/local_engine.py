@@ -90,7 +90,7 @@ class LocalEngine:
             if born:
                 table["born_effective_charges"] = self._born(raw[None, atoms], systems[b])
             if Property.QUADRUPOLE in wanted:
-                table["quadrupole"] = self._quadrupole(positions[atoms], table["charges"], edges.species[atoms])
+                table["quadrupole"] = self._quadrupole(systems[b], positions[atoms], table["charges"], edges.species[atoms])
             if strained is not None:
                 table["piezoelectric"] = self._scale(systems[b]) * strained[atoms].double().sum(0)
         return [{k: v.to("cpu", torch.float64).numpy() for k, v in table.items() if k in wanted} for table in tables]
@@ -179,8 +179,10 @@ class LocalEngine:
         """√ε_e: physical charges over latent ones."""
         return float(self.model.screening(torch.tensor([system.periodic])).sqrt())
 
-    def _quadrupole(self, positions: Tensor, charges: Tensor, species: Tensor) -> Tensor:
-        """Physical traceless second moment of one isolated structure about its centre of mass, (3, 3) e·Å²."""
+    def _quadrupole(self, system: AtomicSystem, positions: Tensor, charges: Tensor, species: Tensor) -> Tensor:
+        """Physical traceless second moment of one structure about its centre of mass, (3, 3) e·Å²; NaN if periodic."""
+        if system.periodic:
+            return torch.full((3, 3), torch.nan, dtype=torch.float64)
         masses = self.model.masses[species].double()
         centre = masses @ positions / masses.sum()
         return traceless_second_moment(positions[None], Multipoles(charges[None, :, None]), centre[None])[0]

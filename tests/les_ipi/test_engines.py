@@ -14,7 +14,7 @@ from les_ipi.blocks import LocalBlocks
 from les_ipi.conventions import Property
 from les_ipi.electrostatics.born import SumRule
 from les_ipi.electrostatics.mesh import MeshSum
-from les_ipi.evaluator import Evaluator
+from les_ipi.evaluator import _CHARGE_PROPERTIES, Evaluator
 from les_ipi.local_engine import LocalEngine
 from les_ipi.system import AtomicSystem
 
@@ -34,8 +34,7 @@ SYSTEMS = [
 def test_engines_agree_in_everything(head: str, rule: SumRule, channels: int) -> None:
     """Beads, other sizes, isolated and triclinic structures in one call; the block size divides none of them."""
     model = make_model(head, **({"channels": channels} if head == "latent" else {}))
-    charged = {Property.CHARGES, Property.DIPOLE, Property.BORN_EFFECTIVE_CHARGES, Property.PIEZOELECTRIC}
-    wanted = set(Property) - {Property.POLARIZABILITY} - (charged if head == "none" else set())
+    wanted = set(Property) - {Property.POLARIZABILITY} - (_CHARGE_PROPERTIES if head == "none" else set())
     general = BatchEngine(model, "cpu", torch.float64, rule)(SYSTEMS, wanted)
     fast = LocalEngine(model, "cpu", torch.float64, 0.5, rule, False)(SYSTEMS, wanted)
     for expected, found in zip(general, fast, strict=True):
