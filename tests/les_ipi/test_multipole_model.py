@@ -176,7 +176,7 @@ def test_polarizability_and_dielectric_tensor():
     assert np.isnan(evaluator_of(model)([SYSTEMS["isolated"]], ["polarizability"])[0].dielectric_tensor).all()
     with pytest.raises(UserError, match="piezoelectric tensor of the 'multipole' head"):
         evaluator_of(model)([system], ["piezoelectric"])
-    with pytest.raises(UserError, match="multipole head for isolated systems"):
+    with pytest.raises(UserError, match="equilibration heads for isolated systems"):
         evaluator_of(model)([system], ["energy"], fields=np.zeros((1, 3)))
     with pytest.raises(UserError, match="no polarizabilities"):
         evaluator_of(strong("uiq"))([system], ["polarizability"])
