@@ -49,6 +49,7 @@ MEANING: dict[tuple[type[BaseModel], str], tuple[str, str]] = {
     (DataConfig, "files"): ("", "extended XYZ files (also `.gz`), relative to `--data-root`, else to the TOML file"),
     (DataConfig, "validation"): ("frames", 'held-out slices of all frames in order, like `"60:75"`; use blocks'),
     (DataConfig, "energy_zero"): ("", "`per_file`: every file has its own energy zero, fitted with the model"),
+    (DataConfig, "energy_networks"): ("", "`per_file`: energy networks of its own for every file; the first file's are kept"),
     (DataConfig, "source"): ("", "where the data come from, for the card"),
     (DataConfig, "licence"): ("", "licence of the data, for the card"),
     (DataConfig, "level_of_theory"): ("", "functional, for the card"),

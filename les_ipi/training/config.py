@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from les_ipi.errors import UserError
 from les_ipi.models.config import ChargesConfig, ShortRangeConfig, StateConfig
@@ -20,14 +20,23 @@ class DataConfig(_Strict):
     ``files`` are relative to ``--data-root`` (default: the folder of the TOML file); ``validation`` lists slices of the
     concatenated frames ("60:75"), in blocks because neighbouring frames of a trajectory are correlated. ``energy_zero``
     says whether all files share one zero of energy or each has its own, as files of different programs do.
+    ``energy_networks = "per_file"`` gives every file energy networks of its own as well, for files of different functionals:
+    the model that is written, and its held-out errors, are those of the first file.
     """
 
     files: list[str] = Field(min_length=1)
     validation: list[str] = []
     energy_zero: Literal["shared", "per_file"] = "shared"
+    energy_networks: Literal["shared", "per_file"] = "shared"
     source: str = "not stated"
     licence: str = "not stated"
     level_of_theory: str = "not stated"
+
+    @model_validator(mode="after")
+    def _networks_need_zeros(self) -> "DataConfig":
+        if self.energy_networks == "per_file" and self.energy_zero != "per_file":
+            raise ValueError('energy_networks = "per_file" needs energy_zero = "per_file": add it to [data]')
+        return self
 
 
 class LossStage(_Strict):

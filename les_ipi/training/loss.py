@@ -11,6 +11,7 @@ from les_ipi.models.derivatives import Leaves, atom_gradient, gradient, strain_d
 from les_ipi.models.les_model import Evaluation, LESModel
 from les_ipi.training.config import LossStage
 from les_ipi.training.data import Frame, composition
+from les_ipi.training.file_networks import of_files
 from les_ipi.training.responses import (
     dipole_difference_errors,
     physical_born_charges,
@@ -26,7 +27,7 @@ class Targets:
 
     ``energy`` (B,) eV without reference energies; ``forces`` (B, N, 3); ``stress`` (B, 3, 3); ``born`` (B, N, 3, 3);
     ``dipole`` (B, 3); ``quadrupole`` (B, 3, 3), isolated frames only; ``polarizability`` (B, 3, 3); ``counts`` (B,) atoms per
-    frame.
+    frame; ``files`` (B,) index of the file that a frame comes from.
     """
 
     energy: Tensor
@@ -37,6 +38,7 @@ class Targets:
     quadrupole: Tensor
     polarizability: Tensor
     counts: Tensor
+    files: Tensor
 
     def to(self, device: torch.device | str) -> "Targets":
         """Copy on another device."""
@@ -81,7 +83,7 @@ def make_targets(
             polarizability[b] = labels.polarizability
     counts = np.array([len(f.system.numbers) for f in frames], dtype=float)
     arrays = (energy, forces, stress, born, dipole, quadrupole, polarizability, counts)
-    return Targets(*(torch.from_numpy(a).to(dtype) for a in arrays))
+    return Targets(*(torch.from_numpy(a).to(dtype) for a in arrays), torch.tensor([f.zero for f in frames]))
 
 
 def mean_square(prediction: Tensor, target: Tensor) -> Tensor:
@@ -96,7 +98,8 @@ def training_loss(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Weighted loss and its unweighted mean squared errors, named as in :class:`LossStage`."""
     leaves = Leaves.of(batch, model.energy_scale.dtype)
-    evaluation = model(batch, leaves.edges, leaves.positions, leaves.cell)
+    with of_files(model, targets.files):
+        evaluation = model(batch, leaves.edges, leaves.positions, leaves.cell)
     parts = {"energy": mean_square(evaluation.energy / targets.counts, targets.energy / targets.counts)}
     if stage.forces or stage.stress:
         grad = gradient(evaluation.energy.sum(), leaves, create_graph=True)

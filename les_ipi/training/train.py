@@ -23,6 +23,7 @@ from les_ipi.training.config import OptimiserConfig, TrainConfig
 from les_ipi.training.data import Frame, FrameDataset, load_frames, shortest_distances, split_blocks
 from les_ipi.training.energy_zeros import on_first_zero, refit_energy_zeros
 from les_ipi.training.evaluate import evaluate_frames
+from les_ipi.training.file_networks import networks_per_file
 from les_ipi.training.fine_tuning import Parent, load_parent, remembered_start
 from les_ipi.training.label_checks import check_losses
 from les_ipi.training.loss import make_batch
@@ -89,8 +90,16 @@ def train(
     else:
         module, model_config = prepare(config, training)
     check_losses(module.model, training, config.training)
-    _fit(module, config, training, held_out, work, resume)
-    return _export(module, model_config, config, training, held_out, output, parent)
+    n_training = len(training)
+    if config.data.energy_networks == "per_file":
+        with networks_per_file(module.model, len(paths)):
+            _fit(module, config, training, held_out, work, resume)
+        # What is written is the model of the first file.
+        training, held_out = ([f for f in part if f.zero == 0] for part in (training, held_out))
+        module.zeros = module.zeros[:1]
+    else:
+        _fit(module, config, training, held_out, work, resume)
+    return _export(module, model_config, config, training, held_out, output, parent, n_training)
 
 
 def _n_zeros(config: TrainConfig) -> int:
@@ -207,6 +216,7 @@ def _export(
     held_out: list[Frame],
     output: Path,
     parent: Parent | None,
+    n_training: int,
 ) -> Path:
     """Write the model folder, then measure its held-out errors through the same path that users take."""
     model = module.model.eval().requires_grad_(False)
@@ -225,7 +235,7 @@ def _export(
             "source": config.data.source,
             "licence": config.data.licence,
             "level_of_theory": config.data.level_of_theory,
-            "n_training_frames": len(training),
+            "n_training_frames": n_training,
             "total_charges_e": sorted({f.system.total_charge for f in training}),
             "validation_slices": config.data.validation,
         },
