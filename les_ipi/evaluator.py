@@ -18,7 +18,13 @@ from les_ipi.models.library import find_model
 from les_ipi.models.storage import load_model
 from les_ipi.system import AtomicSystem
 
-_CHARGE_PROPERTIES = {Property.CHARGES, Property.DIPOLE, Property.BORN_EFFECTIVE_CHARGES, Property.PIEZOELECTRIC}
+_CHARGE_PROPERTIES = {
+    Property.CHARGES,
+    Property.DIPOLE,
+    Property.QUADRUPOLE,
+    Property.BORN_EFFECTIVE_CHARGES,
+    Property.PIEZOELECTRIC,
+}
 
 
 @dataclass
@@ -33,6 +39,8 @@ class Results:
     virial                  (3, 3)     −∂E/∂ε = −V·stress, eV
     charges                 (N,)       physical partial charges √ε_e q, e
     dipole                  (3,)       physical cell dipole of the unwrapped positions, e·Å
+    quadrupole              (3, 3)     physical traceless second moment of an isolated structure about its centre of
+                                       mass, Σ q (x_a x_b − r² δ_ab/3) for charges, e·Å²
     born_effective_charges  (N, 3, 3)  ``[atom, polarization, displacement]``, e
     polarizability          (3, 3)     of the whole structure or cell, with ``polarizability``, Å³
     dielectric_tensor       (3, 3)     ε_∞ with ``polarizability``; NaN for isolated structures
@@ -46,6 +54,7 @@ class Results:
     virial: np.ndarray | None = None
     charges: np.ndarray | None = None
     dipole: np.ndarray | None = None
+    quadrupole: np.ndarray | None = None
     born_effective_charges: np.ndarray | None = None
     polarizability: np.ndarray | None = None
     dielectric_tensor: np.ndarray | None = None
@@ -156,6 +165,8 @@ class Evaluator:
         a model whose dipole is not single-valued.
         """
         wanted = self._check(properties)
+        if Property.QUADRUPOLE in wanted and any(s.periodic for s in systems):
+            raise UserError("A quadrupole is defined for isolated structures only: ask for it with pbc='F F F'.")
         if fields is None:
             engine = self._engine if not any(s.slab for s in systems) else self._general
             tables = engine(systems, wanted)

@@ -24,6 +24,7 @@ from les_ipi.electrostatics.multipoles import (
     slab_correction,
     slab_potentials,
     traceless,
+    traceless_second_moment,
 )
 from les_ipi.electrostatics.pairs import isolated_potentials
 from les_ipi.electrostatics.response import (
@@ -65,5 +66,6 @@ __all__ = [
     "smallest_k_born_charges",
     "sum_rule_residual",
     "traceless",
+    "traceless_second_moment",
     "without_excess",
 ]

@@ -10,6 +10,7 @@ from les_ipi.models.ace import ClusterDescriptor, ClusterExpansion
 from les_ipi.models.heads import LatentHead, TransferHead
 from les_ipi.models.les_model import LESModel
 from les_ipi.models.multipole_head import DEFAULT_POLARIZABILITY_A3, Level, MultipoleHead
+from les_ipi.models.state import StateEmbedding
 from les_ipi.models.zbl import CoreRepulsion
 
 
@@ -73,12 +74,21 @@ class ChargesConfig(_Strict):
     epsilon_infinity: float = Field(1.0, ge=1.0)
 
 
+class StateConfig(_Strict):
+    """``[state]``: total charge and spin as inputs of the networks, see :class:`les_ipi.models.state.StateEmbedding`."""
+
+    channels: int = Field(4, ge=1)
+    spin: bool = False
+    hidden: tuple[int, ...] = (16,)
+
+
 class ModelConfig(_Strict):
     """Everything needed to rebuild a model before its weights are loaded."""
 
     species: tuple[str, ...]
     short_range: ShortRangeConfig = ShortRangeConfig()
     charges: ChargesConfig = ChargesConfig()
+    state: StateConfig | None = None
 
 
 def build_model(config: ModelConfig) -> LESModel:
@@ -92,7 +102,10 @@ def build_model(config: ModelConfig) -> LESModel:
     descriptor = None
     if charges.descriptor is not None and charges.head != "none":
         descriptor = ClusterDescriptor(n_species, **charges.descriptor.model_dump(exclude={"core_cutoff", "hidden"}))
-    n_features = (descriptor or short_range).n_features
+    state = None
+    if config.state is not None:
+        state = StateEmbedding(n_species, short_range.n_features, **config.state.model_dump())
+    n_features = (descriptor or short_range).n_features + (0 if state is None else state.channels)
     formal = [charges.formal.get(s, 0.0) for s in config.species]
     head = None
     if charges.head == "latent":
@@ -136,6 +149,7 @@ def build_model(config: ModelConfig) -> LESModel:
         core=core,
         charge_descriptor=descriptor,
         epsilon_infinity=charges.epsilon_infinity,
+        state=state,
     )
 
 

@@ -63,6 +63,13 @@ def strain_derivative(batch: Batch, leaves: Leaves, grad: Leaves) -> Tensor:
     return total + leaves.cell.transpose(1, 2) @ grad.cell
 
 
+def unwrapped_dipole(batch: Batch, leaves: Leaves, evaluation: Evaluation) -> Tensor:
+    """Latent dipole (B, 3) in e·Å of the unwrapped positions in float64: the model's, plus charge × lattice translation."""
+    translation = batch.positions - leaves.positions.detach().double()
+    carried = torch.einsum("bn,bnx->bx", evaluation.translating_charges.double(), translation)
+    return evaluation.dipole.double() + carried
+
+
 def raw_born_charges(
     model: LESModel, batch: Batch, leaves: Leaves, evaluation: Evaluation, create_graph: bool = False
 ) -> Tensor:
@@ -83,7 +90,7 @@ def electric_response(
     """Latent Born charges (B, N, 3, 3) in e under a sum rule, and latent piezoelectric tensors (B, 3, 3, 3) in e·Å.
 
     Both come from the same backward passes, without graph; multiply by √ε_e for physical ones. The expected total of the
-    Born charges is the net charge of the structure, or what a transfer head gives by construction. The second is
+    Born charges is the net charge of the structure. The second is
     Π_cab = ∂M_c/∂ε_ab − M_a δ_bc (clamped ions, proper), see :func:`les_ipi.electrostatics.local_piezoelectric`; None for a
     multipole head, for which it is not implemented.
     """

@@ -95,8 +95,9 @@ class LatentHead(ChargeHead):
 class TransferHead(ChargeHead):
     """q_i = λ z_formal + Σ_j (t_ji − t_ij), t_ij = Σ_n c_n(features_i, z_j) φ_n(r_ij): neutral by construction.
 
-    Charge only moves along edges, so the total charge is exactly λ Σ z_formal, the acoustic sum rule holds exactly, and
-    P = Σ_i λ z_formal r_i + Σ_ij t_ij (r_j − r_i) is a single-valued, continuous function of unwrapped coordinates.
+    Charge only moves along edges, so the sum is λ Σ z_formal, the acoustic sum rule holds exactly, and
+    P = Σ_i λ z_formal r_i + Σ_ij t_ij (r_j − r_i) is a single-valued, continuous function of unwrapped coordinates. Where
+    λ Σ z_formal is not the wanted total charge, all λ z_formal of the structure are shifted equally: they stay constants.
 
     Parameters: as :class:`LatentHead`; ``cutoff`` in Å of the edges that carry charge; ``n_radial`` functions φ_n.
     """

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from les_ipi.errors import UserError
-from les_ipi.models.config import ChargesConfig, ShortRangeConfig
+from les_ipi.models.config import ChargesConfig, ShortRangeConfig, StateConfig
 
 
 class _Strict(BaseModel):
@@ -33,9 +33,12 @@ class DataConfig(_Strict):
 class LossStage(_Strict):
     """Weights of the mean squared errors from ``from_epoch`` on.
 
-    Units: energy (eV/atom)², forces (eV/Å)², stress (eV/Å³)², born (e)², dipole (e·Å/atom)². ``charge_variation`` (e²)
-    multiplies the mean squared deviation of the latent charges from λ × formal charge: many charge patterns give nearly
-    the same far field, and this prefers the one with the least modulation.
+    Units: energy (eV/atom)², forces (eV/Å)², stress (eV/Å³)², born (e)², dipole and dipole_difference (e·Å/atom)²,
+    quadrupole (e·Å²/atom)², polarizability (Å³/atom)². ``dipole_difference`` compares changes between frames of a batch
+    modulo the quantum of polarization, see :func:`les_ipi.training.responses.dipole_difference_errors`.
+
+    ``charge_variation`` (e²) multiplies the mean squared deviation of the latent charges from λ × formal charge: many charge
+    patterns give nearly the same far field, and this prefers the one with the least modulation.
     """
 
     from_epoch: int = Field(0, ge=0)
@@ -44,6 +47,9 @@ class LossStage(_Strict):
     stress: float = 0.0
     born: float = 0.0
     dipole: float = 0.0
+    dipole_difference: float = 0.0
+    quadrupole: float = 0.0
+    polarizability: float = 0.0
     charge_variation: float = Field(0.0, ge=0)
 
 
@@ -81,6 +87,7 @@ class TrainConfig(_Strict):
     data: DataConfig
     short_range: ShortRangeConfig = ShortRangeConfig()
     charges: ChargesConfig = ChargesConfig()
+    state: StateConfig | None = None
     training: OptimiserConfig = OptimiserConfig()
 
 
