@@ -41,7 +41,8 @@ def run_rung(system: System, rung: Rung, data: Path, work: Path, effort: float, 
     """
     folder, settings = work / system.name / rung, system.settings_of(rung, effort)
     note, done = folder / "settings.json", folder / "row.json"
-    wanted = json.loads(settings.model_dump_json())
+    # Without defaults, so that a new option with a default does not make finished trainings stale.
+    wanted = json.loads(settings.model_dump_json(exclude_defaults=True))
     if fresh and folder.exists():
         shutil.rmtree(folder)
     if note.is_file() and json.loads(note.read_text()) != wanted:

@@ -1,28 +1,22 @@
-"""Comparisons of a trained model that `les-ipi evaluate` does not make: charges, quadrupoles, energy differences."""
+"""Comparisons of a trained model that `les-ipi evaluate` does not make: charges, energy differences, net forces."""
 
 from pathlib import Path
 
 import numpy as np
-import torch
 from ase import Atoms
 from ase.io import read
 from validation_systems import System
 
-from les_ipi.batch import collate
 from les_ipi.evaluator import Evaluator
-from les_ipi.models.derivatives import Leaves
-from les_ipi.models.polarizable import respond
 from les_ipi.system import AtomicSystem
 from les_ipi.training.evaluate import r_squared, rmse
 
-TRACELESS = np.eye(3) / 3.0
-
 
 def measure(system: System, evaluator: Evaluator, held_out: list[Atoms], data: Path) -> dict[str, object]:
-    """What the ladder of a system asks for beyond energies, forces, dipoles and Born charges.
+    """What the ladder of a system asks for beyond the errors of `les-ipi evaluate`.
 
     Parameters: ``held_out`` frames; ``data`` folder to which the files of the system are relative.
-    Returns a table of JSON values; charges are in e, quadrupoles in e·Å², energy differences in meV.
+    Returns a table of JSON values; charges are in e, energy differences in meV, forces in meV/Å.
     """
     ladder, found = system.ladder, {}
     differences = {
@@ -42,10 +36,6 @@ def measure(system: System, evaluator: Evaluator, held_out: list[Atoms], data: P
         found["charges_r2"], found["charges_rmse_e"] = r_squared(label, predicted), rmse(label, predicted)
     if ladder.exact_charges:
         found |= exact_charge_errors(charges, held_out, ladder.exact_charges)
-    if ladder.quadrupole:
-        label = [traceless(np.reshape(a.info[ladder.quadrupole], (3, 3))) for a in held_out]
-        predicted = [quadrupole(evaluator, AtomicSystem.from_ase(a)) for a in held_out]
-        found["quadrupole_r2"] = r_squared(np.array(label), np.array(predicted))
     return found
 
 
@@ -83,34 +73,3 @@ def exact_charge_errors(charges: list[np.ndarray], frames: list[Atoms], exact: d
         "charge_largest_deviation_e": float(np.abs(found - truth).max()),
         "charge_rmse_e": rmse(truth, found),
     }
-
-
-def traceless(moment: np.ndarray) -> np.ndarray:
-    """A second moment (3, 3) without its trace."""
-    return moment - np.trace(moment) * TRACELESS
-
-
-def quadrupole(evaluator: Evaluator, system: AtomicSystem) -> np.ndarray:
-    """Traceless second moment Σ q r_a r_b + Σ (u_a r_b + r_a u_b) + Σ Q_ab of an isolated molecule, (3, 3) e·Å².
-
-    About the origin of the positions; induced charges and dipoles included. Physical charges of an isolated molecule are the
-    latent ones.
-    """
-    model = evaluator.model
-    batch = collate([system], model.species, model.cutoff, model.kernel.k_cutoff)
-    leaves = Leaves.of(batch, evaluator.dtype)
-    with torch.enable_grad():
-        evaluation = model(batch, leaves.edges, leaves.positions, leaves.cell)
-        atoms = evaluation.polarizable
-        response = None if atoms is None else respond(batch, leaves.positions, leaves.cell, atoms, model.kernel)[1]
-    positions = leaves.positions.detach()[0].double().numpy()
-    charges = evaluation.charges.detach()[0].sum(-1).double().numpy()
-    moment = np.einsum("n,nx,ny->xy", charges, positions, positions)
-    if atoms is not None:
-        for dipoles in (atoms.moments.dipoles, response.dipoles):
-            if dipoles is not None:
-                mixed = np.einsum("nx,ny->xy", dipoles.detach()[0].sum(-1).double().numpy(), positions)
-                moment += mixed + mixed.T
-        if atoms.moments.quadrupoles is not None:
-            moment += atoms.moments.quadrupoles.detach()[0].sum((0, -1)).double().numpy()
-    return traceless(moment)

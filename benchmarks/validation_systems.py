@@ -34,9 +34,8 @@ class Ladder(_Strict):
     """``ladder.toml``: what is trained with the settings of ``train.toml`` beside it, and what is compared.
 
     ``reference_charges`` names a per-atom array of the data (e); ``exact_charges`` maps elements to the charges (e) that
-    made the data; ``quadrupole`` names the second moments (e·Å²) of isolated molecules; ``fragments`` names the index of the
-    first atom of the second of two molecules, whose net force is compared; ``prepare`` is a script beside the file that
-    writes ``frames.xyz`` from ``sources``.
+    made the data; ``fragments`` names the index of the first atom of the second of two molecules, whose net force is
+    compared; ``prepare`` is a script beside the file that writes ``frames.xyz`` from ``sources``.
     """
 
     title: str
@@ -45,7 +44,6 @@ class Ladder(_Strict):
     sources: list[str] = []
     reference_charges: str | None = None
     exact_charges: dict[str, float] = {}
-    quadrupole: str | None = None
     fragments: str | None = None
     energy_differences: list[EnergyDifference] = []
 

@@ -11,7 +11,7 @@ from ase.io import read
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import random_charges as rc
 import validation
-from validation_measures import exact_charge_errors, quadrupole
+from validation_measures import exact_charge_errors, fragment_force
 from validation_systems import INPUTS, MissingData, read_systems
 from validation_table import END, START, report
 
@@ -134,33 +134,25 @@ def test_exact_charge_errors() -> None:
     assert found["charge_largest_deviation_e"] == pytest.approx(0.1)
 
 
-@pytest.mark.parametrize("level", ["u", "uQiqiu"])
-def test_quadrupole_is_the_change_of_the_dipole_s_origin(level: str) -> None:
-    """Moved by d, a neutral molecule's second moment grows by p d + d p; rotated, it rotates."""
+def test_net_force_on_a_molecule() -> None:
+    """A model without charges feels nothing between molecules beyond its cutoff; the label is what acts there."""
     import torch
+    from ase import Atoms
+    from ase.calculators.singlepoint import SinglePointCalculator
 
     from les_ipi.evaluator import Evaluator
     from les_ipi.models.config import ChargesConfig, ModelConfig, ShortRangeConfig, build_model
-    from les_ipi.system import AtomicSystem
 
-    torch.manual_seed(3)
-    short = ShortRangeConfig(cutoff=4.0, n_radial=4, l_max=2, channels=4, order=3, hidden=(8,))
-    charges = ChargesConfig(head="multipole", level=level, formal={"H": 1.0, "O": -2.0})
-    config = ModelConfig(species=("H", "O"), short_range=short, charges=charges)
+    torch.manual_seed(1)
+    short = ShortRangeConfig(cutoff=4.0, n_radial=4, l_max=2, channels=4, order=2, hidden=(8,))
+    config = ModelConfig(species=("H", "O"), short_range=short, charges=ChargesConfig(head="none"))
     evaluator = Evaluator(build_model(config).double(), {}, dtype=torch.float64)
-    positions = np.array([[0.1, 0, 0], [1.0, 0.1, 0], [-0.2, 0.9, 0.3]])
-
-    def system(points):
-        return AtomicSystem(np.array([8, 1, 1]), points, np.zeros((3, 3)), periodic=False)
-
-    dipole = evaluator([system(positions)], ["dipole"])[0].dipole
-    first, shift = quadrupole(evaluator, system(positions)), np.array([1.0, -2.0, 0.5])
-    mixed = np.outer(dipole, shift) + np.outer(shift, dipole)
-    grown = first + mixed - np.trace(mixed) / 3 * np.eye(3)
-    np.testing.assert_allclose(quadrupole(evaluator, system(positions + shift)), grown, atol=1e-9)
-    turn, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))
-    np.testing.assert_allclose(quadrupole(evaluator, system(positions @ turn)), turn.T @ first @ turn, atol=1e-9)
-    assert abs(first).max() > 1e-3
+    atoms = Atoms("OHOH", [[0, 0, 0], [0.9, 0, 0], [7, 0, 0], [7, 1.1, 0]], info={"start": 2})
+    forces = np.array([[0.1, 0, 0], [0.2, 0, 0], [-0.5, 0, 0], [0.2, 0, 0]])
+    atoms.calc = SinglePointCalculator(atoms, energy=0.0, forces=forces)
+    found = fragment_force(evaluator, [atoms], "start")
+    assert found["fragment_force_rms_meV_per_A"] == pytest.approx(300 / np.sqrt(3))
+    assert found["fragment_force_rmse_meV_per_A"] == pytest.approx(300 / np.sqrt(3), rel=1e-9)
 
 
 def switched_lennard_jones(r: np.ndarray, sigma: np.ndarray, epsilon: np.ndarray) -> np.ndarray:
