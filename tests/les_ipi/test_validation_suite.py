@@ -189,11 +189,11 @@ def test_labels_of_the_brine_are_those_of_its_force_field() -> None:
     for atoms in read(INPUTS / "nacl_brine" / "frames.xyz.gz", "::40"):
         symbols, edge = atoms.get_chemical_symbols(), atoms.cell[0, 0]
         energy = brine_energy(atoms.positions, symbols, edge)
-        assert atoms.get_potential_energy() == pytest.approx(energy, abs=2e-4)
+        assert atoms.get_potential_energy() == pytest.approx(energy, abs=2e-6)
         for atom, axis in [(0, 0), (1, 2), (len(atoms) - 1, 1)]:
             step = np.zeros_like(atoms.positions)
             step[atom, axis] = 1e-4
             slope = (
                 brine_energy(atoms.positions + step, symbols, edge) - brine_energy(atoms.positions - step, symbols, edge)
             ) / 2e-4
-            assert atoms.get_forces()[atom, axis] == pytest.approx(-slope, abs=2e-4)
+            assert atoms.get_forces()[atom, axis] == pytest.approx(-slope, abs=1e-5)
