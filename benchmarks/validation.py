@@ -85,8 +85,7 @@ def run_rung(system: System, rung: Rung, data: Path, work: Path, effort: float, 
 
 def run_system(system: System, options: argparse.Namespace, found: dict, save) -> str | None:
     """All rungs of a system into ``found``, saved after each; returns the files that are missing, if any."""
-    entry = found.setdefault(system.name, {"rows": [], "missing": None})
-    entry["title"] = system.ladder.title
+    entry = found[system.name]
     try:
         data = system.data_folder(options.data_root, options.work)
     except MissingData as missing:
@@ -132,6 +131,10 @@ def main(arguments: list[str] | None = None) -> int:
 
     missing = {}
     try:
+        # Every system has its entry, so that the table names what has not been measured.
+        for system in read_systems(None, options.inputs):
+            entry = found.setdefault(system.name, {"rows": [], "missing": None})
+            entry |= {"title": system.ladder.title, "rungs": list(system.ladder.rungs)}
         for system in read_systems(options.systems, options.inputs):
             absent = run_system(system, options, found, save)
             if absent:

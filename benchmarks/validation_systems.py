@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from les_ipi.errors import UserError
+from les_ipi.models.config import ChargesConfig
 from les_ipi.training.config import LossStage, TrainConfig, read_config
 
 INPUTS = Path(__file__).resolve().parents[1] / "inputs" / "validation"
@@ -92,16 +93,14 @@ class System:
     def settings_of(self, rung: Rung, effort: float) -> TrainConfig:
         """Settings of one rung; ``effort`` multiplies the number of epochs."""
         if rung == "none":
-            head = {"head": "none"}
-        elif rung == "q":
-            head = {"head": "latent"}
+            charges = ChargesConfig(head="none")
         else:
-            head = {"head": "multipole", "level": rung}
+            head = {"head": "latent"} if rung == "q" else {"head": "multipole", "level": rung}
+            charges = self.settings.charges.model_copy(update=head)
         training = self.settings.training
         stages = [_scaled(stage, effort) for stage in training.stages]
         epochs = max(1, round(effort * training.max_epochs))
         training = training.model_copy(update={"max_epochs": epochs, "stages": stages})
-        charges = self.settings.charges.model_copy(update=head)
         name = f"{self.name}-{rung}"
         return self.settings.model_copy(update={"name": name, "charges": charges, "training": training})
 

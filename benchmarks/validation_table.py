@@ -15,11 +15,15 @@ def report(found: dict) -> str:
     rows = [HEADER, ["---"] * len(HEADER)]
     for system in found.values():
         if not system["rows"]:
-            rows.append([system["title"], f"not measured, data absent: {system['missing']}", *[""] * (len(HEADER) - 2)])
+            why = f"not measured, data absent: {system['missing']}" if system["missing"] else "not trained yet"
+            rows.append([system["title"], ", ".join(system["rungs"]), why, *[""] * (len(HEADER) - 3)])
         above = None
         for row in system["rows"]:
             rows.append(_cells(system["title"] if above is None else "", row, above))
             above = row
+        pending = [rung for rung in system["rungs"] if rung not in {row["level"] for row in system["rows"]}]
+        if pending and system["rows"]:
+            rows.append(["", ", ".join(pending), "not trained yet", *[""] * (len(HEADER) - 3)])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 

@@ -78,7 +78,10 @@ def test_a_training_that_was_stopped_goes_on(tmp_path: Path) -> None:
     again = json.loads(row.read_text())
     assert again["resumed"] and not first["resumed"]
     assert again["errors"]["forces_rmse_meV_per_A"] == pytest.approx(first["errors"]["forces_rmse_meV_per_A"], rel=1e-5)
-    assert "> " in report({"points": {"title": "Random charges", "rows": [again], "missing": None}})
+    assert "> " in report({"points": {"title": "Points", "rungs": ["none", "q"], "rows": [again], "missing": None}})
+    found = json.loads((folder / "docs" / "validation.json").read_text())
+    assert [row["level"] for row in found["points"]["rows"]] == ["none"]
+    assert "|  | q | not trained yet |" in report(found) and "Random charges | none, q | not trained yet" in report(found)
 
 
 @pytest.mark.parametrize("system", SYSTEMS, ids=lambda s: s.name)
