@@ -200,3 +200,54 @@ def test_labels_of_the_brine_are_those_of_its_force_field() -> None:
                 brine_energy(atoms.positions + step, symbols, edge) - brine_energy(atoms.positions - step, symbols, edge)
             ) / 2e-4
             assert atoms.get_forces()[atom, axis] == pytest.approx(-slope, abs=1e-5)
+
+
+def coulomb_forces(atoms, charges: np.ndarray, highest_k: float = 8.0) -> np.ndarray:
+    """Forces (N, 3) in eV/Å of charges smeared as in a model with σ = 1 Å, by a plain sum over wave vectors."""
+    reciprocal = 2 * np.pi * np.linalg.inv(atoms.cell.array).T
+    sizes = np.ceil(highest_k * atoms.cell.lengths() / (2 * np.pi)).astype(int)
+    n = np.stack(np.meshgrid(*(np.arange(-m, m + 1) for m in sizes), indexing="ij"), -1).reshape(-1, 3)
+    k = n @ reciprocal
+    square = (k**2).sum(1)
+    k, square = k[(square > 1e-9) & (square < highest_k**2)], square[(square > 1e-9) & (square < highest_k**2)]
+    weight = 2 * np.pi * rc.COULOMB / atoms.get_volume() * np.exp(-square / 2) / square
+    phase = np.exp(1j * atoms.positions @ k.T)
+    return 2 * charges[:, None] * ((weight * np.imag(phase * (charges @ phase).conj())) @ k)
+
+
+def pair_forces(atoms, n_functions: int = 24, cutoff: float = 4.5) -> np.ndarray:
+    """Forces (3N, functions) of pair potentials of each pair of elements: Gaussians in the distance that end at ``cutoff``."""
+    from ase.neighborlist import neighbor_list
+
+    centres = np.linspace(2.0, cutoff, n_functions)
+    i, j, d, vectors = neighbor_list("ijdD", atoms, cutoff)
+    kinds = np.array([{"Na": 0, "K": 1, "Cl": 2}[s] for s in atoms.get_chemical_symbols()])
+    pair = np.minimum(kinds[i], kinds[j]) * 3 + np.maximum(kinds[i], kinds[j])
+    values = np.exp(-0.5 * ((d[:, None] - centres) / (centres[1] - centres[0])) ** 2) * (1 - (d / cutoff) ** 2)[:, None] ** 2
+    table = np.zeros((len(atoms), 3, 9, n_functions))
+    np.add.at(table, (i, slice(None), pair), -vectors[:, :, None] / d[:, None, None] * values[:, None, :])
+    return table.reshape(3 * len(atoms), -1)
+
+
+def test_the_contact_data_determine_their_charges() -> None:
+    """Beside pair potentials within 4.5 Å, the smeared Coulomb forces of the exact charges leave nothing; others do.
+
+    Force errors on frames that were not fitted, fitted with 0, 0.95, 1 and 1.05 times the exact squared charges.
+    """
+    frames = read(INPUTS / "nacl_kcl_contact" / "frames.xyz.gz", ":")
+    parts = []
+    for chosen in (frames[:64:4], frames[64::4]):
+        charges = [np.array([CHARGES[s] for s in a.get_chemical_symbols()]) for a in chosen]
+        coulomb = np.concatenate([coulomb_forces(a, q).ravel() for a, q in zip(chosen, charges, strict=True)])
+        total = np.concatenate([a.get_forces().ravel() for a in chosen])
+        parts.append((np.concatenate([pair_forces(a) for a in chosen]), coulomb, total))
+    (fitted, coulomb, total), (unseen, unseen_coulomb, unseen_total) = parts
+    ridge, errors = 1e-6 * np.eye(fitted.shape[1]), {}
+    for share in (0.0, 0.95, 1.0, 1.05):
+        weights = np.linalg.solve(fitted.T @ fitted + ridge, fitted.T @ (total - share * coulomb))
+        difference = unseen_total - share * unseen_coulomb - unseen @ weights
+        errors[share] = float(np.sqrt(np.mean(difference**2)))
+    print(errors)
+    assert errors[1.0] < 1e-3
+    assert min(errors[0.95], errors[1.05]) > 5 * errors[1.0]
+    assert errors[0.0] > 50 * errors[1.0]
