@@ -236,7 +236,7 @@ def test_the_contact_data_determine_their_charges() -> None:
     """
     frames = read(INPUTS / "nacl_kcl_contact" / "frames.xyz.gz", ":")
     parts = []
-    for chosen in (frames[:64:4], frames[64::4]):
+    for chosen in (frames[:64:3], frames[64::2]):
         charges = [np.array([CHARGES[s] for s in a.get_chemical_symbols()]) for a in chosen]
         coulomb = np.concatenate([coulomb_forces(a, q).ravel() for a, q in zip(chosen, charges, strict=True)])
         total = np.concatenate([a.get_forces().ravel() for a in chosen])
