@@ -17,7 +17,7 @@ from les_ipi.training.loss import make_batch, make_targets, training_loss
 from les_ipi.training.train import prepare, train
 
 
-def two_functionals(folder, networks, epochs=60, **training):
+def two_functionals(folder, networks, epochs=25, **training):
     """Eight frames of one potential, sixteen of another whose pair energies are half as deep, with another zero."""
     frames = toy_frames(24)
     for atoms in frames[8:]:
