@@ -46,7 +46,10 @@ MEANING: dict[tuple[type[BaseModel], str], tuple[str, str]] = {
     (StateConfig, "channels"): ("", "length of the vector that a charge state becomes"),
     (StateConfig, "spin"): ("", "the spin multiplicity is an input, too"),
     (StateConfig, "hidden"): ("", "hidden layers of the networks of its energy"),
-    (DataConfig, "files"): ("", "extended XYZ files (also `.gz`), relative to `--data-root`, else to the TOML file"),
+    (DataConfig, "files"): (
+        "",
+        "extended XYZ files (also `.gz`), relative to `--data-root`, else to the TOML file; `file.xyz@28:46` for a slice of one",
+    ),
     (DataConfig, "validation"): ("frames", 'held-out slices of all frames in order, like `"60:75"`; use blocks'),
     (DataConfig, "energy_zero"): ("", "`per_file`: every file has its own energy zero, fitted with the model"),
     (DataConfig, "energy_networks"): ("", "`per_file`: energy networks of its own for every file; the first file's are kept"),

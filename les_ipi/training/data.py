@@ -89,13 +89,19 @@ def labels_of(atoms: Atoms) -> Labels:
 
 
 def read_frames(path: Path) -> list[Atoms]:
-    """All frames of an extended XYZ file (plain or gzip). Raises ``UserError`` if it is missing or unreadable."""
-    if not path.is_file():
-        raise UserError(f"There is no data file {path}: check the path, or pass --data-root.")
+    """Frames of an extended XYZ file (plain or gzip): all, or with ASE's ``FILE@start:stop`` those of a slice.
+
+    Raises ``UserError`` if the file is missing or unreadable, or the slice is malformed or empty.
+    """
+    name, _, chosen = path.name.partition("@")
+    file = path.with_name(name)
+    if not file.is_file():
+        raise UserError(f"There is no data file {file}: check the path, or pass --data-root.")
     try:
-        return list(read(path, ":"))
+        frames = list(read(file, ":"))
     except Exception as error:
-        raise UserError(f"{path} could not be read as extended XYZ ({error}): check the file format.") from error
+        raise UserError(f"{file} could not be read as extended XYZ ({error}): check the file format.") from error
+    return [frames[i] for i in frame_slice(len(frames), chosen)] if chosen else frames
 
 
 def load_frames(paths: list[Path], cutoff: float, energy_zero: str = "shared") -> list[Frame]:
