@@ -48,7 +48,7 @@ MEANING: dict[tuple[type[BaseModel], str], tuple[str, str]] = {
     (StateConfig, "hidden"): ("", "hidden layers of the networks of its energy"),
     (DataConfig, "files"): (
         "",
-        "extended XYZ files (also `.gz`), relative to `--data-root`, else to the TOML file; `file.xyz@28:46` for a slice of one",
+        "extended XYZ files (also `.gz`), relative to `--data-root`, else to the TOML file; `file.xyz@28:46` is a slice",
     ),
     (DataConfig, "validation"): ("frames", 'held-out slices of all frames in order, like `"60:75"`; use blocks'),
     (DataConfig, "energy_zero"): ("", "`per_file`: every file has its own energy zero, fitted with the model"),
