@@ -27,12 +27,12 @@ from() { # from CHECKPOINT INPUT.xml DIRECTORY: a run from another start than th
 
 classical() {
   run "$here/classical-nvt.xml" "$runs/classical-nvt"
-  for k in 2 3 4; do from "$runs/classical-nvt/water.chk_$k" "$here/classical-nve.xml" "$runs/nve-$k"; done
+  for k in 2 3 4 5; do from "$runs/classical-nvt/water.chk_$k" "$here/classical-nve.xml" "$runs/nve-$k"; done
 }
 
 quantum() {
   run "$here/pimd.xml" "$runs/pimd"
-  for k in 1 2 3 4; do from "$runs/pimd/water.chk_$k" "$here/trpmd.xml" "$runs/trpmd-$k"; done
+  for k in 1 2 3 4 5 6 7 8; do from "$runs/pimd/water.chk_$k" "$here/trpmd.xml" "$runs/trpmd-$k"; done
 }
 
 classical &
