@@ -10,7 +10,7 @@ from les_ipi.batch import Batch, collate
 from les_ipi.conventions import Property
 from les_ipi.electrostatics.born import SumRule
 from les_ipi.errors import UserError
-from les_ipi.models.derivatives import Leaves, atom_gradient, born_effective_charges, gradient, strain_derivative
+from les_ipi.models.derivatives import Leaves, atom_gradient, electric_response, gradient, strain_derivative
 from les_ipi.models.les_model import Evaluation, LESModel
 from les_ipi.system import AtomicSystem
 
@@ -25,16 +25,21 @@ class BatchEngine:
     def __init__(self, model: LESModel, device: str, dtype: torch.dtype, rule: SumRule):
         self.model, self.device, self.dtype, self.rule = model, device, dtype, rule
 
-    def __call__(self, systems: Sequence[AtomicSystem], wanted: set[Property]) -> list[dict[str, np.ndarray]]:
-        """One table per structure: name of the property → value as in :class:`les_ipi.evaluator.Results`."""
+    def __call__(
+        self, systems: Sequence[AtomicSystem], wanted: set[Property], fields: np.ndarray | None = None
+    ) -> list[dict[str, np.ndarray]]:
+        """One table per structure: name of the property → value as in :class:`les_ipi.evaluator.Results`.
+
+        With ``fields`` (B, 3) V/Å energy, forces and virial are those of U − E·M, from the same backward pass.
+        """
         model = self.model
         batch = collate(systems, model.species, model.cutoff, model.kernel.k_cutoff).to(self.device)
         with torch.enable_grad():
             leaves = Leaves.of(batch, self.dtype)
             evaluation = model(batch, leaves.edges, leaves.positions, leaves.cell)
             self._check_total(batch, evaluation, systems)
-            tables = self._tables(batch, leaves, evaluation, wanted)
-        host = {name: value.detach().to("cpu", torch.float64).numpy() for name, value in tables.items()}
+            tables = self._tables(batch, leaves, evaluation, wanted, fields)
+        host = {name: value.detach().to("cpu", torch.float64).numpy() for name, value in tables.items() if name in wanted}
         sizes = [len(s.numbers) for s in systems]
         return [
             {k: v[b, :n].copy() if k in _PER_ATOM else v[b].copy() for k, v in host.items()} for b, n in enumerate(sizes)
@@ -52,25 +57,43 @@ class BatchEngine:
                     f"{total:.3g} e by its formal charges: use a model with the latent head for other total charges."
                 )
 
-    def _tables(self, batch: Batch, leaves: Leaves, evaluation: Evaluation, wanted: set[Property]) -> dict[str, Tensor]:
+    def _tables(
+        self,
+        batch: Batch,
+        leaves: Leaves,
+        evaluation: Evaluation,
+        wanted: set[Property],
+        fields: np.ndarray | None,
+    ) -> dict[str, Tensor]:
         """Physical quantities of the batch as tensors with a leading structure index."""
         tables: dict[str, Tensor] = {}
         scale = self.model.screening(batch.periodic).sqrt()
+        enthalpy = evaluation.energy
+        if fields is not None:
+            # Latent charges feel the field √ε_e E, so that physical ones feel E.
+            field = scale[:, None] * torch.from_numpy(fields).to(enthalpy)
+            enthalpy = enthalpy - (field * evaluation.dipole).sum(1)
         if Property.ENERGY in wanted:
             tables["energy"] = evaluation.energy.detach().double() + self.model.composition_energy(batch)
+            if fields is not None:
+                tables["energy"] -= (field * _unwrapped_dipole(batch, leaves, evaluation)).sum(1)
         if Property.CHARGES in wanted:
             tables["charges"] = scale[:, None] * evaluation.charges.sum(-1)
         if Property.DIPOLE in wanted:
             tables["dipole"] = scale[:, None] * _unwrapped_dipole(batch, leaves, evaluation)
         if wanted & {Property.FORCES, Property.VIRIAL}:
-            grad = gradient(evaluation.energy.sum(), leaves)
+            grad = gradient(enthalpy.sum(), leaves)
             if Property.FORCES in wanted:
                 tables["forces"] = -atom_gradient(batch, grad)
             if Property.VIRIAL in wanted:
                 tables["virial"] = -strain_derivative(batch, leaves, grad)
-        if Property.BORN_EFFECTIVE_CHARGES in wanted:
-            born = born_effective_charges(self.model, batch, leaves, evaluation, self.rule)
+                if fields is not None:  # the leaves are folded into the cell
+                    carried = _unwrapped_dipole(batch, leaves, evaluation) - evaluation.dipole.detach()
+                    tables["virial"] = tables["virial"] + carried[:, :, None] * field[:, None, :]
+        if wanted & {Property.BORN_EFFECTIVE_CHARGES, Property.PIEZOELECTRIC}:
+            born, strained = electric_response(self.model, batch, leaves, evaluation, self.rule)
             tables["born_effective_charges"] = scale[:, None, None, None] * born
+            tables["piezoelectric"] = scale[:, None, None, None] * strained
         return tables
 
 

@@ -18,6 +18,7 @@ class Property(StrEnum):
     CHARGES = "charges"
     DIPOLE = "dipole"
     BORN_EFFECTIVE_CHARGES = "born_effective_charges"
+    PIEZOELECTRIC = "piezoelectric"
 
 
 #: Names under which other programs store the same label in extended XYZ files; the first one is ours.
@@ -33,6 +34,7 @@ LABEL_ALIASES = {
 IPI_DIPOLE_KEY = "dipole"
 IPI_BEC_KEY = "BEC"
 IPI_CHARGES_KEY = "charges"
+IPI_PIEZOELECTRIC_KEY = "piezoelectric"
 
 
 def born_to_ipi(born_effective_charges: np.ndarray) -> np.ndarray:

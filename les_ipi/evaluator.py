@@ -18,7 +18,7 @@ from les_ipi.models.library import find_model
 from les_ipi.models.storage import load_model
 from les_ipi.system import AtomicSystem
 
-_CHARGE_PROPERTIES = {Property.CHARGES, Property.DIPOLE, Property.BORN_EFFECTIVE_CHARGES}
+_CHARGE_PROPERTIES = {Property.CHARGES, Property.DIPOLE, Property.BORN_EFFECTIVE_CHARGES, Property.PIEZOELECTRIC}
 
 
 @dataclass
@@ -34,6 +34,8 @@ class Results:
     charges                 (N,)       physical partial charges √ε_e q, e
     dipole                  (3,)       physical cell dipole of the unwrapped positions, e·Å
     born_effective_charges  (N, 3, 3)  ``[atom, polarization, displacement]``, e
+    piezoelectric           (3, 3, 3)  clamped-ion proper piezoelectric tensor times the volume,
+                                       ``[polarization c, strain a, b]``: ∂M_c/∂ε_ab − M_a δ_bc, e·Å
     ======================  =========  ==================================================================
     """
 
@@ -43,6 +45,7 @@ class Results:
     charges: np.ndarray | None = None
     dipole: np.ndarray | None = None
     born_effective_charges: np.ndarray | None = None
+    piezoelectric: np.ndarray | None = None
 
 
 class Evaluator:
@@ -72,7 +75,7 @@ class Evaluator:
         self.model, self.card = model.to(device), card
         self.device, self.dtype, self.skin, self.sum_rule = device, dtype, skin, sum_rule
         self.species = tuple(model.species)
-        local = model.short_range.local and (model.head is None or not model.head.single_valued_polarization)
+        local = model.short_range.local and not self.single_valued
         if local:
             self._engine = LocalEngine(self.model, device, dtype, skin, sum_rule, compile, long_range_accuracy)
         else:
@@ -124,14 +127,34 @@ class Evaluator:
         """Short-range cutoff in Å."""
         return self.model.cutoff
 
+    @property
+    def single_valued(self) -> bool:
+        """Whether the dipole is a function of the (unwrapped) positions, so that a field has an energy."""
+        return self.model.head is not None and self.model.head.single_valued_polarization
+
     def __call__(
-        self, systems: Sequence[AtomicSystem], properties: Iterable[Property | str] = (Property.ENERGY, Property.FORCES)
+        self,
+        systems: Sequence[AtomicSystem],
+        properties: Iterable[Property | str] = (Property.ENERGY, Property.FORCES),
+        fields: np.ndarray | None = None,
     ) -> list[Results]:
         """Evaluate structures; only what is asked for is computed.
 
-        Raises ``UserError`` for an unknown element or property, or charges asked from a model without charges.
+        Parameters: ``fields`` (B, 3), macroscopic fields in V/Å: energy, forces and virial are then those of the enthalpy
+        U − E·M at fixed Cartesian field, at no extra cost; only for models with :attr:`single_valued`.
+        Raises ``UserError`` for an unknown element or property, charges asked from a model without charges, or a field on
+        a model whose dipole is not single-valued.
         """
-        tables = self._engine(systems, self._check(properties))
+        wanted = self._check(properties)
+        if fields is None:
+            tables = self._engine(systems, wanted)
+        elif self.single_valued:
+            tables = self._engine(systems, wanted, np.asarray(fields, dtype=float))
+        else:
+            raise UserError(
+                "An enthalpy U − E·M needs a single-valued dipole, which only the transfer head has: ask for Born charges Z, "
+                "whose force is Z·E."
+            )
         return [Results(**{k: float(v) if k == "energy" else v for k, v in table.items()}) for table in tables]
 
     def _check(self, properties: Iterable[Property | str]) -> set[Property]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from les_ipi.batch import species_rows
 from les_ipi.blocks import LocalBlocks, PackedEdges
 from les_ipi.conventions import Property
-from les_ipi.electrostatics.born import SumRule, apply_sum_rule, local_born_charges
+from les_ipi.electrostatics.born import SumRule, apply_sum_rule, local_born_charges, local_piezoelectric
 from les_ipi.electrostatics.ewald import half_sphere_modes
 from les_ipi.electrostatics.mesh import MeshSum
 from les_ipi.electrostatics.reciprocal import LongRange, isolated_sum, periodic_sum
@@ -61,7 +61,7 @@ class LocalEngine:
         vectors, near = edges.pack(positions, self.dtype, total)
         species = torch.nn.functional.pad(edges.species, (0, total - len(positions)))
         mechanical = bool(wanted & {Property.FORCES, Property.VIRIAL})
-        born = Property.BORN_EFFECTIVE_CHARGES in wanted
+        born = bool(wanted & {Property.BORN_EFFECTIVE_CHARGES, Property.PIEZOELECTRIC})
         local = self.blocks(vectors, near, species, rows, mechanical or born)
         composition = self.model.reference_energies[edges.species]
         energies = local.energies[: len(positions)].double() + composition
@@ -73,9 +73,12 @@ class LocalEngine:
             slope = local.gradient(True, weights, last=not born)
             force = (slope - edges.incoming(slope)).sum(1)[: len(positions)].double() - gradient
             virial = -torch.einsum("rma,rmb->rab", vectors, slope)
+        strained = None
         if born:
-            flux = edges.incoming(local.gradient(False, torch.ones_like(local.charges)))
-            raw = local_born_charges(local.charges.sum(1), vectors, flux)
+            flux = local.gradient(False, torch.ones_like(local.charges))
+            raw = local_born_charges(local.charges.sum(1), vectors, edges.incoming(flux))
+            if Property.PIEZOELECTRIC in wanted:
+                strained = local_piezoelectric(vectors, flux)
         for b, table in enumerate(tables):
             atoms = slice(*edges.starts[b : b + 2])
             if mechanical:
@@ -83,6 +86,8 @@ class LocalEngine:
                 table["virial"] = virial[atoms].sum(0).double() - table.pop("strain", 0.0)
             if born:
                 table["born_effective_charges"] = self._born(raw[None, atoms], systems[b])
+            if strained is not None:
+                table["piezoelectric"] = self._scale(systems[b]) * strained[atoms].double().sum(0)
         return [{k: v.to("cpu", torch.float64).numpy() for k, v in table.items() if k in wanted} for table in tables]
 
     def _update(self, systems: Sequence[AtomicSystem]) -> PackedEdges:

@@ -2,7 +2,7 @@
 
     python inputs/superionic/make_start.py 2.0 3 start-2gcc.xyz
 
-Arguments: density in g/cm³, cubic cells along each edge (3: 54 molecules), file. Hot runs forget the lattice within a picosecond.
+Arguments: density in g/cm³, cubic cells along each edge (3: 54 molecules), file. Hot runs soon forget the lattice.
 """
 
 import sys

@@ -9,6 +9,8 @@ import typer
 from les_ipi.driver.client import UNIX_PREFIX
 
 _COMPILE = "Fuse the model into compiled code: under a minute once, then about twice as fast."
+_FIELD = "Constant field (V/Å) that the driver adds to energy, forces and virial: any ensemble, any motion."
+_VOLTAGE = "The same as a voltage (V) along each lattice vector: the field follows the cell."
 
 
 class _Dtype(StrEnum):
@@ -43,6 +45,9 @@ def driver(
     threads: Annotated[int | None, typer.Option(min=1, help="Threads per process.")] = None,
     compile: Annotated[bool, typer.Option("--compile", help=_COMPILE)] = False,
     retry: Annotated[float, typer.Option(min=0, help="Seconds to wait for i-PI.")] = 60.0,
+    constant_field: Annotated[tuple[float, float, float] | None, typer.Option(help=_FIELD, metavar="X Y Z")] = None,
+    voltage: Annotated[tuple[float, float, float] | None, typer.Option(help=_VOLTAGE, metavar="A B C")] = None,
+    beads: Annotated[int, typer.Option(min=1, help="Beads of the run (only with a field and a latent head).")] = 1,
     pes_path: Annotated[
         bool,
         typer.Option(
@@ -60,6 +65,8 @@ def driver(
     Example: les-ipi driver water-pbe0-ts --template start.xyz --unix les
 
     Example: les-ipi driver water-pbe0-ts --template start.xyz --host node01 --port 31415 --properties BEC
+
+    Example: les-ipi driver water-pbe0-ts --template start.xyz --unix les --constant-field 0 0 0.05
     """
     from les_ipi.driver.serve import DriverOptions, run_driver
 
@@ -76,6 +83,9 @@ def driver(
         threads,
         compile,
         retry,
+        ";".join(map(repr, constant_field or ())),
+        ";".join(map(repr, voltage or ())),
+        beads,
     )
     count = run_driver(options)
     typer.echo(f"i-PI ended; {count} structures evaluated.", err=True)
@@ -103,19 +113,27 @@ def run(
     dtype: Annotated[_Dtype | None, typer.Option(help="Arithmetic of the model (default: float32).")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads per process.")] = None,
     compile: Annotated[bool, typer.Option("--compile", help=_COMPILE)] = False,
+    field: Annotated[
+        Path | None, typer.Option(help="Field protocol (TOML); E, P, J, cell and work go to PREFIX.field.")
+    ] = None,
+    constant_field: Annotated[tuple[float, float, float] | None, typer.Option(help=_FIELD, metavar="X Y Z")] = None,
+    voltage: Annotated[tuple[float, float, float] | None, typer.Option(help=_VOLTAGE, metavar="A B C")] = None,
 ) -> None:
     """Run i-PI on INPUT.xml with everything that it needs, show the progress, stop cleanly on Ctrl-C.
 
     Example: les-ipi run inputs/water/nvt.xml --directory runs/water --record current
 
     Example: les-ipi run inputs/water/nvt.xml --directory runs/water --resume
+
+    Example: les-ipi run inputs/water/field/classical.xml --field inputs/water/field/field.toml --directory runs/field
     """
     from les_ipi.driver.run import RunOptions
     from les_ipi.driver.run import run as run_simulation
 
     result = run_simulation(
         RunOptions(input_xml, model, template, drivers, directory, record is not None, record_stride, resume,
-                   properties, device, dtype.value if dtype else None, threads, compile)
+                   properties, device, dtype.value if dtype else None, threads, compile, field, constant_field,
+                   voltage)
     )  # fmt: skip
     if result.signal is not None:
         typer.echo(f"Stopped at step {result.step} of {result.total_steps}; --resume continues from there.", err=True)

@@ -6,6 +6,7 @@ property                   key        shape           unit and index order
 dipole                     ``dipole``   (3,)          e·bohr
 born_effective_charges     ``BEC``      (3N, 3)       e; row = (atom, displacement), column = field
 charges                    ``charges``  (N,)          e
+piezoelectric              ``piezoelectric``  (27,)   e·bohr; [polarization, strain a, b], times the volume
 =========================  =========  ==============  ===========================================
 
 i-PI parses the text at every evaluation, so it is kept short: the dipole always, the rest on request. A
@@ -21,6 +22,7 @@ from les_ipi.conventions import (
     IPI_BEC_KEY,
     IPI_CHARGES_KEY,
     IPI_DIPOLE_KEY,
+    IPI_PIEZOELECTRIC_KEY,
     LABEL_ALIASES,
     Property,
     born_to_ipi,
@@ -29,7 +31,7 @@ from les_ipi.driver.wire import dipole_to_wire
 from les_ipi.errors import UserError
 
 #: What can be asked for; the dipole is sent whether asked for or not.
-EXTRA_PROPERTIES = (Property.DIPOLE, Property.BORN_EFFECTIVE_CHARGES, Property.CHARGES)
+EXTRA_PROPERTIES = (Property.DIPOLE, Property.BORN_EFFECTIVE_CHARGES, Property.CHARGES, Property.PIEZOELECTRIC)
 
 _ALIASES = {alias: Property(name) for name, aliases in LABEL_ALIASES.items() if name in EXTRA_PROPERTIES
             for alias in aliases}  # fmt: skip
@@ -78,6 +80,8 @@ def encode_extras(results, properties: Iterable[Property]) -> str:
         elif name is Property.BORN_EFFECTIVE_CHARGES:
             rows = born_to_ipi(results.born_effective_charges)
             parts.append(f'"{IPI_BEC_KEY}":' + _matrix_template(len(rows)) % tuple(rows.ravel()))
+        elif name is Property.PIEZOELECTRIC:
+            parts.append(f'"{IPI_PIEZOELECTRIC_KEY}":{_vector(dipole_to_wire(results.piezoelectric.ravel()), 15)}')
         else:
             parts.append(f'"{IPI_CHARGES_KEY}":{_vector(np.asarray(results.charges), 9)}')
     return "{" + ",".join(parts) + "}"

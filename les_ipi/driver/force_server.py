@@ -12,8 +12,9 @@ import numpy as np
 
 from les_ipi.conventions import Property
 from les_ipi.driver import wire
+from les_ipi.driver.enthalpy import FieldEnthalpy
 from les_ipi.driver.extras import encode_extras, parse_properties
-from les_ipi.driver.template import Template, symbols
+from les_ipi.driver.template import Template, check_charges, symbols
 from les_ipi.errors import UserError
 from les_ipi.system import AtomicSystem
 
@@ -32,17 +33,31 @@ class ForceServer:
 
     Parameters: ``evaluator``, any object with the contract of :class:`les_ipi.evaluator.Evaluator`;
     ``template``, the atoms in i-PI's order; ``properties``, what to send besides energy, forces and virial
-    (see :mod:`les_ipi.driver.extras`). Raises ``UserError`` if the model does not know one of the elements
-    or a property name is unknown.
+    (see :mod:`les_ipi.driver.extras`); ``constant_field`` (V/Å) or ``voltage`` (V), see
+    :class:`les_ipi.driver.enthalpy.FieldEnthalpy`, with the number of ``beads``. Raises ``UserError`` if the model does not
+    know one of the elements, has no charges for a field, or a property name is unknown.
     """
 
-    def __init__(self, evaluator, template: Template, properties: str | Iterable[str] = ()):
+    def __init__(
+        self, evaluator, template: Template, properties: str | Iterable[str] = (), *, constant_field: str = "",
+        voltage: str = "", beads: int = 1,
+    ):  # fmt: skip
         self.evaluator = evaluator
         self.template = template
         self.properties = parse_properties(properties)
         if evaluator.card.get("charge_head") == "none":
             self.properties = self._without_charges(self.properties)
-        self._asked = (Property.ENERGY, Property.FORCES, Property.VIRIAL, *self.properties)
+        self.enthalpy: FieldEnthalpy | None = None
+        if constant_field or voltage:
+            check_charges(evaluator.card, template)
+            single_valued = bool(evaluator.card.get("dipole_single_valued"))
+            # Other evaluators than ours need not take fields; Born charges always do.
+            one_pass = getattr(evaluator, "single_valued", False)
+            self.enthalpy = FieldEnthalpy(
+                constant_field, voltage, single_valued=single_valued, beads=beads, one_pass=one_pass
+            )
+        wanted = (*self.properties, *(self.enthalpy.properties if self.enthalpy else ()))
+        self._asked = tuple(dict.fromkeys((Property.ENERGY, Property.FORCES, Property.VIRIAL, *wanted)))
         self._checked_cell: np.ndarray | None = None
         self._lock = threading.Lock()
         unknown = set(template.numbers.tolist()) - {int(z) for z in evaluator.species}
@@ -62,11 +77,17 @@ class ForceServer:
         """
         systems = [self.system(cell, xyz) for cell, xyz in zip(cells, positions, strict=True)]
         replies = []
-        for results in self.evaluate(systems, self._asked):
+        fields = None
+        if self.enthalpy is not None and self.enthalpy.one_pass:
+            fields = np.stack([self.enthalpy.cartesian(system) for system in systems])
+        for system, results in zip(systems, self.evaluate(systems, self._asked, fields), strict=True):
+            energy, forces, virial = results.energy, results.forces, results.virial
+            if self.enthalpy is not None:
+                energy, forces, virial = self.enthalpy.apply(system, results)
             reply = Reply(
-                wire.energy_to_wire(results.energy),
-                wire.forces_to_wire(results.forces),
-                wire.virial_to_wire(results.virial),
+                wire.energy_to_wire(energy),
+                wire.forces_to_wire(forces),
+                wire.virial_to_wire(virial),
                 encode_extras(results, self.properties),
             )
             if not all(np.isfinite(part).all() for part in reply[:3]):
@@ -77,13 +98,15 @@ class ForceServer:
             replies.append(reply)
         return replies
 
-    def evaluate(self, systems: Sequence[AtomicSystem], properties: Iterable[Property]) -> list:
+    def evaluate(
+        self, systems: Sequence[AtomicSystem], properties: Iterable[Property], fields: np.ndarray | None = None
+    ) -> list:
         """Call the evaluator, one thread at a time.
 
         i-PI writes its outputs in parallel threads, and each of them may need forces or a current.
         """
         with self._lock:
-            return self.evaluator(systems, properties)
+            return self.evaluator(systems, properties, **({} if fields is None else {"fields": fields}))
 
     def system(self, cell: np.ndarray, positions: np.ndarray) -> AtomicSystem:
         """Build the checked ``AtomicSystem`` (Å) of one structure from i-PI's cell and positions (bohr)."""

@@ -28,7 +28,8 @@ class LESDriver(Dummy_driver):
 
     ``<parameters>`` (scalars; i-PI splits them at commas): ``model`` (name or path), ``template`` (structure file),
     ``properties`` (``;``-separated, default ``dipole``), ``device``, ``dtype`` (``float32`` or ``float64``),
-    ``threads``, ``compile`` (fused code, see :class:`les_ipi.evaluator.Evaluator`). A mistake in them ends i-PI
+    ``threads``, ``compile`` (fused code, see :class:`les_ipi.evaluator.Evaluator`), ``constant_field`` or ``voltage``
+    (``0;0;0.05``) and ``beads`` (see :mod:`les_ipi.driver.enthalpy`). A mistake in them ends i-PI
     with one sentence and status 1; an error during the run ends it with a RESTART file.
     """
 
@@ -37,14 +38,14 @@ class LESDriver(Dummy_driver):
 
     def __init__(
         self, model="", template="", properties="dipole", device="cpu", dtype="float32", threads=None,
-        compile=False, verbosity=None, **unknown,
+        compile=False, constant_field="", voltage="", beads=1, verbosity=None, **unknown,
     ):  # fmt: skip
         super().__init__(verbose=verbosity)
         try:
             if unknown:
                 raise UserError(
                     f"Unknown parameter '{next(iter(unknown))}' of the les-ipi PES: it takes model, "
-                    "template, properties, device, dtype, threads and compile."
+                    "template, properties, device, dtype, threads, compile, constant_field, voltage and beads."
                 )
             for name, value in (("model", model), ("template", template)):
                 if value == "":
@@ -53,7 +54,8 @@ class LESDriver(Dummy_driver):
             structure = read_template(str(template))
             options = {"device": str(device), "dtype": str(dtype), "threads": threads, "compile": bool(compile)}
             evaluator = self.load_evaluator(str(model), **options)
-            self.server = ForceServer(evaluator, structure, str(properties))
+            field = {"constant_field": str(constant_field), "voltage": str(voltage), "beads": int(beads)}
+            self.server = ForceServer(evaluator, structure, str(properties), **field)
         except UserError as error:
             # SystemExit is the only exception that i-PI lets through without a traceback.
             raise SystemExit(ERROR_MARK + str(error)) from error

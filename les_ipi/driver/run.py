@@ -5,11 +5,12 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
 from les_ipi.driver.addresses import claim_address, driver_address
+from les_ipi.driver.field_setup import FieldSetup
 from les_ipi.driver.force_server import ForceServer
 from les_ipi.driver.loading import load_evaluator
 from les_ipi.driver.outputs import trim_outputs
@@ -46,6 +47,9 @@ class RunOptions:
     dtype: str | None = None
     threads: int | None = None
     compile: bool = False
+    field: Path | None = None
+    constant_field: tuple[float, float, float] | None = None
+    voltage: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -80,15 +84,22 @@ def run(options: RunOptions, programs: Programs | None = None, load=load_evaluat
         return RunResult(first_step, total_steps)
 
     simulation.fill_in_shim(SHIM, directory)
+    constant = {"constant_field": options.constant_field, "voltage": options.voltage}
+    run_file = directory / RUN_FILE if options.resume else None
+    field = FieldSetup.of(simulation, directory, run_file, options.field, constant)
+    options = replace(options, properties=field.properties(simulation, options.properties))
     model, template = _resolve_force_field(simulation, options, directory)
-    server = ForceServer(load(model), read_template(directory / template), options.properties or "dipole")
+    evaluator, structure = load(model), read_template(directory / template)
+    field.check(simulation, evaluator.card, structure, options.drivers)
+    server = ForceServer(evaluator, structure, options.properties or "dipole", **field.constant)
     addresses = [driver_address(simulation, element) for element in simulation.sockets]
     for address in addresses:
         claim_address(**address)
     _write_effective_input(simulation, restart, options, directory)
-    _write_run_file(directory, model, server, simulation, first_step)
+    _write_run_file(directory, model, server, simulation, first_step, field)
     n_atoms = len(server.template.numbers)
-    del server  # the children have their own
+    single_valued = bool(evaluator.card.get("dipole_single_valued"))
+    del server, evaluator  # the children have their own
 
     read_end, write_end = os.pipe()
     model_options = {
@@ -96,11 +107,14 @@ def run(options: RunOptions, programs: Programs | None = None, load=load_evaluat
         "dtype": options.dtype or "float32",
         "threads": options.threads,
     }
-    child = SimulateOptions(EFFECTIVE_INPUT, write_end, model, template, **model_options)
+    child = SimulateOptions(EFFECTIVE_INPUT, write_end, model, template, **model_options, field=field.protocol,
+                            single_valued=single_valued)  # fmt: skip
     simulate = [*programs.simulate, json.dumps(asdict(child))]
     properties = options.properties or "dipole"
     drivers = [
-        DriverOptions(model, template, properties=properties, **a, **model_options, compile=options.compile)
+        DriverOptions(
+            model, template, properties=properties, **a, **model_options, compile=options.compile, **field.constant
+        )
         for a in addresses
     ]
     serve = [[*programs.serve, json.dumps(asdict(driver))] for driver in drivers] * options.drivers
@@ -206,7 +220,7 @@ def _write_effective_input(
 
 
 def _write_run_file(
-    directory: Path, model: str, server: ForceServer, simulation: SimulationInput, first_step: int
+    directory: Path, model: str, server: ForceServer, simulation: SimulationInput, first_step: int, field: FieldSetup
 ) -> None:
     card = server.evaluator.card
     facts = {
@@ -217,6 +231,8 @@ def _write_run_file(
         "n_beads": simulation.n_beads,
         "timestep_fs": simulation.timestep_fs,
         "resumed_from_step": first_step or None,
+        "field_protocol": Path(field.protocol).name or None,
+        **field.constant,
         "command": sys.argv,
         "versions": {name: version(name) for name in ("les-ipi", "ipi", "numpy", "torch")},
     }

@@ -32,6 +32,9 @@ class DriverOptions:
     threads: int | None = None
     compile: bool = False
     retry: float = 60.0
+    constant_field: str = ""
+    voltage: str = ""
+    beads: int = 1
 
 
 def run_driver(options: DriverOptions, load=load_evaluator) -> int:
@@ -51,7 +54,10 @@ def run_driver(options: DriverOptions, load=load_evaluator) -> int:
         threads=options.threads,
         compile=options.compile,
     )
-    server = ForceServer(evaluator, template, options.properties)
+    server = ForceServer(
+        evaluator, template, options.properties, constant_field=options.constant_field, voltage=options.voltage,
+        beads=options.beads,
+    )  # fmt: skip
     # A driver that is told to go must hang up like one that fails (see client.py).
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if options.unix is not None:

@@ -13,9 +13,12 @@ from functools import cache
 from ipi.engine.simulation import Simulation
 from ipi.utils.softexit import softexit
 
+from les_ipi.driver.driven import FieldDrive
+from les_ipi.driver.field_record import FieldRecord
 from les_ipi.driver.force_server import ForceServer
 from les_ipi.driver.loading import load_evaluator, print_error
 from les_ipi.driver.pes import LESDriver
+from les_ipi.driver.protocol import describe, read_protocol
 from les_ipi.driver.record import CURRENT, register_current
 from les_ipi.driver.stopping import stop_simulation
 from les_ipi.driver.template import read_template
@@ -29,7 +32,10 @@ _LARGEST_DRIFT_EV = 2.0
 
 @dataclass(frozen=True)
 class SimulateOptions:
-    """What the i-PI process needs; the model is only used for ``dipole_current`` with socket drivers."""
+    """What the i-PI process needs; the model is only used for ``dipole_current`` with socket drivers.
+
+    ``field`` is the path of a protocol (none: no field), ``single_valued`` whether the model's dipole is.
+    """
 
     input: str
     report_fd: int
@@ -38,6 +44,8 @@ class SimulateOptions:
     device: str = "cpu"
     dtype: str = "float32"
     threads: int | None = None
+    field: str = ""
+    single_valued: bool = False
 
 
 def simulate(options: SimulateOptions, load=load_evaluator) -> None:
@@ -54,7 +62,8 @@ def simulate(options: SimulateOptions, load=load_evaluator) -> None:
 
     with open(options.input) as file:
         simulation = Simulation.load_from_xml(file, post_init_hook=before_binding)
-    _report_progress(simulation, options.report_fd)
+    drive = _drive(simulation, options) if options.field else None
+    _report_progress(simulation, options.report_fd, drive)
     softexit.hard_exit = True  # as in the i-pi program
     simulation.run()
     softexit.trigger(status=simulation.exit_status, message=simulation.exit_message)
@@ -69,8 +78,40 @@ def _current_server(simulation: Simulation, options: SimulateOptions, load) -> F
     return ForceServer(evaluator, read_template(options.template))
 
 
-def _report_progress(simulation: Simulation, fd: int) -> None:
-    """Write ``{"step", "conserved"}`` (steps done, hartree per bead as in i-PI's output) as JSON lines, a few a second."""
+def _drive(simulation: Simulation, options: SimulateOptions) -> FieldDrive:
+    """Put the field on the system and its record on the disk, one row with the outputs of every step."""
+    protocol = read_protocol(options.field)
+    header, path = describe(protocol), f"{simulation.output_maker.prefix}.field"
+    system, start = simulation.syslist[0], simulation.step
+    if start == 0:
+        drive = FieldDrive(system, protocol, options.single_valued)
+        record = FieldRecord.create(path, header, drive.reference)
+    else:
+        record, reference, past = FieldRecord.resume(path, start, header)
+        drive = FieldDrive(system, protocol, options.single_valued, reference, past)
+    drive.attach()
+    write_outputs = simulation.write_outputs
+
+    def write_and_record() -> None:
+        write_outputs()
+        done = simulation.step + 1
+        try:
+            if done > 0:
+                drive.advance()
+            if done % protocol.stride == 0:
+                record.append(drive.row(done))
+        except UserError as error:
+            stop_simulation(str(error))
+
+    simulation.write_outputs = write_and_record
+    return drive
+
+
+def _report_progress(simulation: Simulation, fd: int, drive: FieldDrive | None) -> None:
+    """Write ``{"step", "conserved"}`` (steps done, hartree per bead as in i-PI's output) as JSON lines, a few a second.
+
+    With a field the conserved quantity is i-PI's less the work of the field.
+    """
     write_outputs = simulation.write_outputs
     last = 0.0
     first: list[float] = []
@@ -84,7 +125,7 @@ def _report_progress(simulation: Simulation, fd: int) -> None:
             return
         last = now
         system = simulation.syslist[0]
-        conserved = float(system.ensemble.econs) / system.beads.nbeads
+        conserved = float(system.ensemble.econs) / system.beads.nbeads - (drive.work_hartree() if drive else 0.0)
         if not first:
             first.append(conserved)
         _refuse_explosion(simulation, conserved - first[0])

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
@@ -84,3 +85,17 @@ def _atomic_number(label: str) -> int:
 def symbols(numbers) -> str:
     """Name the elements of some atomic numbers, sorted: ``"H, O"``."""
     return ", ".join(chemical_symbols[z] for z in sorted({int(z) for z in numbers}))
+
+
+def check_charges(card: dict[str, Any], template: Template) -> None:
+    """Refuse a field on a model (its ``card``) without charges, and on a system with a net charge."""
+    if card.get("charge_head") == "none":
+        raise UserError(
+            f"The model '{card.get('name', 'unnamed')}' has no charges, so a field has no force on it: choose a model with a "
+            "charge head."
+        )
+    if template.total_charge:
+        raise UserError(
+            f"The system has a net charge of {template.total_charge:g} e, so a field accelerates it as a whole for ever: add "
+            "counter-ions, or leave out the field."
+        )

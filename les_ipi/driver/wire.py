@@ -34,8 +34,11 @@ def forces_to_wire(forces: np.ndarray) -> np.ndarray:
 
 
 def virial_to_wire(virial: np.ndarray) -> np.ndarray:
-    """Convert a virial -dE/dstrain, (3, 3), from eV to hartree; always a new array because i-PI edits it."""
-    return np.array(virial, dtype=float) / HARTREE_EV
+    """Convert a virial -dE/dstrain, (3, 3), from eV to hartree; always a new array because i-PI edits it.
+
+    i-PI takes the upper triangle of Σ f_a r_b, ours is Σ r_a f_b: only with a field, which breaks isotropy, does it matter.
+    """
+    return np.array(np.transpose(virial), dtype=float) / HARTREE_EV
 
 
 def dipole_to_wire(dipole: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from les_ipi.electrostatics.born import (
     SumRule,
     apply_sum_rule,
     local_born_charges,
+    local_piezoelectric,
     smallest_k_born_charges,
     sum_rule_residual,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "half_sphere_modes",
     "isolated_energy",
     "local_born_charges",
+    "local_piezoelectric",
     "padded_modes",
     "periodic_energy",
     "potential_at_atoms",

@@ -45,6 +45,18 @@ def local_born_charges(charges: Tensor, edges: Tensor, edge_gradient: Tensor) ->
     return charges[:, None, None] * torch.eye(3, dtype=charges.dtype, device=charges.device) + flux
 
 
+def local_piezoelectric(edges: Tensor, edge_gradient: Tensor) -> Tensor:
+    """Clamped-ion proper piezoelectric tensor of local latent charges, atom by atom.
+
+    Π_cab = ∂M_c/∂ε_ab − M_a δ_bc = −Σ_j e_c e_a ∂Q_tot/∂e_b over the edges e of a centre: the strain brings charge to the
+    centre from its neighbours, as in :func:`local_born_charges`; charges that do not change contribute nothing.
+
+    Parameters: ``edges`` (A, M, 3) Å, centre to neighbour; ``edge_gradient`` (A, M, 3) e/Å, ∂Q_tot/∂edges.
+    Returns: (A, 3, 3, 3) e·Å, ``[atom, polarization, a, b]``; their sum is the tensor times the volume.
+    """
+    return -torch.einsum("amp,ami,amj->apij", edges, edges, edge_gradient)
+
+
 def smallest_k_born_charges(charges: Tensor, positions: Tensor, cell: Tensor) -> Tensor:
     """The published estimate: Born charges from the Berry phase at the smallest wave vectors of the cell.
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from les_ipi.batch import Batch
-from les_ipi.electrostatics.born import SumRule, apply_sum_rule, local_born_charges
+from les_ipi.electrostatics.born import SumRule, apply_sum_rule, local_born_charges, local_piezoelectric
 from les_ipi.models.les_model import Evaluation, LESModel
 
 
@@ -66,27 +66,44 @@ def raw_born_charges(
     ``latent`` head: the exact local form from one backward pass. ``transfer`` head: Z = ∂P/∂r of the single-valued
     polarization, three passes. Source: doi:10.1038/s41524-025-01911-z and docs/physics.md.
     """
-    if model.head.single_valued_polarization:
-        rows = [atom_gradient(batch, gradient(evaluation.dipole[:, a].sum(), leaves, create_graph)) for a in range(3)]
-        return torch.stack(rows, dim=2)
-    grad = gradient(evaluation.local_charges.sum(), leaves, create_graph)
-    # Padded edges keep a finite length but belong to no neighbour: their gradient is zero by the cutoff.
-    ending_here = grad.edges.reshape(-1, 3)[batch.reverse]
-    born = local_born_charges(evaluation.local_charges, leaves.edges, ending_here)
-    return born.view(batch.n_structures, batch.n_rows, 3, 3)
+    return _raw_born(model, batch, leaves, evaluation, _charge_gradients(model, leaves, evaluation, create_graph))
 
 
-def born_effective_charges(
+def electric_response(
     model: LESModel, batch: Batch, leaves: Leaves, evaluation: Evaluation, rule: SumRule = SumRule.PROJECT
-) -> Tensor:
-    """:func:`raw_born_charges` under a sum rule, without graph; multiply by √ε_e for physical ones.
+) -> tuple[Tensor, Tensor]:
+    """Latent Born charges (B, N, 3, 3) in e under a sum rule, and latent piezoelectric tensors (B, 3, 3, 3) in e·Å.
 
-    The expected total is the net charge of the structure, or what a transfer head gives by construction.
+    Both come from the same backward passes, without graph; multiply by √ε_e for physical ones. The expected total of the
+    Born charges is the net charge of the structure, or what a transfer head gives by construction. The second is
+    Π_cab = ∂M_c/∂ε_ab − M_a δ_bc (clamped ions, proper), see :func:`les_ipi.electrostatics.local_piezoelectric`.
     """
+    grads = _charge_gradients(model, leaves, evaluation, False)
     mask = batch.atom_mask.view(batch.n_structures, -1)
     if model.head.single_valued_polarization:
         expected = evaluation.charges.sum((1, 2))
+        strained = torch.stack([strain_derivative(batch, leaves, grad) for grad in grads], dim=1)
+        identity = torch.eye(3, dtype=strained.dtype, device=strained.device)
+        strained = strained - evaluation.dipole[:, None, :, None] * identity[:, None, :]
     else:
         expected = batch.total_charge.to(leaves.edges.dtype) / model.screening(batch.periodic).sqrt()
-    born = raw_born_charges(model, batch, leaves, evaluation)
-    return apply_sum_rule(born.detach(), mask, rule, expected.detach())
+        by_atom = local_piezoelectric(leaves.edges, grads[0].edges)
+        strained = by_atom.view(batch.n_structures, -1, 3, 3, 3).sum(1)
+    born = _raw_born(model, batch, leaves, evaluation, grads)
+    return apply_sum_rule(born.detach(), mask, rule, expected.detach()), strained.detach()
+
+
+def _charge_gradients(model: LESModel, leaves: Leaves, evaluation: Evaluation, create_graph: bool) -> list[Leaves]:
+    """Gradients of the three components of a single-valued dipole, or of the total latent charge."""
+    if model.head.single_valued_polarization:
+        return [gradient(evaluation.dipole[:, a].sum(), leaves, create_graph) for a in range(3)]
+    return [gradient(evaluation.local_charges.sum(), leaves, create_graph)]
+
+
+def _raw_born(model: LESModel, batch: Batch, leaves: Leaves, evaluation: Evaluation, grads: list[Leaves]) -> Tensor:
+    if model.head.single_valued_polarization:
+        return torch.stack([atom_gradient(batch, grad) for grad in grads], dim=2)
+    # Padded edges keep a finite length but belong to no neighbour: their gradient is zero by the cutoff.
+    ending_here = grads[0].edges.reshape(-1, 3)[batch.reverse]
+    born = local_born_charges(evaluation.local_charges, leaves.edges, ending_here)
+    return born.view(batch.n_structures, batch.n_rows, 3, 3)

@@ -142,7 +142,15 @@ def _fit(
     ema_start = math.ceil(settings.warmup_epochs * steps_per_epoch)
     callbacks = [
         EMAWeightAveraging(decay=settings.ema_decay, use_buffers=False, update_starting_at_step=ema_start),
-        ModelCheckpoint(dirpath=work, save_last=True, save_top_k=0, every_n_epochs=settings.validate_every),
+        # With save_top_k=0, save_last would write nothing before the end of the training.
+        ModelCheckpoint(
+            dirpath=work,
+            filename="last",
+            save_last=True,
+            save_top_k=1,
+            enable_version_counter=False,
+            every_n_epochs=settings.validate_every,
+        ),
         RichProgressBar(),
     ]
     if settings.early_stopping_patience and validation:

@@ -1,4 +1,4 @@
-"""Code blocks of README.md, inputs/water/README.md and docs/*.md, and how they are run.
+"""Code blocks of README.md, the READMEs of inputs/water and docs/*.md, and how they are run.
 
 Every fenced block must be accounted for (:data:`LANGUAGES`):
 
@@ -27,8 +27,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 WATER = ROOT / "inputs" / "water" / "README.md"
+FIELD = ROOT / "inputs" / "water" / "field" / "README.md"
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-DOCUMENTS = [README, WATER, *PAGES]
+DOCUMENTS = [README, WATER, FIELD, *PAGES]
 LANGUAGES = ("bash", "python", "xml", "toml", "text")
 #: Lines that are compared with the Makefile and pyproject.toml instead of being run.
 INSTALLATION = re.compile(r"(make|pip install|python3 -m venv|\. \.venv/bin/activate)\b.*")
@@ -120,8 +121,8 @@ class Workspace:
         with socket.socket() as probe:
             probe.bind(("localhost", 0))
             self._port = probe.getsockname()[1]
-        for source in sorted((ROOT / "inputs" / "water").iterdir()):
-            target = path / "inputs" / "water" / source.name
+        for source in sorted((ROOT / "inputs" / "water").rglob("*")):
+            target = path / source.relative_to(ROOT)
             target.parent.mkdir(parents=True, exist_ok=True)
             if source.suffix in (".xml", ".toml", ".sh"):
                 rules = SHORTER_COMMANDS if source.suffix == ".sh" else SHORTER

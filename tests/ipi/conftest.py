@@ -33,8 +33,8 @@ INPUT = """<simulation verbosity='low' safe_stride='{safe_stride}'>
 <system>
   <forces><force forcefield='les'/></forces>
   <initialize nbeads='{beads}'><file mode='xyz'>start.xyz</file>
-    <velocities mode='thermal' units='kelvin'>300</velocities></initialize>
-  <ensemble><temperature units='kelvin'>300</temperature><pressure units='bar'>1</pressure></ensemble>
+    <velocities mode='thermal' units='kelvin'>{kelvin}</velocities></initialize>
+  <ensemble><temperature units='kelvin'>{kelvin}</temperature><pressure units='bar'>1</pressure></ensemble>
   <motion mode='dynamics'>{motion}</motion>
 </system>
 </simulation>
@@ -86,7 +86,7 @@ def make_input(tmp_path):
     count = 0
 
     def make(transport="direct", *, model="toy", batch=1, beads=1, steps=100, motion=NVE, dt=0.5, outputs="",
-             safe_stride=1, per_side=2, name=None, port=31415, pes=TOY_PES):  # fmt: skip
+             safe_stride=1, per_side=2, name=None, port=31415, pes=TOY_PES, kelvin=300):  # fmt: skip
         nonlocal count
         count += 1
         directory = tmp_path / (name or f"run{count}")
@@ -99,7 +99,7 @@ def make_input(tmp_path):
             field = SOCKET.format(mode=transport, address=address, port=port, batch=batch)
         text = INPUT.format(
             force_field=field, beads=beads, steps=steps, outputs=outputs, safe_stride=safe_stride,
-            motion=motion.format(dt=dt),
+            motion=motion.format(dt=dt), kelvin=kelvin,
         )  # fmt: skip
         path = directory / "input.xml"
         path.write_text(text)

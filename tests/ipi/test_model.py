@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from ipi import read_output
+from test_field import final_positions
 
 pytest.importorskip("les_ipi.evaluator")
 
@@ -64,3 +65,32 @@ def test_shipped_style_input_and_mistakes(make_input, model):
     assert effective.direct[0].findtext("pes_path").endswith("les_ipi/driver/les_ipi_pes.py")
     with pytest.raises(UserError, match="no model 'best'"):
         run(RunOptions(make_input(pes="les_ipi_pes.py"), model="best"))
+
+
+EDA = """<driven_dynamics mode='eda-nve'> <timestep units='femtosecond'>{dt}</timestep>
+  <efield> <amp units='v/ang'>[0.3, 0.6, 0.6]</amp> </efield> <bec mode='driver'/> </driven_dynamics>"""
+
+
+@pytest.mark.timeout(180)
+def test_routes_of_a_field(make_input, model):
+    """Both heads: i-PI's own field and a protocol (Born charges), and the driver's enthalpy (transfer: in one pass)."""
+    common = {"steps": 100, "dt": 0.1, "pes": "les_ipi_pes.py"}
+    options = {"model": model, "dtype": "float64", "threads": 1}
+    own = make_input(motion=EDA, **common)
+    own.write_text(own.read_text().replace("motion mode='dynamics'", "motion mode='driven_dynamics'"))
+    driver, protocol, free = (make_input(**common) for _ in range(3))
+    file = protocol.parent / "protocol.toml"
+    file.write_text('waveform = "constant"\namplitude = 0.9\ndirection = [1, 2, 2]\n')
+    run(RunOptions(own, **options))
+    run(RunOptions(driver, constant_field=(0.3, 0.6, 0.6), **options))
+    run(RunOptions(protocol, field=file, **options))
+    run(RunOptions(free, **options))
+    reference = final_positions(own)
+    assert np.abs(final_positions(free) - reference).max() > 1e-3  # bohr
+    for path in (driver, protocol):
+        np.testing.assert_allclose(final_positions(path), reference, rtol=1e-6, atol=1e-7)
+    assert np.ptp(values(driver)["conserved"]) < 1.5 * np.ptp(values(free)["conserved"])
+    rows = np.loadtxt(protocol.parent / "sim.field")
+    assert rows.shape == (101, 22) and np.ptp(rows[:, -1]) > 10 * np.ptp(values(free)["conserved"])
+    left = values(protocol)["conserved"] - rows[:, -1]
+    assert np.ptp(left) < 1.5 * np.ptp(values(free)["conserved"])

@@ -70,3 +70,29 @@ def test_transports_agree_to_1e_8_after_100_steps(tmp_path):
     for name, values in observed.items():
         for key in ("potential", "conserved", "temperature"):
             np.testing.assert_allclose(values[key], reference[key], rtol=1e-8, err_msg=f"{name}: {key}")
+
+
+@pytest.mark.timeout(300)
+def test_a_latent_model_in_a_field_conserves_its_enthalpy(tmp_path):
+    """64 molecules at 0.1 V/Å by the driver and by a protocol: one trajectory, conserved as it is without field, as dt²."""
+    protocol = tmp_path / "field.toml"
+    protocol.write_text('waveform = "constant"\namplitude = 0.1\ndirection = [0, 0, 1]\n')
+
+    def conserved(name, dt, **options):
+        changes = {r"'femtosecond'>0.5</timestep>": f"'femtosecond'>{dt}</timestep>"}
+        path = prepare(tmp_path / name, "classical-nve.xml", int(40 / dt), changes)
+        run(RunOptions(path, dtype="float64", threads=1, **options))
+        return path, read_output(str(path.parent / "water.out"))[0]["conserved"]
+
+    field = {"constant_field": (0.0, 0.0, 0.1)}
+    _, free = conserved("free", 0.5)
+    _, coarse = conserved("coarse", 1.0, **field)
+    _, driver = conserved("driver", 0.5, **field)
+    path, driven = conserved("protocol", 0.5, field=protocol)
+    rows = np.loadtxt(path.parent / "water.field")
+    np.testing.assert_allclose(rows[:, 4], 0.1)
+    work = rows[:, -1]
+    assert np.ptp(work) > 0.1  # eV
+    np.testing.assert_allclose(driven - work - driven[0], driver - driver[0], atol=1e-5)
+    assert np.ptp(driver) < 1.2 * np.ptp(free)
+    assert 3.0 < np.ptp(coarse) / np.ptp(driver) < 5.0

@@ -22,6 +22,7 @@ def run_toy(input_xml, **options):
 if __name__ == "__main__":
     program, argument, *model = sys.argv[1:]
     if program == "run":
-        result = run_toy(argument, model=model[0], dtype="float64")
+        field = Path(model[1]) if len(model) > 1 else None
+        result = run_toy(argument, model=model[0], dtype="float64", field=field)
         sys.exit(0 if result.signal is None else 128 + result.signal)
     {"serve": serve, "simulate": simulate}[program](argument, ToyEvaluator.load)

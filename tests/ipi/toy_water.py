@@ -25,6 +25,7 @@ class Results:
     charges: np.ndarray
     dipole: np.ndarray
     born_effective_charges: np.ndarray
+    piezoelectric: np.ndarray
 
 
 class ToyEvaluator:
@@ -61,7 +62,10 @@ def evaluate(system) -> Results:
     forces[:, 0] += repulsion[1]
     virial += repulsion[2]
     charges, dipole, born = _electric(molecules)
-    return Results(energy, forces.reshape(-1, 3), virial, charges, dipole, born)
+    # All molecules are whole, so a strain moves atoms by their positions.
+    strained = np.einsum("ia,icb->cab", system.positions, born)
+    piezoelectric = strained - np.einsum("a,cb->cab", dipole, np.eye(3))
+    return Results(energy, forces.reshape(-1, 3), virial, charges, dipole, born, piezoelectric)
 
 
 def _bonds(molecules):

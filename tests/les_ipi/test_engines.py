@@ -35,7 +35,7 @@ SYSTEMS = [
 def test_engines_agree_in_everything(head: str, rule: SumRule, channels: int) -> None:
     """Beads, other sizes, isolated and triclinic structures in one call; the block size divides none of them."""
     model = make_model(head, **({"channels": channels} if head == "latent" else {}))
-    charged = {Property.CHARGES, Property.DIPOLE, Property.BORN_EFFECTIVE_CHARGES}
+    charged = {Property.CHARGES, Property.DIPOLE, Property.BORN_EFFECTIVE_CHARGES, Property.PIEZOELECTRIC}
     wanted = set(Property) - (charged if head == "none" else set())
     general = BatchEngine(model, "cpu", torch.float64, rule)(SYSTEMS, wanted)
     fast = LocalEngine(model, "cpu", torch.float64, 0.5, rule, False)(SYSTEMS, wanted)

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from physics_cases import TRICLINIC, evaluator_of, make_model, water_cluster
+from physics_cases import TRICLINIC, evaluation, evaluator_of, make_model, water_cluster
 
+from les_ipi.errors import UserError
 from les_ipi.system import AtomicSystem
 
 BORN = ["charges", "born_effective_charges"]
@@ -83,3 +84,68 @@ def test_the_sign_of_the_charges_changes_responses_only(head: str) -> None:
     for name in properties:
         parity = 1.0 if name in ("energy", "forces", "virial") else -1.0
         np.testing.assert_allclose(getattr(after, name), parity * getattr(before, name), atol=1e-10, err_msg=name)
+
+
+@pytest.mark.parametrize("name", ["periodic", "isolated"])
+def test_piezoelectric_tensor_of_a_transfer_model_is_the_strain_derivative_of_the_dipole(name: str) -> None:
+    """Π_cab = ∂M_c/∂ε_ab − M_a δ_bc by finite differences; the proper tensor does not depend on the branch of M."""
+    system = water_cluster(8, 2, TRICLINIC) if name == "periodic" else water_cluster(4, 4, None)
+    evaluate = evaluator_of(make_model("transfer"), skin=0.0)
+    found = evaluate([system], ["dipole", "piezoelectric"])[0]
+    for a, b in ((0, 0), (0, 2), (2, 1)):
+        dipoles = []
+        for sign in (1, -1):
+            strain = np.eye(3)
+            strain[a, b] += sign * 1e-4
+            moved = replace(system, positions=system.positions @ strain, cell=system.cell @ strain)
+            dipoles.append(evaluate([moved], ["dipole"])[0].dipole)
+        expected = (dipoles[0] - dipoles[1]) / 2e-4 - found.dipole[a] * np.eye(3)[b]
+        np.testing.assert_allclose(found.piezoelectric[:, a, b], expected, atol=1e-6 * np.abs(found.piezoelectric).max())
+    if name == "periodic":
+        shift = np.zeros_like(system.positions)
+        shift[4] = system.cell[1]
+        other = evaluate([replace(system, positions=system.positions + shift)], ["dipole", "piezoelectric"])[0]
+        assert np.abs(other.dipole - found.dipole).max() > 0.1
+        np.testing.assert_allclose(other.piezoelectric, found.piezoelectric, atol=1e-10)
+
+
+def test_piezoelectric_tensor_of_a_latent_model_is_its_flux_under_strain() -> None:
+    """Π_cab = Σ_ij (r_j − r_i)_c (r_i − r_j)_a ∂q_j/∂r_ib, with the derivatives of all charges by finite differences."""
+    system = water_cluster(3, 4, None)
+    model = make_model()
+    evaluate = evaluator_of(model, skin=0.0)
+    found = evaluate([system], ["piezoelectric"])[0].piezoelectric
+    N = len(system.numbers)
+    slope = np.zeros((N, N, 3))  # of charge j with atom i along b, before the common shift to neutrality
+    for i in range(N):
+        for b in range(3):
+            for sign in (1, -1):
+                moved = system.positions.copy()
+                moved[i, b] += sign * 1e-4
+                local = evaluation(model, replace(system, positions=moved))[2].local_charges
+                slope[:, i, b] += sign * local.detach().numpy()[:N] / 2e-4
+    away = system.positions[None, :] - system.positions[:, None]  # [j, i] = r_i − r_j
+    expected = -np.einsum("jic,jia,jib->cab", away, away, slope)
+    assert np.abs(expected).max() > 0.01
+    np.testing.assert_allclose(found, expected, atol=1e-6 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", ["periodic", "isolated"])
+def test_enthalpy_of_a_transfer_model_from_one_pass(name: str) -> None:
+    """U − E·M, F + ZᵀE and W + E·Π + M⊗E from the responses, and from one evaluation with the field; atoms are outside."""
+    system = water_cluster(8, 2, TRICLINIC) if name == "periodic" else water_cluster(4, 4, None)
+    if name == "periodic":
+        system = replace(system, positions=system.positions + np.arange(-1, 7)[:, None].repeat(3, 0) * system.cell[1])
+    evaluate, field = evaluator_of(make_model("transfer")), np.array([0.1, -0.2, 0.3])
+    names = ["energy", "forces", "virial", "dipole"]
+    plain = evaluate([system], [*names, "born_effective_charges", "piezoelectric"])[0]
+    driven = evaluate([system, system], names, np.stack([field, 0 * field]))
+    assert driven[0].energy == pytest.approx(plain.energy - field @ plain.dipole, abs=1e-9)
+    force = np.einsum("iab,a->ib", plain.born_effective_charges, field)
+    assert np.abs(force).max() > 0.01
+    np.testing.assert_allclose(driven[0].forces, plain.forces + force, atol=1e-10)
+    virial = np.einsum("c,cab->ab", field, plain.piezoelectric) + np.outer(plain.dipole, field)
+    np.testing.assert_allclose(driven[0].virial, plain.virial + virial, atol=1e-9)
+    np.testing.assert_allclose(driven[1].virial, plain.virial, atol=1e-9)
+    with pytest.raises(UserError, match="needs a single-valued dipole"):
+        evaluator_of(make_model())([system], names, field[None])

@@ -88,6 +88,27 @@ def test_resume_continues_from_the_checkpoint(trained) -> None:
     assert checkpoint["global_step"] == 5 * 4
 
 
+def test_an_interrupted_run_resumes_from_its_last_check(tmp_path, monkeypatch) -> None:
+    """A crash in epoch 5 with checks every 2 epochs: epochs 0-3 are on disk, and the resumed run starts with epoch 4."""
+    write_frames(tmp_path / "frames.xyz", toy_frames(6))
+    (tmp_path / "train.toml").write_text(training_text(epochs=6).replace("validate_every = 1", "validate_every = 2"))
+    config, step = read_config(tmp_path / "train.toml"), PotentialModule.training_step
+
+    def crash(self, frames, index):
+        if self.current_epoch == 5:
+            raise RuntimeError("power cut")
+        return step(self, frames, index)
+
+    monkeypatch.setattr(PotentialModule, "training_step", crash)
+    with pytest.raises(RuntimeError, match="power cut"):
+        train(config, tmp_path, tmp_path / "model")
+    assert [p.name for p in (tmp_path / "model" / "training").glob("*.ckpt")] == ["last.ckpt"]
+    monkeypatch.setattr(PotentialModule, "training_step", step)
+    train(config, tmp_path, tmp_path / "model", resume=True)
+    assert epochs_seen(tmp_path / "model")[-2:] == [4, 5]
+    assert (tmp_path / "model" / "card.json").is_file()
+
+
 def test_card_and_errors_belong_to_the_weights(trained) -> None:
     folder, _ = trained
     card = json.loads((folder / "model" / "card.json").read_text())
