@@ -12,6 +12,7 @@ from rich.table import Table
 
 from analysis.conductivity_command import conductivity
 from analysis.hysteresis_command import hysteresis
+from analysis.outputs import write_json, write_outputs
 from analysis.structure_command import structure
 from les_ipi.errors import UserError
 
@@ -56,7 +57,7 @@ def ir(
     from analysis.compare import is_water, read_measured, water_25c
     from analysis.peaks import WATER_BANDS, automatic_bands, find_peaks
     from analysis.plot import plot_infrared
-    from analysis.report import infrared_record, infrared_summary, infrared_table, write_csv, write_json
+    from analysis.report import infrared_record, infrared_summary, infrared_table, write_csv
     from analysis.trajectory import RunDirectory
     from analysis.workflow import study_infrared
 
@@ -84,17 +85,15 @@ def ir(
         console.print(escape(line), highlight=False)
     for warning in study.warnings:
         console.print(f"[bold yellow]Warning:[/] {escape(warning)}.", highlight=False)
-    try:
-        for option, name, write in (
+    write_outputs(
+        console,
+        run_dirs[0],
+        (
             (json_file, "ir.json", lambda path: write_json(path, record)),
             (csv_file, "ir.csv", lambda path: write_csv(path, record)),
             (plot_file, "ir.png", lambda path: plot_infrared(path, study, measured)),
-        ):
-            path = option or run_dirs[0] / name
-            write(path)
-            console.print(f"Wrote {escape(str(path))}", highlight=False, soft_wrap=True)
-    except OSError as error:
-        raise UserError(f"Cannot write {error.filename}: {error.strerror}.") from error
+        ),
+    )
 
 
 @app.command()

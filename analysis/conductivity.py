@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import constants as si
 
 from analysis.cepstral import CepstralZero, cepstral_zero
 from analysis.correlation import time_derivative
@@ -15,6 +16,8 @@ from analysis.onsager import Onsager, onsager_matrix
 from analysis.optics import CONDUCTIVITY_PER_POWER
 from les_ipi.errors import UserError
 
+#: Dielectric constants that polar matter reaches: a dipole that has moved no farther may belong to an insulator.
+_LARGEST_PERMITTIVITY = 300.0
 _HIGHEST_BAND_FS = 4500.0 * 2.99792458e-5  # fs⁻¹, above every vibration
 
 
@@ -135,6 +138,14 @@ def _warnings(
             f"{source}: the runs ({total / 1000:.3g} ps) are short against the plateau time of {gk.plateau_fs / 1000:.3g} ps, "
             f"the error is {100 * relative:.0f} % and itself uncertain; "
             f"for 10 % run {total / 1000 * (relative / 0.1) ** 2:.3g} ps"
+        )
+    # ∫J dt of a conductor grows as σt; that of bound charges ends at the fluctuations of their dielectric constant.
+    bound = CONDUCTIVITY_PER_POWER * gk.value * gk.checked_fs * 1e-15 / si.epsilon_0
+    if bound < _LARGEST_PERMITTIVITY:
+        found.append(
+            f"{source}: NOT KNOWN TO BE A CONDUCTIVITY: within {gk.checked_fs / 1000:.3g} ps the dipole moves as in an "
+            f"insulator with a dielectric constant of {bound:.3g}, so molecules that turn are not excluded; run longer, or "
+            "look at the integer charges (--charges)"
         )
     if gk.raised or line.raised:
         found.append(

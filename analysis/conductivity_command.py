@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from les_ipi.errors import UserError
+from analysis.outputs import write_json, write_outputs
 
 
 def conductivity(
@@ -43,9 +43,9 @@ def conductivity(
         conductivity_summary,
         conductivity_table,
         diffusion_table,
+        finite,
         onsager_table,
         write_conductivity_csv,
-        write_conductivity_json,
     )
     from analysis.trajectory import RunDirectory
 
@@ -64,14 +64,12 @@ def conductivity(
         console.print(escape(line), highlight=False)
     for warning in study.warnings:
         console.print(f"[bold yellow]Warning:[/] {escape(warning)}.", highlight=False)
-    try:
-        for option, name, write in (
-            (json_file, "conductivity.json", lambda path: write_conductivity_json(path, record)),
+    write_outputs(
+        console,
+        run_dirs[0],
+        (
+            (json_file, "conductivity.json", lambda path: write_json(path, finite(record))),
             (csv_file, "conductivity.csv", lambda path: write_conductivity_csv(path, record)),
             (plot_file, "conductivity.png", lambda path: plot_conductivity(path, study)),
-        ):
-            path = option or run_dirs[0] / name
-            write(path)
-            console.print(f"Wrote {escape(str(path))}", highlight=False, soft_wrap=True)
-    except OSError as error:
-        raise UserError(f"Cannot write {error.filename}: {error.strerror}.") from error
+        ),
+    )

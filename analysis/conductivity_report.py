@@ -101,17 +101,12 @@ def _curves(result: Conductivity) -> dict[str, object]:
     }
 
 
-def write_conductivity_json(path: Path, record: dict[str, object]) -> None:
-    """Write the record of :func:`conductivity_record`."""
-    path.write_text(json.dumps(_finite(record), allow_nan=False))
-
-
-def _finite(value):
-    """JSON has no NaN: null instead."""
+def finite(value):
+    """A record with null for NaN and infinities, which JSON does not have."""
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 

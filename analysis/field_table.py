@@ -7,15 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from analysis.readers import last_of_each_step
+from les_ipi.conventions import FIELD_COLUMNS, LARGEST_FIELD_V_A
 from les_ipi.errors import UserError
-
-#: Columns of the table, in the order in which it is written.
-COLUMNS = (
-    *("step", "time_fs", "Ex", "Ey", "Ez", "Mx", "My", "Mz", "Jx", "Jy", "Jz", "volume"),
-    *("h11", "h12", "h13", "h21", "h22", "h23", "h31", "h32", "h33", "work"),
-)
-#: A macroscopic field above this, in V/Å, is taken for one in other units.
-LARGEST_FIELD_V_A = 5.0
 
 _UNITS = {"E": "v/a", "M": "ea", "J": "ea/fs", "h": "a", "volume": "a3", "work": "ev", "time_fs": "fs"}
 _BRACKETS = re.compile(r"\s*[\[{(]([^\]})]*)[\]})]")
@@ -118,7 +111,7 @@ def read_field_table(path: str | Path) -> FieldTable:
         dipole=_vectors(columns, "Mx", "My", "Mz"),
         current=_vectors(columns, "Jx", "Jy", "Jz"),
         volume_A3=columns["volume"],
-        cells=_vectors(columns, *COLUMNS[12:21]).reshape(-1, 3, 3),
+        cells=_vectors(columns, *FIELD_COLUMNS[12:21]).reshape(-1, 3, 3),
         work_eV=columns["work"],
     )
     _check(result)
@@ -130,9 +123,9 @@ def _column_names(path: Path, comments: list[str]) -> list[str]:
     if line is None:
         raise UserError(f"{path} has no header line '# step time_fs Ex ...' that names its columns.")
     names = _BRACKETS.sub("", line).split()
-    missing = [name for name in COLUMNS if name not in names]
+    missing = [name for name in FIELD_COLUMNS if name not in names]
     if missing:
-        raise UserError(f"{path} lacks the column(s) {', '.join(missing)}; expected: {' '.join(COLUMNS)}.")
+        raise UserError(f"{path} lacks the column(s) {', '.join(missing)}; expected: {' '.join(FIELD_COLUMNS)}.")
     for name, unit in re.findall(r"(\w+)\s*[\[{(]([^\]})]*)[\]})]", line):
         expected = _UNITS.get(name) or _UNITS.get(name[0])
         found = re.sub(r"ang(strom)?", "a", unit.lower().replace("å", "a"))

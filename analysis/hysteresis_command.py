@@ -9,8 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from analysis.report import value_and_error
-from les_ipi.errors import UserError
+from analysis.outputs import value_and_error, write_json, write_outputs
 
 #: Rows of the table: title, metric, factor from the metric's unit.
 _ROWS = (
@@ -52,7 +51,7 @@ def hysteresis(
     Example: les-analysis hysteresis runs/seed1 runs/seed2 --discard-cycles 1 --plot loop.png
     """
     from analysis.hysteresis_plot import plot_hysteresis
-    from analysis.hysteresis_study import hysteresis_record, study_hysteresis, write_record
+    from analysis.hysteresis_study import hysteresis_record, study_hysteresis
 
     study = study_hysteresis(run_dirs, source, folded, volume, discard_ps, discard_cycles)
     record = hysteresis_record(study, " ".join(["les-analysis", *sys.argv[1:]]))
@@ -69,16 +68,14 @@ def hysteresis(
     for warning in record["warnings"]:
         console.print(f"[bold yellow]Warning:[/] {escape(warning)}.", highlight=False)
     folder = run_dirs[0] if run_dirs[0].is_dir() else run_dirs[0].parent
-    try:
-        for option, name, write in (
-            (json_file, "hysteresis.json", lambda path: write_record(path, record)),
+    write_outputs(
+        console,
+        folder,
+        (
+            (json_file, "hysteresis.json", lambda path: write_json(path, record)),
             (plot_file, "hysteresis.png", lambda path: plot_hysteresis(path, study)),
-        ):
-            path = option or folder / name
-            write(path)
-            console.print(f"Wrote {escape(str(path))}", highlight=False, soft_wrap=True)
-    except OSError as error:
-        raise UserError(f"Cannot write {error.filename}: {error.strerror}.") from error
+        ),
+    )
 
 
 def _loop_table(loops: list[dict]) -> Table | None:

@@ -1,6 +1,5 @@
 """From field-driven runs to loops, switching kinetics and laws over amplitudes and frequencies."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -245,8 +244,3 @@ def _clean(value: object) -> object:
     if isinstance(value, (float, np.floating)):
         return float(value) if np.isfinite(value) else None
     return value
-
-
-def write_record(path: Path, record: dict[str, object]) -> None:
-    """Write a record as JSON."""
-    path.write_text(json.dumps(record, allow_nan=False))

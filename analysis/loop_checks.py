@@ -8,12 +8,16 @@ if TYPE_CHECKING:
     from analysis.hysteresis import HysteresisLoop
 
 
+#: A loop with less P_r than this fraction of P_max is no sign of switching.
+LEAST_REMANENCE = 0.15
+
+
 def loop_warnings(loop: "HysteresisLoop", discarded_cycles: int = 0) -> list[str]:
     """Sentences on a loop, none when it is saturated, closed and well sampled.
 
     Parameters: ``loop``; ``discarded_cycles`` already dropped. Returns sentences without a full stop.
     """
-    checks = (_cycles, _switching, _saturation, _closure, _steadiness, _work)
+    checks = (_cycles, _switching, _remanence, _saturation, _closure, _steadiness, _work)
     return [line for check in checks for line in check(loop, discarded_cycles)]
 
 
@@ -29,6 +33,15 @@ def _switching(loop: "HysteresisLoop", _: int) -> list[str]:
     if not failed:
         return []
     return [f"{failed} of {loop.n_cycles} cycles did not switch and are left out; raise the amplitude or the period"]
+
+
+def _remanence(loop: "HysteresisLoop", _: int) -> list[str]:
+    """A dipole relative to the start is centred, so that a sample that never switches looks like a thin loop around zero."""
+    remanent, largest = loop.metrics["remanent_polarization_C_m2"], loop.metrics["maximum_polarization_C_m2"]
+    if remanent.value > LEAST_REMANENCE * largest.value:
+        return []
+    return [f"P_r is {100 * remanent.value / largest.value:.0f} % of P_max: this is the response of a dielectric, or of a "
+            "ferroelectric that the field never switches; raise the amplitude"]  # fmt: skip
 
 
 def _significant(loop: "HysteresisLoop", name: str, limit: float) -> bool:

@@ -64,11 +64,6 @@ def infrared_record(
     }
 
 
-def write_json(path: Path, record: dict[str, object]) -> None:
-    """Write the record of :func:`infrared_record`."""
-    path.write_text(json.dumps(record, allow_nan=False))
-
-
 def write_csv(path: Path, record: dict[str, object]) -> None:
     """Write the curves of a record as CSV, after `#` lines of provenance."""
     names = {
@@ -128,16 +123,6 @@ def infrared_summary(record: dict) -> list[str]:
     lines[-1] += f"; integral {record['integral_cm2']:.5g} cm-2."
     lines += [f"Known artefact: {note}." for note in record["notes"]]
     return lines
-
-
-def value_and_error(value: float | None, error: float | None, factor: float = 1.0) -> str:
-    """A number with its standard error, to two digits of the error: ``0.996 ± 0.012``."""
-    if value is None:
-        return "-"
-    if error is None or error == 0.0:
-        return f"{factor * value:.4g}"
-    digits = min(max(1 - int(np.floor(np.log10(abs(factor * error)))), 0), 12)
-    return f"{factor * value:.{digits}f} ± {abs(factor * error):.{digits}f}"
 
 
 def _verdict(record: dict) -> str:

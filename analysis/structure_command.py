@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from analysis.report import value_and_error
+from analysis.outputs import value_and_error, write_json, write_outputs
 from les_ipi.errors import UserError
 
 _TITLES = {
@@ -40,7 +40,6 @@ def structure(
 
     Example: les-analysis structure runs/300K runs/600K runs/900K --discard-ps 10 --plot transition.png
     """
-    from analysis.hysteresis_study import write_record
     from analysis.structure_plot import plot_structure
     from analysis.structure_study import structure_record, study_structure
     from analysis.trajectory import RunDirectory
@@ -64,16 +63,14 @@ def structure(
     for run in record["runs"]:
         for warning in run["warnings"]:
             console.print(f"[bold yellow]Warning ({escape(run['run'])}):[/] {escape(warning)}.", highlight=False)
-    try:
-        for option, name, write in (
-            (json_file, "structure.json", lambda path: write_record(path, record)),
+    write_outputs(
+        console,
+        run_dirs[0],
+        (
+            (json_file, "structure.json", lambda path: write_json(path, record)),
             (plot_file, "structure.png", lambda path: plot_structure(path, studies)),
-        ):
-            path = option or run_dirs[0] / name
-            write(path)
-            console.print(f"Wrote {escape(str(path))}", highlight=False, soft_wrap=True)
-    except OSError as error:
-        raise UserError(f"Cannot write {error.filename}: {error.strerror}.") from error
+        ),
+    )
 
 
 def parse_charges(text: str) -> dict[str, float | tuple[float, float]]:

@@ -25,13 +25,14 @@ class Batch:
     atom_mask       (A,)          True for real atoms
     positions       (B, N, 3)     Å
     cell            (B, 3, 3)     Å, rows; identity if isolated
-    periodic        (B,)          bool
+    periodic        (B,)          bool, also for slabs
+    slab            (B,)          bool, vacuum along the third lattice vector
     total_charge    (B,)          e
     neighbors       (A, M)        row of the neighbour
     shift           (A, M, 3)     Å
     reverse         (A, M)        flat place of the reverse edge in (A·M)
     modes           (B, K, 3)     wave vectors as integer triples, zeros where padded
-    boundary        str           "periodic", "isolated" or "mixed": what ``periodic`` holds, known on the host
+    boundary        str           "periodic", "slab", "isolated" or "mixed": what all structures are, known on the host
     ==============  ============  ==================================================================
     """
 
@@ -40,6 +41,7 @@ class Batch:
     positions: Tensor
     cell: Tensor
     periodic: Tensor
+    slab: Tensor
     total_charge: Tensor
     neighbors: Tensor
     shift: Tensor
@@ -120,7 +122,10 @@ def collate(
         row, column = np.divmod(near.reverse, m)
         reverse[b, :n, :m] = row * columns + column
     offset = np.arange(B)[:, None, None]
-    periodic = np.array([s.periodic for s in systems])
+    periodic, slab = (np.array([getattr(s, name) for s in systems]) for name in ("periodic", "slab"))
+    for system in systems:
+        if system.slab:
+            system.check_vacuum()
     cells = np.stack([s.cell if s.periodic else np.eye(3) for s in systems])
     if modes is None:
         modes = padded_modes(cells, periodic, k_cutoff, padding.modes)
@@ -130,13 +135,22 @@ def collate(
         positions=torch.from_numpy(positions),
         cell=torch.from_numpy(cells),
         periodic=torch.from_numpy(periodic),
+        slab=torch.from_numpy(slab),
         total_charge=torch.tensor([s.total_charge for s in systems], dtype=torch.float64),
         neighbors=torch.from_numpy((index + offset * n_rows).reshape(-1, columns)),
         shift=torch.from_numpy(shift.reshape(-1, columns, 3)),
         reverse=torch.from_numpy((reverse + offset * n_rows * columns).reshape(-1, columns)),
         modes=torch.from_numpy(np.asarray(modes)),
-        boundary="periodic" if periodic.all() else "mixed" if periodic.any() else "isolated",
+        boundary=_boundary(periodic, slab),
     )
+
+
+def _boundary(periodic: np.ndarray, slab: np.ndarray) -> str:
+    if slab.all():
+        return "slab"
+    if periodic.all() and not slab.any():
+        return "periodic"
+    return "mixed" if periodic.any() else "isolated"
 
 
 def species_rows(numbers: np.ndarray, table: dict[int, int]) -> np.ndarray:

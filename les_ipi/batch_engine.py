@@ -1,4 +1,4 @@
-"""Evaluation of any model on one padded batch with automatic differentiation: the general road, also for ``transfer`` heads."""
+"""Evaluation of any model on one padded batch by automatic differentiation, for ``transfer`` and ``multipole`` heads."""
 
 from collections.abc import Sequence
 
@@ -13,9 +13,12 @@ from les_ipi.errors import UserError
 from les_ipi.models.derivatives import Leaves, atom_gradient, electric_response, gradient, strain_derivative
 from les_ipi.models.les_model import Evaluation, LESModel
 from les_ipi.system import AtomicSystem
+from les_ipi.units import COULOMB, EPSILON_0
 
 #: Difference in e between the total charge of a structure and that of a transfer head that is let pass.
 _TOTAL_CHARGE_TOLERANCE = 1e-3
+#: Quantities that carry √ε_e.
+_PHYSICAL_MOMENTS = {Property.CHARGES, Property.DIPOLE, Property.BORN_EFFECTIVE_CHARGES, Property.POLARIZABILITY}
 _PER_ATOM = {"forces", "charges", "born_effective_charges"}
 
 
@@ -33,23 +36,39 @@ class BatchEngine:
         With ``fields`` (B, 3) V/Å energy, forces and virial are those of U − E·M, from the same backward pass.
         """
         model = self.model
+        self._check_slabs(systems, wanted)
         batch = collate(systems, model.species, model.cutoff, model.kernel.k_cutoff).to(self.device)
         with torch.enable_grad():
             leaves = Leaves.of(batch, self.dtype)
-            evaluation = model(batch, leaves.edges, leaves.positions, leaves.cell)
+            inside = None
+            if fields is not None and model.head.equivariant:
+                # Induced dipoles answer to the field: the enthalpy is quadratic in it and comes from the model.
+                inside, fields = torch.from_numpy(fields).to(leaves.positions), None
+            evaluation = model(batch, leaves.edges, leaves.positions, leaves.cell, inside)
             self._check_total(batch, evaluation, systems)
             tables = self._tables(batch, leaves, evaluation, wanted, fields)
-        host = {name: value.detach().to("cpu", torch.float64).numpy() for name, value in tables.items() if name in wanted}
+        kept = {*wanted, "dielectric_tensor"}
+        host = {name: value.detach().to("cpu", torch.float64).numpy() for name, value in tables.items() if name in kept}
         sizes = [len(s.numbers) for s in systems]
         return [
             {k: v[b, :n].copy() if k in _PER_ATOM else v[b].copy() for k, v in host.items()} for b, n in enumerate(sizes)
         ]
 
+    def _check_slabs(self, systems: Sequence[AtomicSystem], wanted: set[Property]) -> None:
+        """Responses of a slab that a susceptibility of the vacuum or of charge induced at any distance would falsify."""
+        head = self.model.head
+        induces = head is not None and (head.induces_charge or head.induces_dipole)
+        if induces and wanted & _PHYSICAL_MOMENTS and any(s.slab for s in systems):
+            raise UserError(
+                "Charges, dipoles, Born charges and polarizabilities of a slab are not defined for this model with induced "
+                "moments, because ε_e of a cell with vacuum is unknown: ask for energy, forces and virial only."
+            )
+
     def _check_total(self, batch: Batch, evaluation: Evaluation, systems: Sequence[AtomicSystem]) -> None:
         """A transfer head has the total of its formal charges; a structure that asks for another one is refused."""
         if self.model.head is None or not self.model.head.single_valued_polarization:
             return
-        totals = self.model.screening(batch.periodic).sqrt() * evaluation.charges.detach().sum((1, 2))
+        totals = evaluation.screening.sqrt() * evaluation.charges.detach().sum((1, 2))
         for system, total in zip(systems, totals.tolist(), strict=True):
             if system.total_charge and abs(system.total_charge - total) > _TOTAL_CHARGE_TOLERANCE:
                 raise UserError(
@@ -67,7 +86,7 @@ class BatchEngine:
     ) -> dict[str, Tensor]:
         """Physical quantities of the batch as tensors with a leading structure index."""
         tables: dict[str, Tensor] = {}
-        scale = self.model.screening(batch.periodic).sqrt()
+        scale = None if evaluation.screening is None else evaluation.screening.sqrt()
         enthalpy = evaluation.energy
         if fields is not None:
             # Latent charges feel the field √ε_e E, so that physical ones feel E.
@@ -93,8 +112,22 @@ class BatchEngine:
         if wanted & {Property.BORN_EFFECTIVE_CHARGES, Property.PIEZOELECTRIC}:
             born, strained = electric_response(self.model, batch, leaves, evaluation, self.rule)
             tables["born_effective_charges"] = scale[:, None, None, None] * born
-            tables["piezoelectric"] = scale[:, None, None, None] * strained
+            if strained is not None:
+                tables["piezoelectric"] = scale[:, None, None, None] * strained
+        if Property.POLARIZABILITY in wanted and self.model.head is not None and self.model.head.induces_dipole:
+            tables.update(_polarizability(batch, evaluation))
         return tables
+
+
+def _polarizability(batch: Batch, evaluation: Evaluation) -> dict[str, Tensor]:
+    """Physical polarizability ε_e k_e Σα in Å³, and ε_∞ = ε_e (1 + Σα/(ε0 V)), which isolated structures do not have (NaN)."""
+    latent = evaluation.polarizable.total_polarizability().detach().double()
+    screening = evaluation.screening.detach().double()[:, None, None]
+    identity = torch.eye(3, dtype=torch.float64, device=latent.device)
+    volume = torch.linalg.det(batch.cell).abs()[:, None, None]
+    dielectric = screening * (identity + latent / (EPSILON_0 * volume))
+    dielectric = torch.where(batch.periodic[:, None, None], dielectric, torch.full_like(dielectric, torch.nan))
+    return {"polarizability": COULOMB * screening * latent, "dielectric_tensor": dielectric}
 
 
 def _unwrapped_dipole(batch: Batch, leaves: Leaves, evaluation: Evaluation) -> Tensor:

@@ -18,6 +18,7 @@ class Property(StrEnum):
     CHARGES = "charges"
     DIPOLE = "dipole"
     BORN_EFFECTIVE_CHARGES = "born_effective_charges"
+    POLARIZABILITY = "polarizability"
     PIEZOELECTRIC = "piezoelectric"
 
 
@@ -35,6 +36,15 @@ IPI_DIPOLE_KEY = "dipole"
 IPI_BEC_KEY = "BEC"
 IPI_CHARGES_KEY = "charges"
 IPI_PIEZOELECTRIC_KEY = "piezoelectric"
+
+#: Columns of the table of a field-driven run (``PREFIX.field``): fs; V/Å; e·Å since the start, mean over beads; e·Å/fs;
+#: Å³; Å, rows are lattice vectors; eV per bead.
+FIELD_COLUMNS = (
+    *("step", "time_fs", "Ex", "Ey", "Ez", "Mx", "My", "Mz", "Jx", "Jy", "Jz", "volume"),
+    *("h11", "h12", "h13", "h21", "h22", "h23", "h31", "h32", "h33", "work"),
+)
+#: A macroscopic field above this, in V/Å, is taken for one in other units.
+LARGEST_FIELD_V_A = 5.0
 
 
 def born_to_ipi(born_effective_charges: np.ndarray) -> np.ndarray:

@@ -34,6 +34,8 @@ class Results:
     charges                 (N,)       physical partial charges √ε_e q, e
     dipole                  (3,)       physical cell dipole of the unwrapped positions, e·Å
     born_effective_charges  (N, 3, 3)  ``[atom, polarization, displacement]``, e
+    polarizability          (3, 3)     of the whole structure or cell, with ``polarizability``, Å³
+    dielectric_tensor       (3, 3)     ε_∞ with ``polarizability``; NaN for isolated structures
     piezoelectric           (3, 3, 3)  clamped-ion proper piezoelectric tensor times the volume,
                                        ``[polarization c, strain a, b]``: ∂M_c/∂ε_ab − M_a δ_bc, e·Å
     ======================  =========  ==================================================================
@@ -45,6 +47,8 @@ class Results:
     charges: np.ndarray | None = None
     dipole: np.ndarray | None = None
     born_effective_charges: np.ndarray | None = None
+    polarizability: np.ndarray | None = None
+    dielectric_tensor: np.ndarray | None = None
     piezoelectric: np.ndarray | None = None
 
 
@@ -75,11 +79,12 @@ class Evaluator:
         self.model, self.card = model.to(device), card
         self.device, self.dtype, self.skin, self.sum_rule = device, dtype, skin, sum_rule
         self.species = tuple(model.species)
-        local = model.short_range.local and not self.single_valued
+        local = model.short_range.local and (model.head is None or model.head.name == "latent")
+        self._general = BatchEngine(self.model, device, dtype, sum_rule)
         if local:
             self._engine = LocalEngine(self.model, device, dtype, skin, sum_rule, compile, long_range_accuracy)
         else:
-            self._engine = BatchEngine(self.model, device, dtype, sum_rule)
+            self._engine = self._general
 
     @classmethod
     def load(
@@ -132,6 +137,10 @@ class Evaluator:
         """Whether the dipole is a function of the (unwrapped) positions, so that a field has an energy."""
         return self.model.head is not None and self.model.head.single_valued_polarization
 
+    def _has(self, ability: str) -> bool:
+        """Whether the charge head, if any, has an ability of :class:`les_ipi.models.heads.ChargeHead`."""
+        return self.model.head is not None and getattr(self.model.head, ability)
+
     def __call__(
         self,
         systems: Sequence[AtomicSystem],
@@ -141,19 +150,21 @@ class Evaluator:
         """Evaluate structures; only what is asked for is computed.
 
         Parameters: ``fields`` (B, 3), macroscopic fields in V/Å: energy, forces and virial are then those of the enthalpy
-        U − E·M at fixed Cartesian field, at no extra cost; only for models with :attr:`single_valued`.
+        U − E·M at fixed Cartesian field, at no extra cost; only for models with :attr:`single_valued`, and isolated systems
+        with a multipole head, whose induced dipoles make the enthalpy quadratic in the field.
         Raises ``UserError`` for an unknown element or property, charges asked from a model without charges, or a field on
         a model whose dipole is not single-valued.
         """
         wanted = self._check(properties)
         if fields is None:
-            tables = self._engine(systems, wanted)
-        elif self.single_valued:
-            tables = self._engine(systems, wanted, np.asarray(fields, dtype=float))
+            engine = self._engine if not any(s.slab for s in systems) else self._general
+            tables = engine(systems, wanted)
+        elif self.single_valued or (self._has("equivariant") and not any(s.periodic for s in systems)):
+            tables = self._general(systems, wanted, np.asarray(fields, dtype=float))
         else:
             raise UserError(
-                "An enthalpy U − E·M needs a single-valued dipole, which only the transfer head has: ask for Born charges Z, "
-                "whose force is Z·E."
+                "An enthalpy U − E·M needs a single-valued dipole, which only the transfer head has, and the multipole head "
+                "for isolated systems: ask for Born charges Z, whose force is Z·E."
             )
         return [Results(**{k: float(v) if k == "energy" else v for k, v in table.items()}) for table in tables]
 
@@ -166,5 +177,15 @@ class Evaluator:
         if self.model.head is None and wanted & _CHARGE_PROPERTIES:
             raise UserError(
                 "This model has no charges, so it gives no charges, dipole or Born charges: use an LES model."
+            )
+        if Property.PIEZOELECTRIC in wanted and self._has("equivariant"):
+            raise UserError(
+                "The piezoelectric tensor of the 'multipole' head is not implemented: use the latent or transfer head, or "
+                "differences of the dipole in strained structures."
+            )
+        if Property.POLARIZABILITY in wanted and not self._has("induces_dipole"):
+            raise UserError(
+                "This model has no polarizabilities: use a model with the 'multipole' head at a level with induced dipoles "
+                "(iu, uiu, uiqiu, uQiqiu)."
             )
         return wanted

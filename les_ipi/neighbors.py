@@ -76,6 +76,9 @@ def neighbor_pairs(system: AtomicSystem, cutoff: float) -> Pairs:
     i, j, s = NeighborList(cutoff=float(cutoff), full_list=False).compute(
         points=positions, box=box, periodic=bool(system.periodic), quantities="ijS"
     )
+    if system.slab:
+        inside = s[:, 2] == 0
+        i, j, s = i[inside], j[inside], s[inside]
     # Every pair once, then once more the other way round: its mirror is half a list away.
     centre, neighbor = np.concatenate([i, j]).astype(np.int64), np.concatenate([j, i]).astype(np.int64)
     image = np.concatenate([s, -s]).astype(np.int64)
@@ -114,14 +117,21 @@ class VerletList:
         if self._pairs is None or not self._still_valid(system):
             self._pairs = neighbor_pairs(system, self.cutoff + self.skin)
             self._reference = AtomicSystem(
-                system.numbers, system.positions.copy(), system.cell.copy(), system.periodic, system.total_charge
+                system.numbers,
+                system.positions.copy(),
+                system.cell.copy(),
+                system.periodic,
+                system.total_charge,
+                system.slab,
             )
             self.builds += 1
         return self._pairs
 
     def _still_valid(self, system: AtomicSystem) -> bool:
         old = self._reference
-        if old is None or old.periodic != system.periodic or len(old.positions) != len(system.positions):
+        if old is None or len(old.positions) != len(system.positions):
+            return False
+        if (old.periodic, old.slab) != (system.periodic, system.slab):
             return False
         smallest, expected = 1.0, old.positions
         if old.periodic and not np.array_equal(old.cell, system.cell):

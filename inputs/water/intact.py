@@ -18,6 +18,8 @@ from analysis import RunDirectory, run_universe
 def first_reaction_ps(path: Path) -> float | None:
     """Time in ps of the first frame with an oxygen that has not two hydrogens, None if there is none."""
     universe = run_universe(RunDirectory(path))
+    if not universe.atoms.positions.any():
+        sys.exit(f"{path} holds no positions: let i-PI write <trajectory ...> x_centroid{{angstrom}} </trajectory>.")
     oxygens, hydrogens = (universe.select_atoms(f"element {element}") for element in ("O", "H"))
     for frame in universe.trajectory:
         r = distance_array(hydrogens.positions, oxygens.positions, box=universe.dimensions)

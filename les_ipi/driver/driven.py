@@ -119,7 +119,7 @@ class FieldDrive:
         return self.past
 
     def row(self, step: int) -> np.ndarray:
-        """The row of the record after ``step`` steps: see :data:`les_ipi.driver.field_record.COLUMNS`."""
+        """The row of the record after ``step`` steps: see :data:`les_ipi.conventions.FIELD_COLUMNS`."""
         cell = self._cell() * BOHR_A
         return np.concatenate([
             [step, self._time_fs], self._last.field * HARTREE_BOHR_EV_A, self.past.dipole, self._current(),

@@ -17,8 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from les_ipi.conventions import Property
-from les_ipi.driver.protocol import LARGEST_FIELD_V_A
+from les_ipi.conventions import LARGEST_FIELD_V_A, Property
 from les_ipi.errors import UserError
 from les_ipi.system import AtomicSystem
 

@@ -4,14 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
+from les_ipi.conventions import FIELD_COLUMNS
 from les_ipi.driver.driven import Drive, Reference
 from les_ipi.errors import UserError
 
-#: V/Å; e·Å since the start, mean over beads; e·Å/fs; Å³; Å, rows are lattice vectors; eV per bead.
-COLUMNS = (
-    *("step", "time_fs", "Ex", "Ey", "Ez", "Mx", "My", "Mz", "Jx", "Jy", "Jz", "volume"),
-    *("h11", "h12", "h13", "h21", "h22", "h23", "h31", "h32", "h33", "work"),
-)
 _UNITS = (
     "E V/Å, M (itinerant, since the start, mean over beads) e·Å, J = dM/dt e·Å/fs, volume Å^3, h rows Å, work ∫E·dM eV"
 )
@@ -59,7 +55,7 @@ class FieldRecord:
                     "resume it with its own protocol, or start a new run."
                 )
         rows = {int(row[0]): row for row in (np.array(line.split(), dtype=float) for line in (kept[:1] + kept[-1:]))}
-        if 0 not in rows or step not in rows or len(rows[step]) != len(COLUMNS):
+        if 0 not in rows or step not in rows or len(rows[step]) != len(FIELD_COLUMNS):
             raise UserError(
                 f"The field record '{path}' has no row for step {step}, from which the run resumes: start anew."
             )
@@ -72,11 +68,11 @@ class FieldRecord:
         return cls(path, "a"), Reference(rows[0][12:21].reshape(3, 3), dipole), past
 
     def append(self, row: np.ndarray) -> None:
-        """Write one row of :data:`COLUMNS`."""
+        """Write one row of :data:`les_ipi.conventions.FIELD_COLUMNS`."""
         self._file.write(f"{int(row[0]):d} " + " ".join(f"{value:.14e}" for value in row[1:]) + "\n")
         self._file.flush()
 
 
 def _header(header: dict[str, str], start_dipole: str) -> str:
     lines = {**header, "absolute_dipole": "false", _START_DIPOLE: start_dipole, "units": _UNITS}
-    return "".join(f"# {key}: {value}\n" for key, value in lines.items()) + f"# {' '.join(COLUMNS)}\n"
+    return "".join(f"# {key}: {value}\n" for key, value in lines.items()) + f"# {' '.join(FIELD_COLUMNS)}\n"

@@ -124,7 +124,8 @@ class ForceServer:
         if self.template.periodic:
             box = wire.cell_from_wire(cell)
             self._check_cell(box)
-        return AtomicSystem(self.template.numbers, xyz, box, self.template.periodic, self.template.total_charge)
+        known = self.template
+        return AtomicSystem(known.numbers, xyz, box, known.periodic, known.total_charge, known.slab)
 
     def _without_charges(self, properties: tuple[Property, ...]) -> tuple[Property, ...]:
         """A short-range model sends no dipole; whoever asks it for more is told."""

@@ -7,11 +7,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError, model_validator
 
+from les_ipi.conventions import LARGEST_FIELD_V_A
 from les_ipi.driver import waveform
 from les_ipi.errors import UserError
-
-#: A macroscopic field above this, in V/Å, is taken for one in other units.
-LARGEST_FIELD_V_A = 5.0
 
 #: Modes of i-PI's <dynamics> in which the cell moves, and the two frames differ.
 VARIABLE_CELL = ("npt", "nst")

@@ -22,6 +22,7 @@ class Template:
     periodic: bool
     total_charge: float
     path: Path
+    slab: bool = False
 
 
 def read_template(path: str | Path) -> Template:
@@ -29,7 +30,7 @@ def read_template(path: str | Path) -> Template:
 
     Periodicity comes from ``pbc="T T T"``/``Lattice=`` or i-PI's ``# CELL(...)`` in the comment line; a plain
     xyz that tells neither is refused rather than guessed. Isotope labels (D, T, O17, ...) mean their element.
-    Raises ``UserError`` if the file is missing, unreadable, ambiguous or periodic in one or two directions.
+    Raises ``UserError`` if the file is missing, unreadable, ambiguous or periodic along one direction only.
     """
     path = Path(path)
     if not path.is_file():
@@ -71,7 +72,7 @@ def _read_with_ase(path: Path) -> Template:
     except Exception as error:  # ASE raises many kinds for a file that it cannot read
         raise UserError(f"The template '{path}' cannot be read ({type(error).__name__}: {error}).") from error
     system = AtomicSystem.from_ase(atoms)
-    return Template(system.numbers, system.periodic, system.total_charge, path)
+    return Template(system.numbers, system.periodic, system.total_charge, path, system.slab)
 
 
 def _atomic_number(label: str) -> int:
@@ -88,11 +89,16 @@ def symbols(numbers) -> str:
 
 
 def check_charges(card: dict[str, Any], template: Template) -> None:
-    """Refuse a field on a model (its ``card``) without charges, and on a system with a net charge."""
+    """Refuse a field on a model (its ``card``) without charges, on a slab, and on a system with a net charge."""
     if card.get("charge_head") == "none":
         raise UserError(
             f"The model '{card.get('name', 'unnamed')}' has no charges, so a field has no force on it: choose a model with a "
             "charge head."
+        )
+    if template.slab:
+        raise UserError(
+            "The system is a slab, periodic along 2 of 3 directions, whose field along the normal would be a capacitor's, "
+            "which the boundaries of the model do not have: leave out the field, or give a cell that is periodic in all three."
         )
     if template.total_charge:
         raise UserError(

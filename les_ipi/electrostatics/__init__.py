@@ -1,4 +1,4 @@
-"""Latent Ewald Summation for point-like (monopole) latent charges."""
+"""Latent Ewald Summation of charges, dipoles and quadrupoles, and their linear response."""
 
 from les_ipi.electrostatics.born import (
     SumRule,
@@ -16,20 +16,54 @@ from les_ipi.electrostatics.ewald import (
     potential_at_atoms,
     reciprocal_vectors,
 )
+from les_ipi.electrostatics.multipoles import (
+    Multipoles,
+    Potentials,
+    interaction_energy,
+    periodic_potentials,
+    slab_correction,
+    slab_potentials,
+    traceless,
+)
+from les_ipi.electrostatics.pairs import isolated_potentials
+from les_ipi.electrostatics.response import (
+    Response,
+    cell_dipole,
+    electronic_screening,
+    field_enthalpy,
+    linear_response,
+    polarizability,
+    without_excess,
+)
 from les_ipi.electrostatics.window import LongRangeKernel
 
 __all__ = [
     "LongRangeKernel",
+    "Multipoles",
+    "Potentials",
+    "Response",
     "SumRule",
     "apply_sum_rule",
+    "cell_dipole",
+    "electronic_screening",
+    "field_enthalpy",
     "half_sphere_modes",
+    "interaction_energy",
     "isolated_energy",
+    "isolated_potentials",
+    "linear_response",
     "local_born_charges",
     "local_piezoelectric",
     "padded_modes",
     "periodic_energy",
+    "periodic_potentials",
+    "polarizability",
     "potential_at_atoms",
     "reciprocal_vectors",
+    "slab_correction",
+    "slab_potentials",
     "smallest_k_born_charges",
     "sum_rule_residual",
+    "traceless",
+    "without_excess",
 ]

@@ -53,20 +53,34 @@ class LongRangeKernel:
         value = HALF_INVERSE_EPSILON_0 * torch.exp(-0.5 * self.sigma**2 * safe) / safe * self.taper(safe)
         return torch.where(occupied, value, torch.zeros_like(value))
 
+    def _self_moment(self, n: int) -> float:
+        """A/(2π²) ∫₀^{k_c} k^{2n} exp(-σ²k²/2) τ(k) dk, in eV/e² Å^{-2n}."""
+        nodes, weights = np.polynomial.legendre.leggauss(64)
+        edges = [0.0, TAPER_START * self.k_cutoff, self.k_cutoff] if self.smooth else [0.0, self.k_cutoff]
+        total = 0.0
+        for low, high in pairwise(edges):
+            k = torch.as_tensor(0.5 * (high - low) * nodes + 0.5 * (high + low))
+            values = (k ** (2 * n) * torch.exp(-0.5 * self.sigma**2 * k**2) * self.taper(k**2)).numpy()
+            total += 0.5 * (high - low) * float(weights @ values)
+        return HALF_INVERSE_EPSILON_0 / (2.0 * math.pi**2) * total
+
     @cached_property
     def self_energy(self) -> float:
         """Energy of one unit charge with its own smeared image, in eV/e², with the window taken into account.
 
         A/(2π²) ∫₀^{k_c} exp(-σ²k²/2) τ(k) dk, which tends to A/(σ (2π)^{3/2}) for a large cutoff.
         """
-        nodes, weights = np.polynomial.legendre.leggauss(64)
-        edges = [0.0, TAPER_START * self.k_cutoff, self.k_cutoff] if self.smooth else [0.0, self.k_cutoff]
-        total = 0.0
-        for low, high in pairwise(edges):
-            k = torch.as_tensor(0.5 * (high - low) * nodes + 0.5 * (high + low))
-            values = (torch.exp(-0.5 * self.sigma**2 * k**2) * self.taper(k**2)).numpy()
-            total += 0.5 * (high - low) * float(weights @ values)
-        return HALF_INVERSE_EPSILON_0 / (2.0 * math.pi**2) * total
+        return self._self_moment(0)
+
+    @cached_property
+    def dipole_self_energy(self) -> float:
+        """The same of a unit dipole, in eV/(e Å)²: a third of the k² moment, which tends to A/(3σ³ (2π)^{3/2})."""
+        return self._self_moment(1) / 3.0
+
+    @cached_property
+    def quadrupole_self_energy(self) -> float:
+        """The same of a traceless quadrupole with Q:Q = 1, in eV/(e Å²)²; tends to A/(10σ⁵ (2π)^{3/2})."""
+        return self._self_moment(2) / 30.0
 
     @property
     def isolated_self_energy(self) -> float:

@@ -9,9 +9,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from les_ipi.models.harmonics import L_SLICES, gaunt, spherical_harmonics
+from les_ipi.models.harmonics import L_SLICES, cartesian_rank_two, gaunt, spherical_harmonics
 from les_ipi.models.networks import ElementNetworks
-from les_ipi.models.protocol import LocalOutput
+from les_ipi.models.protocol import Equivariants, LocalOutput
 from les_ipi.models.radial import RadialBasis
 
 #: Couplings (l1, l2 → l) that build the second-order tensors; all even, so no parity-odd tensors appear.
@@ -118,23 +118,59 @@ class ClusterDescriptor(nn.Module):
             row += 2 * l + 1
         return tensors
 
+    def _expansion(self, edges: Tensor, near: Tensor, species: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
+        """Density and, from order 3 on, its second-order tensors."""
+        density = self.density(edges, near, species)
+        return density, self.second_order(density) if self.order >= 3 else {}
+
+    def _invariants(self, density: Tensor, second: dict[int, Tensor]) -> Tensor:
+        """Invariants before standardisation, (A, F)."""
+        first = {l: density[:, L_SLICES[l]] for l in range(1, self.l_max + 1)}
+        blocks = [density[:, 0], *(_contract(first[l], first[l]) for l in first)]
+        blocks += [_contract(second[l], first[l]) for l in second]
+        if self.order >= 4:
+            blocks += [_contract(second[l], second[l]) for l in second]
+        return torch.cat(blocks, dim=1)
+
+    def _standardised(self, raw: Tensor, species: Tensor) -> Tensor:
+        standard = (raw - self.feature_mean[species]) * self.feature_scale[species]
+        return self.order_prior * FEATURE_KNEE * torch.asinh(standard / FEATURE_KNEE)
+
     def raw_features(self, edges: Tensor, near: Tensor, species: Tensor) -> Tensor:
         """Invariants before standardisation, (A, F)."""
-        A = self.density(edges, near, species)
-        first = {l: A[:, L_SLICES[l]] for l in range(1, self.l_max + 1)}
-        blocks = [A[:, 0], *(_contract(first[l], first[l]) for l in first)]
-        if self.order >= 3:
-            second = self.second_order(A)
-            blocks += [_contract(second[l], first[l]) for l in second]
-            if self.order >= 4:
-                blocks += [_contract(second[l], second[l]) for l in second]
-        return torch.cat(blocks, dim=1)
+        return self._invariants(*self._expansion(edges, near, species))
 
     def features(self, edges: Tensor, near: Tensor, species: Tensor) -> Tensor:
         """Standardised invariants, (A, F)."""
-        raw = self.raw_features(edges, near, species)
-        standard = (raw - self.feature_mean[species]) * self.feature_scale[species]
-        return self.order_prior * FEATURE_KNEE * torch.asinh(standard / FEATURE_KNEE)
+        return self._standardised(self.raw_features(edges, near, species), species)
+
+    def features_and_tensors(self, edges: Tensor, near: Tensor, species: Tensor) -> tuple[Tensor, Equivariants]:
+        """Standardised invariants and the l = 1 and l = 2 tensors behind them, of order one, as Cartesian tensors."""
+        density, second = self._expansion(edges, near, species)
+        raw = self._invariants(density, second)
+        vectors = self._tensors(1, density, second, species)[:, [2, 0, 1]]
+        rank_two = None
+        if self.l_max >= 2:
+            cartesian = torch.from_numpy(cartesian_rank_two()).to(raw)
+            rank_two = (cartesian @ self._tensors(2, density, second, species)).unflatten(1, (3, 3))
+        return self._standardised(raw, species), Equivariants(vectors, rank_two)
+
+    def n_tensors(self, l: int) -> int:
+        """Number of tensors of rank l that :meth:`features_and_tensors` returns."""
+        return 0 if l > self.l_max else self.channels * (1 + (self.order >= 4 and l in {x for *_, x in self.paths}))
+
+    def _tensors(self, l: int, density: Tensor, second: dict[int, Tensor], species: Tensor) -> Tensor:
+        """Tensors of rank l divided by their root mean square, which is the mean of an invariant: (A, 2l+1, F_l)."""
+        blocks = [density[:, L_SLICES[l]]]
+        starts = [l * self.channels]
+        if self.order >= 4 and l in second:
+            blocks.append(second[l])
+            starts.append((1 + self.l_max + len(second) + list(second).index(l)) * self.channels)
+        columns = torch.cat([torch.arange(s, s + self.channels, device=species.device) for s in starts])
+        mean_square = self.feature_mean[:, columns][species]
+        # Before standardisation the means are zero, and the tensors stay as they are.
+        scale = torch.where(mean_square > 1e-12, mean_square.clamp(min=1e-12).rsqrt(), torch.ones_like(mean_square))
+        return torch.cat(blocks, dim=2) * scale[:, None]
 
     @torch.no_grad()
     def standardise(self, raw: Tensor, species: Tensor) -> None:
@@ -170,6 +206,11 @@ class ClusterExpansion(ClusterDescriptor):
         """See :class:`les_ipi.models.protocol.ShortRangeModel`."""
         features = self.features(edges, near, species)
         return LocalOutput(self.energy_networks(features, species)[:, 0], features)
+
+    def with_tensors(self, edges: Tensor, near: Tensor, species: Tensor) -> tuple[LocalOutput, Equivariants]:
+        """The same, and the equivariant features of :meth:`features_and_tensors`."""
+        features, tensors = self.features_and_tensors(edges, near, species)
+        return LocalOutput(self.energy_networks(features, species)[:, 0], features), tensors
 
 
 def _contract(x: Tensor, y: Tensor) -> Tensor:

@@ -1,14 +1,15 @@
 """Hyper-parameters of a native model: one schema for training files, model cards and construction."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from les_ipi.electrostatics.window import LongRangeKernel
 from les_ipi.errors import UserError
 from les_ipi.models.ace import ClusterDescriptor, ClusterExpansion
 from les_ipi.models.heads import LatentHead, TransferHead
 from les_ipi.models.les_model import LESModel
+from les_ipi.models.multipole_head import DEFAULT_POLARIZABILITY_A3, Level, MultipoleHead
 from les_ipi.models.zbl import CoreRepulsion
 
 
@@ -34,6 +35,14 @@ class ShortRangeConfig(_Strict):
     hidden: tuple[int, ...] = (64, 32)
     core_cutoff: dict[str, Annotated[float, Field(gt=0)]] | Literal["auto"] = "auto"
 
+    @model_validator(mode="after")
+    def _products_need_angles(self) -> Self:
+        if self.order > 2 and self.l_max < 2:
+            raise ValueError(
+                f"order {self.order} couples angular momenta, which needs l_max 2 or 3: raise l_max or take order 2"
+            )
+        return self
+
 
 class ChargesConfig(_Strict):
     """``[charges]``: the long-range part. ``head = "none"`` gives a short-range model.
@@ -41,9 +50,15 @@ class ChargesConfig(_Strict):
     ``sigma`` Å; ``k_cutoff`` 1/Å; ``formal`` maps element symbols to formal charges that are scaled by a learned factor;
     ``epsilon_infinity`` is the electronic dielectric constant of the medium. ``descriptor`` gives the charges features of
     their own, usually of a shorter range: charges that see only the nearest atoms are better determined by few data.
+    ``level`` names the moments of a ``multipole`` head as in the literature: u dipoles, Q quadrupoles, iq induced charges, iu
+    induced dipoles, whose polarizabilities are tensors if ``anisotropic``; ``polarizability_scale`` maps elements to the Å³
+    that they start from.
     """
 
-    head: Literal["latent", "transfer", "none"] = "latent"
+    head: Literal["latent", "transfer", "multipole", "none"] = "latent"
+    level: Level = "q"
+    anisotropic: bool = True
+    polarizability_scale: dict[str, Annotated[float, Field(gt=0)]] = {}
     channels: int = Field(1, ge=1)
     hidden: tuple[int, ...] = (32, 16)
     formal: dict[str, float] = {}
@@ -93,6 +108,21 @@ def build_model(config: ModelConfig) -> LESModel:
             charges.transfer_n_radial,
             charges.hidden,
             charges.formal_scale,
+        )
+    elif charges.head == "multipole":
+        source = descriptor or short_range
+        scale = [charges.polarizability_scale.get(s, DEFAULT_POLARIZABILITY_A3) for s in config.species]
+        head = MultipoleHead(
+            n_species,
+            n_features,
+            formal,
+            charges.level,
+            (source.n_tensors(1), source.n_tensors(2)),
+            charges.channels,
+            charges.hidden,
+            charges.formal_scale,
+            charges.anisotropic,
+            scale,
         )
     kernel = LongRangeKernel(charges.sigma, charges.k_cutoff, charges.smooth, charges.remove_self)
     core = None

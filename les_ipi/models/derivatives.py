@@ -1,13 +1,16 @@
 """Forces, virial and Born charges from gradients with respect to edges, positions and cell."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from les_ipi.batch import Batch
 from les_ipi.electrostatics.born import SumRule, apply_sum_rule, local_born_charges, local_piezoelectric
+from les_ipi.electrostatics.flux import induced_charge_cloud
+from les_ipi.electrostatics.multipoles import Multipoles, periodic_potentials
 from les_ipi.models.les_model import Evaluation, LESModel
+from les_ipi.models.polarizable import Polarizable
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,9 @@ class Leaves:
         the cell, so that single precision does not suffer from atoms that have diffused far away.
         """
         fractional = batch.positions @ torch.linalg.inv(batch.cell)
-        fold = torch.floor(fractional) * batch.periodic[:, None, None]
+        # A slab has a dipole across its vacuum: its atoms stay where they are along the third vector.
+        axes = torch.stack([batch.periodic, batch.periodic, batch.periodic & ~batch.slab], dim=1)
+        fold = torch.floor(fractional) * axes[:, None, :]
         folded = batch.positions - fold @ batch.cell
         return cls(*(x.detach().to(dtype).clone().requires_grad_() for x in (batch.edges(), folded, batch.cell)))
 
@@ -64,22 +69,30 @@ def raw_born_charges(
     """Latent Born charges (B, N, 3, 3) in e before any sum rule, ``[atom, polarization, displacement]``.
 
     ``latent`` head: the exact local form from one backward pass. ``transfer`` head: Z = ∂P/∂r of the single-valued
-    polarization, three passes. Source: doi:10.1038/s41524-025-01911-z and docs/physics.md.
+    polarization, three passes. ``multipole`` head: the local form of the charges plus ∂Σ(u + Δu)/∂r, and the flux of induced
+    charges. Source: doi:10.1038/s41524-025-01911-z and docs/physics.md.
     """
+    if model.head.equivariant:
+        return _multipole_born_charges(model, batch, leaves, evaluation, create_graph)
     return _raw_born(model, batch, leaves, evaluation, _charge_gradients(model, leaves, evaluation, create_graph))
 
 
 def electric_response(
     model: LESModel, batch: Batch, leaves: Leaves, evaluation: Evaluation, rule: SumRule = SumRule.PROJECT
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor | None]:
     """Latent Born charges (B, N, 3, 3) in e under a sum rule, and latent piezoelectric tensors (B, 3, 3, 3) in e·Å.
 
     Both come from the same backward passes, without graph; multiply by √ε_e for physical ones. The expected total of the
     Born charges is the net charge of the structure, or what a transfer head gives by construction. The second is
-    Π_cab = ∂M_c/∂ε_ab − M_a δ_bc (clamped ions, proper), see :func:`les_ipi.electrostatics.local_piezoelectric`.
+    Π_cab = ∂M_c/∂ε_ab − M_a δ_bc (clamped ions, proper), see :func:`les_ipi.electrostatics.local_piezoelectric`; None for a
+    multipole head, for which it is not implemented.
     """
-    grads = _charge_gradients(model, leaves, evaluation, False)
     mask = batch.atom_mask.view(batch.n_structures, -1)
+    if model.head.equivariant:
+        expected = batch.total_charge.to(leaves.edges.dtype) / evaluation.screening.sqrt()
+        born = _multipole_born_charges(model, batch, leaves, evaluation, False)
+        return apply_sum_rule(born.detach(), mask, rule, expected.detach()), None
+    grads = _charge_gradients(model, leaves, evaluation, False)
     if model.head.single_valued_polarization:
         expected = evaluation.charges.sum((1, 2))
         strained = torch.stack([strain_derivative(batch, leaves, grad) for grad in grads], dim=1)
@@ -107,3 +120,59 @@ def _raw_born(model: LESModel, batch: Batch, leaves: Leaves, evaluation: Evaluat
     ending_here = grads[0].edges.reshape(-1, 3)[batch.reverse]
     born = local_born_charges(evaluation.local_charges, leaves.edges, ending_here)
     return born.view(batch.n_structures, batch.n_rows, 3, 3)
+
+
+def _multipole_born_charges(
+    model: LESModel, batch: Batch, leaves: Leaves, evaluation: Evaluation, create_graph: bool
+) -> Tensor:
+    """Latent Born charges of a multipole head; the derivation is in docs/multipoles.md."""
+    shape = batch.n_structures, batch.n_rows, 3, 3
+    whole = None
+    if batch.boundary in ("isolated", "mixed"):
+        # The dipole of an isolated structure is a function of its positions: nothing else is needed.
+        rows = [atom_gradient(batch, gradient(evaluation.dipole[:, a].sum(), leaves, create_graph)) for a in range(3)]
+        whole = torch.stack(rows, dim=2)
+        if batch.boundary == "isolated":
+            return whole
+    # What flows along edges: permanent charge, and the charge that the moments at the ends of edges induce anywhere.
+    local, dipole = evaluation.local_charges.sum(), evaluation.atomic_dipole
+    diagonal = evaluation.local_charges.view(shape[:2])
+    if evaluation.polarizable.kappa is not None:
+        induced, still, cloud = _induced_flow(model, batch, leaves, evaluation.polarizable)
+        local, diagonal = local + induced.sum(), diagonal + induced - still
+        dipole = cloud if dipole is None else dipole + cloud
+    grad = gradient(local, leaves, create_graph)
+    ending_here = grad.edges.reshape(-1, 3)[batch.reverse]
+    born = local_born_charges(diagonal.reshape(-1), leaves.edges, ending_here).view(shape)
+    if dipole is not None:
+        rows = [atom_gradient(batch, gradient(dipole[:, a].sum(), leaves, create_graph)) for a in range(3)]
+        born = born + torch.stack(rows, dim=2)
+    return born if whole is None else torch.where(batch.periodic[:, None, None, None], born, whole)
+
+
+def _induced_flow(
+    model: LESModel, batch: Batch, leaves: Leaves, atoms: Polarizable
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Induced charge of a periodic batch as Born charges need it.
+
+    Returns: Δq (B, N), which depends on the geometry through edges alone (positions held); minus the charge (B, N) that the
+    moments of every atom induce in the whole cell; the dipole (B, 3) of induced charge relative to its sources, at fixed κ and
+    receivers.
+    """
+    q, own = atoms.moments.charges, atoms.own_charges
+    # The common shift of all charges is no flow between atoms.
+    moments = Multipoles(own + (q - own).detach(), atoms.moments.dipoles, atoms.moments.quadrupoles)
+    positions, cell, modes = leaves.positions.detach(), leaves.cell.detach(), batch.modes
+    phi = periodic_potentials(positions, cell, moments, modes, model.kernel, 0).potential
+    induced = torch.where(batch.periodic[:, None], -(atoms.kappa * phi).sum(-1), torch.zeros_like(phi[..., 0]))
+    # Charge and potential change places: what κ feels of an atom is what the atom feels of charges κ.
+    everywhere = replace(model.kernel, remove_self=False)
+    found = periodic_potentials(positions, cell, Multipoles(atoms.kappa), modes, everywhere, moments.rank)
+    answer = (moments.charges * found.potential).sum(-1)
+    if moments.dipoles is not None:
+        answer = answer - (moments.dipoles * found.field).sum((2, 3))
+    if moments.quadrupoles is not None:
+        answer = answer - 0.5 * (moments.quadrupoles * found.field_gradient).sum((2, 3, 4))
+    kappa = atoms.kappa.detach()
+    cloud = induced_charge_cloud(leaves.positions, cell, moments, positions, kappa, modes, model.kernel)
+    return induced, answer, cloud

@@ -39,6 +39,18 @@ def spherical_harmonics(unit: Tensor, l_max: int = L_MAX) -> Tensor:
 
 
 @lru_cache
+def cartesian_rank_two() -> np.ndarray:
+    """Matrix (9, 5) from l = 2 components to the traceless tensor x_a x_b − δ_ab/3 of a unit vector, row-wise."""
+    s3 = math.sqrt(3.0)
+    rows = np.zeros((3, 3, 5))
+    for column, (a, b) in ((0, (0, 1)), (1, (1, 2)), (3, (0, 2))):
+        rows[a, b, column] = rows[b, a, column] = 1.0 / s3
+    rows[[0, 1, 2], [0, 1, 2], 2] = np.array([-1.0, -1.0, 2.0]) / 3.0
+    rows[[0, 1], [0, 1], 4] = np.array([1.0, -1.0]) / s3
+    return rows.reshape(9, 5)
+
+
+@lru_cache
 def gaunt(l1: int, l2: int, l3: int) -> np.ndarray:
     """Coupling tensor G[m1, m2, m3] ∝ ∫ Y_{l1 m1} Y_{l2 m2} Y_{l3 m3} dΩ, with Σ_{m1 m2} G² = 1 for each m3.
 

@@ -18,16 +18,30 @@ class ChargeOutput(NamedTuple):
     charges             (A, C)       e, before any neutrality projection
     local_dipole        (A, 3)       e·Å; the polarization is Σ q⁰ r + Σ local_dipole (transfer), or None
     reference_charges   (A,)         q⁰ in e (transfer), or None
+    dipoles             (A, 3, C)    e·Å (multipole), or None
+    quadrupoles         (A, 3, 3, C) traceless, e·Å² (multipole), or None
+    kappa               (A, C)       response of the charge, e/V (multipole), or None
+    alpha               (A, C) or    atomic polarizability, isotropic or tensor, e²Å²/eV (multipole), or None
+                        (A, 3, 3, C)
     ==================  ===========  =================================================================
     """
 
     charges: Tensor
     local_dipole: Tensor | None = None
     reference_charges: Tensor | None = None
+    dipoles: Tensor | None = None
+    quadrupoles: Tensor | None = None
+    kappa: Tensor | None = None
+    alpha: Tensor | None = None
 
 
-class _ChargeHead(nn.Module):
-    """What both heads share: formal charges times a learned factor λ, one network per element, and the global sign."""
+class ChargeHead(nn.Module):
+    """What all heads share: formal charges times a learned factor λ, one network per element, and the global sign."""
+
+    #: Whether the head reads vectors and tensors besides the invariant features.
+    equivariant = False
+    #: Whether the head has κ and α.
+    induces_charge = induces_dipole = False
 
     def __init__(
         self,
@@ -49,7 +63,7 @@ class _ChargeHead(nn.Module):
         return self.sign * self.formal_scale * self.formal_charges[species]
 
 
-class LatentHead(_ChargeHead):
+class LatentHead(ChargeHead):
     """q_i = λ z_formal + Q_φ(features_i): the published form, optionally around scaled formal charges.
 
     Parameters: ``n_species``, ``n_features``; ``formal_charges`` one number per element (zeros: published form);
@@ -78,7 +92,7 @@ class LatentHead(_ChargeHead):
         return ChargeOutput(self.scaled_formal_charges(species)[:, None] + self.sign * self.networks(features, species))
 
 
-class TransferHead(_ChargeHead):
+class TransferHead(ChargeHead):
     """q_i = λ z_formal + Σ_j (t_ji − t_ij), t_ij = Σ_n c_n(features_i, z_j) φ_n(r_ij): neutral by construction.
 
     Charge only moves along edges, so the total charge is exactly λ Σ z_formal, the acoustic sum rule holds exactly, and

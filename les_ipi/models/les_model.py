@@ -6,9 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from les_ipi.batch import Batch
-from les_ipi.electrostatics.ewald import isolated_energy, periodic_energy
+from les_ipi.electrostatics.ewald import isolated_energy, periodic_energy, reciprocal_vectors
+from les_ipi.electrostatics.multipoles import Multipoles, interaction_energy, slab_correction
+from les_ipi.electrostatics.response import electronic_screening, polarizability
 from les_ipi.electrostatics.window import LongRangeKernel
 from les_ipi.models.heads import ChargeOutput
+from les_ipi.models.polarizable import Polarizable, respond
 from les_ipi.models.protocol import ShortRangeModel
 
 
@@ -23,9 +26,12 @@ class Evaluation(NamedTuple):
     local_charges        (A,)       latent charges before the neutrality projection, sum of channels, e
     dipole               (B, 3)     latent dipole of the given positions, e·Å
     translating_charges  (B, N)     charge that a translation of the atom by a lattice vector moves, e
+    screening            (B,)       ε_e, dimensionless
+    atomic_dipole        (B, 3)     Σ (u + Δu) of a head that has them, a part of ``dipole``, e·Å; or None
+    polarizable                     moments and response parameters of a multipole head; or None
     ===================  =========  ================================================================
 
-    Latent means: not yet multiplied by √ε_e (see ``les_ipi.evaluator``).
+    Latent means: not yet multiplied by √ε_e (see ``les_ipi.evaluator``). ``charges`` and ``dipole`` include what is induced.
     """
 
     energy: Tensor
@@ -33,6 +39,9 @@ class Evaluation(NamedTuple):
     local_charges: Tensor | None
     dipole: Tensor | None
     translating_charges: Tensor | None
+    screening: Tensor | None = None
+    atomic_dipole: Tensor | None = None
+    polarizable: Polarizable | None = None
 
 
 class LESModel(nn.Module):
@@ -75,11 +84,15 @@ class LESModel(nn.Module):
         """Short-range cutoff in Å."""
         return self.short_range.cutoff
 
-    def forward(self, batch: Batch, edges: Tensor, positions: Tensor, cell: Tensor) -> Evaluation:
+    def forward(
+        self, batch: Batch, edges: Tensor, positions: Tensor, cell: Tensor, field: Tensor | None = None
+    ) -> Evaluation:
         """Evaluate with explicit geometric leaves.
 
         Parameters: ``edges`` (A, M, 3), ``positions`` (B, N, 3), ``cell`` (B, 3, 3), all Å: the three leaves from which
-        every derivative (forces, virial, Born charges) is taken; topology and species come from ``batch``.
+        every derivative (forces, virial, Born charges) is taken; topology and species come from ``batch``. With ``field``
+        (B, 3), the macroscopic field in V/Å, the energy is the enthalpy: exact for isolated systems and single-valued heads,
+        whereas −E·P of fluctuating charges in a cell depends on the images of the given positions.
         """
         B, N = batch.n_structures, batch.n_rows
         mask = batch.atom_mask.to(positions.dtype)
@@ -88,15 +101,34 @@ class LESModel(nn.Module):
         if output is None:
             return Evaluation(energy, None, None, None, None)
         local = output.charges * mask[:, None]
-        charges = self._neutralise(local.view(B, N, -1), batch, mask.view(B, N, 1))
-        energy = energy + self.long_range_energy(batch, positions, cell, charges)
+        screening = self._screening(batch, cell, output, mask)
+        charges = self._neutralise(local.view(B, N, -1), batch, mask.view(B, N, 1), screening)
+        latent_field = None if field is None else screening.sqrt()[:, None] * field
+        atoms = atomic_dipole = None
+        work = 0.0
+        if self.head.equivariant:
+            atoms = Polarizable.of(output, local.view(B, N, -1), charges, mask.view(B, N))
+            long_range, response, charges = respond(batch, positions, cell, atoms, self.kernel, latent_field)
+            if response.dipoles is not None:
+                # The work on induced dipoles is in their quadratic energy already.
+                atomic_dipole = work = response.dipoles.sum((1, 3))
+            if atoms.moments.dipoles is not None:
+                permanent = atoms.moments.dipoles.sum((1, 3))
+                atomic_dipole = permanent if atomic_dipole is None else atomic_dipole + permanent
+        else:
+            long_range = self.long_range_energy(batch, positions, cell, charges)
+        energy = energy + long_range
         carried = charges.sum(-1)
         if output.reference_charges is not None:
             carried = (output.reference_charges * mask).view(B, N)
         dipole = torch.einsum("bn,bnx->bx", carried, positions)
         if output.local_dipole is not None:
             dipole = dipole + (output.local_dipole * mask[:, None]).view(B, N, 3).sum(1)
-        return Evaluation(energy, charges, local.sum(1), dipole, carried)
+        if atomic_dipole is not None:
+            dipole = dipole + atomic_dipole
+        if field is not None:
+            energy = energy - (latent_field * (dipole - work)).sum(-1)
+        return Evaluation(energy, charges, local.sum(1), dipole, carried, screening, atomic_dipole, atoms)
 
     def local(
         self, edges: Tensor, near: Tensor, species: Tensor, reverse: Tensor | None = None
@@ -106,22 +138,30 @@ class LESModel(nn.Module):
         Parameters: ``edges`` (A, M, 3) Å; ``near`` (A, M) and ``species`` (A,) elements of neighbours and centres;
         ``reverse`` (A, M) places of the reverse edges, which only a transfer head needs.
         """
-        energies, features = self.short_range(edges, near, species)
+        tensors = None
+        if self.head is not None and self.head.equivariant and self.charge_descriptor is None:
+            (energies, features), tensors = self.short_range.with_tensors(edges, near, species)
+        else:
+            energies, features = self.short_range(edges, near, species)
         energies = self.energy_scale * energies
         if self.core is not None:
             energies = energies + self.core(edges, near, species)
         if self.head is None:
             return energies, None
+        if self.head.equivariant:
+            if self.charge_descriptor is not None:
+                features, tensors = self.charge_descriptor.features_and_tensors(edges, near, species)
+            return energies, self.head(features, tensors, species)
         if self.charge_descriptor is not None:
             features = self.charge_descriptor.features(edges, near, species)
         return energies, self.head(features, edges, near, reverse, species)
 
-    def _neutralise(self, charges: Tensor, batch: Batch, mask: Tensor) -> Tensor:
+    def _neutralise(self, charges: Tensor, batch: Batch, mask: Tensor, screening: Tensor) -> Tensor:
         """Shift all charges of a structure equally to the wanted total (latent head); a transfer head needs none."""
         if self.head.single_valued_polarization:
             return charges
         # The total applies to the sum over channels; spread it evenly over them.
-        wanted = batch.total_charge.to(charges.dtype) / self.screening(batch.periodic).sqrt() / charges.shape[2]
+        wanted = batch.total_charge.to(charges.dtype) / screening.sqrt() / charges.shape[2]
         excess = (charges.sum(1) - wanted[:, None]) / mask.sum(1)
         return (charges - excess[:, None, :]) * mask
 
@@ -135,16 +175,30 @@ class LESModel(nn.Module):
         )
         return torch.where(periodic, medium, torch.ones_like(medium))
 
+    def _screening(self, batch: Batch, cell: Tensor, output: ChargeOutput, mask: Tensor) -> Tensor:
+        """ε_e of every structure; explicit polarizabilities take their part of ε_∞ over: ε_∞/(1+χ), (B,)."""
+        screening = self.screening(batch.periodic)
+        if output.alpha is None or batch.boundary == "isolated":
+            return screening
+        alpha = output.alpha * mask.view(-1, *[1] * (output.alpha.ndim - 1))
+        total = polarizability(alpha.view(batch.n_structures, batch.n_rows, *alpha.shape[1:]))
+        medium = electronic_screening(screening, total, reciprocal_vectors(cell)[1])
+        # The vacuum of a slab is no medium: its energy must not depend on how much of it there is.
+        return torch.where(batch.periodic & ~batch.slab, medium, screening)
+
     def long_range_energy(self, batch: Batch, positions: Tensor, cell: Tensor, charges: Tensor) -> Tensor:
         """Latent Ewald energy (B,) in eV; each structure by its own periodicity."""
-        if batch.boundary == "periodic":
-            return periodic_energy(positions, cell, charges, batch.modes, self.kernel)
-        isolated = isolated_energy(positions, charges, self.kernel)
         if batch.boundary == "isolated":
-            return isolated
-        return torch.where(
-            batch.periodic, periodic_energy(positions, cell, charges, batch.modes, self.kernel), isolated
-        )
+            return isolated_energy(positions, charges, self.kernel)
+        periodic = periodic_energy(positions, cell, charges, batch.modes, self.kernel)
+        if batch.boundary == "periodic":
+            return periodic
+        moments = Multipoles(charges)
+        flat = interaction_energy(moments, slab_correction(positions, cell, moments, self.kernel))
+        periodic = torch.where(batch.slab, periodic + flat, periodic)
+        if batch.boundary == "slab":
+            return periodic
+        return torch.where(batch.periodic, periodic, isolated_energy(positions, charges, self.kernel))
 
     def composition_energy(self, batch: Batch) -> Tensor:
         """Σ E0_Z of every structure in double precision, (B,) eV."""

@@ -20,11 +20,27 @@ class LocalOutput(NamedTuple):
     features: Tensor
 
 
+class Equivariants(NamedTuple):
+    """Cartesian features that turn with the structure, of order one: what dipoles and quadrupoles are read from.
+
+    ========  =============  =====================================================
+    field     shape          meaning
+    ========  =============  =====================================================
+    vectors   (A, 3, F1)     l = 1
+    rank_two  (A, 3, 3, F2)  l = 2, symmetric and traceless; None if l_max = 1
+    ========  =============  =====================================================
+    """
+
+    vectors: Tensor
+    rank_two: Tensor | None
+
+
 class ShortRangeModel(Protocol):
     """A model that sees only edge vectors within its cutoff.
 
     ``local`` is True when the output of an atom depends on its own edges alone (no message passing): then the exact
-    Born charges of the latent head cost one backward pass.
+    Born charges of the latent head cost one backward pass. For the ``multipole`` head a model also offers ``with_tensors``
+    and ``n_tensors(l)``, see :class:`les_ipi.models.ace.ClusterExpansion`.
     """
 
     cutoff: float

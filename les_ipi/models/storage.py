@@ -48,6 +48,7 @@ def save_model(folder: Path, model: LESModel, config: ModelConfig, card: dict[st
         "units": UNITS,
         "conventions": conventions(config),
         "charge_head": config.charges.head,
+        "multipole_level": config.charges.level if config.charges.head == "multipole" else None,
         "dipole_single_valued": bool(head is not None and head.single_valued_polarization),
         "epsilon_infinity": config.charges.epsilon_infinity,
         "hyper_parameters": config.model_dump(mode="json"),

@@ -72,7 +72,8 @@ def _wanted(frame: Frame, evaluator: Evaluator) -> set[Property]:
         wanted.add(Property.VIRIAL)
     head = evaluator.model.head
     if head is not None:
-        # In a periodic system the dipole of a latent head depends on the choice of the images: no label compares with it.
+        # In a periodic system the dipole of a charge that fluctuates depends on the choice of the images, and of a slab with
+        # induced moments it is not defined: no label compares with it.
         if head.single_valued_polarization or not frame.system.periodic:
             wanted.add(Property.DIPOLE)
         if labels.born_effective_charges is not None:
@@ -142,7 +143,8 @@ def write_predictions(target: Path, frames: list[Frame], report: Report) -> None
     images = []
     for frame, result in zip(frames, report.results, strict=True):
         system = frame.system
-        atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.periodic)
+        pbc = [system.periodic, system.periodic, system.periodic and not system.slab]
+        atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=pbc)
         values = {"energy": result.energy, "forces": result.forces}
         if result.virial is not None:
             stress = -result.virial / system.volume

@@ -94,7 +94,7 @@ def training_loss(
         formal = model.head.scaled_formal_charges(batch.species)
         deviation = (evaluation.local_charges - formal)[batch.atom_mask]
         parts["charge_variation"] = (deviation * deviation).mean()
-    scale = model.screening(batch.periodic).sqrt()
+    scale = model.screening(batch.periodic).sqrt() if evaluation.screening is None else evaluation.screening.sqrt()
     if stage.born and model.head is not None:
         born = scale[:, None, None, None] * differentiable_born(model, batch, leaves, evaluation)
         parts["born"] = mean_square(born, targets.born)

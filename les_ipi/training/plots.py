@@ -51,5 +51,6 @@ def plot_parity(report: Report, target: Path) -> None:
         axis.plot(label, prediction, ".", ms=2, alpha=0.4, rasterized=True)
         axis.set(xlabel=f"reference {_PARITY[name]}", ylabel="model", aspect="equal")
         axis.tick_params(labelsize=7)
+        axis.locator_params(nbins=4)
     figure.savefig(target, dpi=150)
     plt.close(figure)

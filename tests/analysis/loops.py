@@ -88,7 +88,7 @@ def hysteron_truth():
 
 def write_field_table(path, drive, header=(), direction=(0.0, 0.0, 1.0), current=None, prefix="simulation", dt=0.5):
     """A field table of a run as ``les-ipi run`` writes it; M is P·V along the field."""
-    from analysis.field_table import COLUMNS
+    from les_ipi.conventions import FIELD_COLUMNS
 
     path.mkdir(parents=True, exist_ok=True)
     n, edge = drive.time_fs.size, drive.volume_A3 ** (1 / 3)
@@ -103,7 +103,7 @@ def write_field_table(path, drive, header=(), direction=(0.0, 0.0, 1.0), current
          np.full(n, drive.volume_A3), cells, work]
     )  # fmt: skip
     lines = [f"# {key}: {value}" for key, value in dict(header).items()]
-    text = "\n".join([*lines, "# " + " ".join(COLUMNS)]) + "\n"
+    text = "\n".join([*lines, "# " + " ".join(FIELD_COLUMNS)]) + "\n"
     file = path / f"{prefix}.field"
     with open(file, "w") as stream:
         stream.write(text)

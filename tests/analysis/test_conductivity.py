@@ -31,6 +31,7 @@ from analysis.einstein import mean_square_displacement
 from analysis.finite_field import finite_field_conductivity
 from analysis.infrared import Signal
 from les_ipi.errors import UserError
+from les_ipi.units import EPSILON_0
 
 PAIRS, SPEED, STEPS, SEEDS = 4, 0.01, 5000, 120
 CHARGES = {"H": 1.0, "F": -1.0}
@@ -126,6 +127,19 @@ def test_short_runs_constant_currents_and_different_halves_warn():
     record[10_000:] *= 2.0
     changing = ionic_conductivity([Signal(record, "current", 1.0, VOLUME, TEMPERATURE)])
     assert any("differ by more than the statistics" in w for w in changing.warnings)
+
+
+def test_turning_molecules_are_not_taken_for_ions():
+    """10 ps of a Debye dipole (Δε = 77, 8 ps) have a false plateau; diffusing ions soon leave such bounds."""
+    volume, steps = 1914.0, 5000
+    variance = EPSILON_0 * si.value("Boltzmann constant in eV/K") * 300.0 * volume * 77.0
+    dipole = np.sqrt(variance) * autoregressive(np.exp(-2.0 / 8000.0), steps, 3, np.random.default_rng(2))
+    found = ionic_conductivity([Signal(dipole, "dipole", 2.0, volume, 300.0)])
+    assert any("NOT KNOWN TO BE A CONDUCTIVITY" in line for line in found.warnings)
+    velocities = momentum_free(0.9, 0.0, 1, 20 * STEPS)
+    current = np.einsum("i,tia->ta", SIGNS, velocities)
+    ions = ionic_conductivity([Signal(current, "current", 1.0, VOLUME, TEMPERATURE)])
+    assert not any("NOT KNOWN" in line for line in ions.warnings)
 
 
 def test_bounded_difference_of_dipoles_carries_no_current():

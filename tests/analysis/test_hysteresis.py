@@ -41,6 +41,13 @@ def test_ellipse_has_its_closed_form(loss_angle):
     assert any("not saturated" in line for line in loop.warnings)
 
 
+def test_a_sample_that_never_switches_is_called_a_dielectric():
+    """A relative dipole is centred, so that only the missing remanence tells: 5 % of P_max at a loss angle of 0.05."""
+    loop = hysteresis_loop([replace(ellipse(6, 0.05), absolute=False)])
+    assert any("P_r is 5 % of P_max" in line for line in loop.warnings)
+    assert not any("dielectric, or" in line for line in hysteresis_loop([ellipse(6, 0.3)]).warnings)
+
+
 def test_hysteron_without_noise_is_exact():
     loop = hysteresis_loop([hysteron(np.random.default_rng(0))])
     tolerance = {"susceptibility_at_tips": 5e-3}  # of 0.8 E_max (tanh is not yet 1)

@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 from toy_programs import run_toy
 from toy_water import evaluate
 
-from les_ipi.driver.field_record import COLUMNS
+from les_ipi.conventions import FIELD_COLUMNS
 from les_ipi.system import AtomicSystem
 from les_ipi.units import BOHR_A
 
@@ -70,7 +70,7 @@ def relax(path):
 
 def record(path):
     rows = np.loadtxt(path.parent / "sim.field", ndmin=2)
-    return {name: rows[:, k] for k, name in enumerate(COLUMNS)}
+    return {name: rows[:, k] for k, name in enumerate(FIELD_COLUMNS)}
 
 
 def vectors(table, name):

@@ -1,6 +1,7 @@
 """Building blocks: harmonics, couplings, radial functions, core repulsion, neighbour lists, kernel conventions."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,11 +9,13 @@ import torch
 from ase import Atoms
 from ase.neighborlist import neighbor_list
 from physics_cases import TRICLINIC, water_cluster
+from pydantic import ValidationError
 from scipy.special import sph_harm_y
 
 from les_ipi.conventions import born_from_ipi, born_to_ipi
 from les_ipi.errors import UserError
 from les_ipi.models.ace import COUPLINGS, ClusterDescriptor
+from les_ipi.models.config import ShortRangeConfig
 from les_ipi.models.harmonics import L_SLICES, gaunt, spherical_harmonics
 from les_ipi.models.radial import RadialBasis, polynomial_cutoff
 from les_ipi.models.zbl import CoreRepulsion
@@ -161,8 +164,16 @@ def test_neighbor_matrix_against_ase(system):
 
 
 def test_partial_periodicity_is_refused():
-    with pytest.raises(UserError, match="periodic along 2 of 3"):
-        AtomicSystem.from_ase(Atoms("H2", positions=[[0, 0, 0], [0, 0, 0.7]], cell=[5, 5, 5], pbc=[True, True, False]))
+    pair = Atoms("H2", positions=[[0, 0, 0], [0, 0, 0.7]], cell=[5, 5, 15])
+    for pbc, count in (([True, False, False], 1), ([True, False, True], 2)):
+        pair.pbc = pbc
+        with pytest.raises(UserError, match=f"periodic along {count} of 3"):
+            AtomicSystem.from_ase(pair)
+    pair.pbc = [True, True, False]
+    slab = AtomicSystem.from_ase(pair)
+    assert slab.periodic and slab.slab
+    with pytest.raises(UserError, match=r"4.3 Å of vacuum .* largest period of 5.0 Å"):
+        replace(slab, cell=np.diag([5.0, 5.0, 5.0])).check_vacuum()
 
 
 def test_born_charges_are_transposed_for_ipi():
@@ -172,3 +183,8 @@ def test_born_charges_are_transposed_for_ipi():
     for atom, polarization, displacement in np.ndindex(2, 3, 3):
         assert rows[3 * atom + displacement, polarization] == born[atom, polarization, displacement]
     np.testing.assert_array_equal(born_from_ipi(rows), born)
+
+
+def test_products_without_angular_momenta_are_refused():
+    with pytest.raises(ValidationError, match="order 3 couples angular momenta, which needs l_max 2 or 3"):
+        ShortRangeConfig(l_max=1, order=3)

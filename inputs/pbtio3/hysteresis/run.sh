@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# P-E loops of lead titanate at 300 K: six periods of each triangle, then metrics and figure of all.
+#   bash inputs/pbtio3/hysteresis/run.sh [RUNS] [CELLS]
+# CELLS: unit cells along each edge, 3 or 4. A finished run is skipped, an interrupted one is resumed.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+runs=${1:-runs/pbtio3}
+cells=${2:-3}
+for period in 2.5 5 10; do
+  directory="$runs/$cells-${period}ps"
+  [ -e "$directory/DONE" ] && continue
+  mkdir -p "$directory-input"
+  cp "$here/start-$cells.xyz" "$directory-input/"
+  steps=$(python3 -c "print(int(6020 * $period))")
+  sed "s/<total_steps>[0-9]*/<total_steps>$steps/" "$here/nvt-$cells.xml" > "$directory-input/input.xml"
+  resume=(); [ -e "$directory/RESTART" ] && resume=(--resume)
+  les-ipi run "$directory-input/input.xml" --field "$here/triangle-${period}ps.toml" --directory "$directory" --threads 1 --compile "${resume[@]}"
+  touch "$directory/DONE"
+done
+les-analysis hysteresis "$runs/$cells"-*ps --json "$runs/$cells.json" --plot "$runs/$cells.png"

@@ -1,0 +1,108 @@
+"""Latent multipoles and their response from invariant and equivariant features."""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from les_ipi.electrostatics.multipoles import traceless
+from les_ipi.errors import UserError
+from les_ipi.models.heads import ChargeHead, ChargeOutput
+from les_ipi.models.networks import ElementNetworks
+from les_ipi.models.protocol import Equivariants
+from les_ipi.units import COULOMB
+
+#: Configurations of the literature: charges with u dipoles, Q quadrupoles, iq induced charges, iu induced dipoles.
+Level = Literal["q", "u", "uQ", "iq", "iu", "uiq", "uiu", "uiqiu", "uQiqiu"]
+
+#: First latent polarizability in Å³ of elements without an entry, and first κ in e/V: a few per cent of what they become.
+DEFAULT_POLARIZABILITY_A3, FIRST_KAPPA = 0.2, 0.002
+
+
+class MultipoleHead(ChargeHead):
+    """q, u, Q, κ and α of every atom, as far as ``level`` names them.
+
+    q = λ z_formal + Q_φ(B);  u = Σ_c g_c(B) A_{1,c};  Q = Σ_c g_c(B) A_{2,c} (traceless);  κ = κ₀ (1 + g(B))²;
+    α = α₀ M·M, M = (1 + g(B)) 1 + Σ_c g_c(B) A_{2,c}, so κ ≥ 0 and α is symmetric and never negative.
+
+    Parameters: as :class:`les_ipi.models.heads.LatentHead`; ``level``; ``n_tensors`` numbers of l = 1 and l = 2 features;
+    ``anisotropic`` False leaves α a number; ``polarizability_scale`` α₀ of every element in Å³.
+    Raises ``UserError`` for quadrupoles or tensor polarizabilities without l = 2 features.
+    Source: arXiv:2605.05746 (moments and response); the readout is ours.
+    """
+
+    name = "multipole"
+    single_valued_polarization = False
+    equivariant = True
+
+    def __init__(
+        self,
+        n_species: int,
+        n_features: int,
+        formal_charges: list[float],
+        level: Level,
+        n_tensors: tuple[int, int],
+        channels: int = 1,
+        hidden: tuple[int, ...] = (32, 16),
+        scale: float = 0.3,
+        anisotropic: bool = True,
+        polarizability_scale: list[float] | None = None,
+    ):
+        super().__init__(n_species, n_features, channels, formal_charges, hidden, scale)
+        self.level, self.channels = level, channels
+        self.induces_charge, self.induces_dipole = "iq" in level, "iu" in level
+        self.anisotropic = anisotropic and self.induces_dipole
+        permanent = level.replace("iq", "").replace("iu", "")
+        self.has_dipole, self.has_quadrupole = "u" in permanent, "Q" in permanent
+        if (self.has_quadrupole or self.anisotropic) and not n_tensors[1]:
+            raise UserError(
+                f"Level '{level}' needs features of l = 2, but l_max is 1: set l_max = 2 or 3, or anisotropic = false "
+                "if only the polarizability asks for them."
+            )
+        #: Gates of each quantity: name → number per channel.
+        self.parts = {
+            "dipole": n_tensors[0] * self.has_dipole,
+            "quadrupole": n_tensors[1] * self.has_quadrupole,
+            "kappa": 1 * self.induces_charge,
+            "alpha": 1 * self.induces_dipole,
+            "alpha_tensor": n_tensors[1] * self.anisotropic,
+        }
+        gates = channels * sum(self.parts.values())
+        self.gates = ElementNetworks(n_species, (n_features, *hidden, gates), output_scale=0.1) if gates else None
+        start = torch.tensor(polarizability_scale or [DEFAULT_POLARIZABILITY_A3] * n_species) / COULOMB
+        self.register_buffer("first_alpha", start.to(torch.get_default_dtype()), persistent=False)
+
+    def forward(self, features: Tensor, equivariants: Equivariants, species: Tensor) -> ChargeOutput:
+        """Charges (A, C) and the other moments of the level."""
+        charges = self.scaled_formal_charges(species)[:, None] + self.sign * self.networks(features, species)
+        if self.gates is None:
+            return ChargeOutput(charges)
+        sizes = [self.channels * n for n in self.parts.values()]
+        raw = self.gates(features, species).split(sizes, dim=1)
+        gate = {name: g.view(len(g), n, self.channels) for (name, n), g in zip(self.parts.items(), raw, strict=True)}
+        vectors, rank_two = equivariants
+        dipoles = quadrupoles = kappa = alpha = None
+        if self.has_dipole:
+            dipoles = self.sign * (vectors @ gate["dipole"]) / math.sqrt(vectors.shape[-1])
+        if self.has_quadrupole:
+            quadrupoles = self.sign * _weighted(rank_two, gate["quadrupole"])
+            # Rounded features are traceless to their precision only; the sum needs it exactly.
+            quadrupoles = traceless(quadrupoles[None])[0]
+        if self.induces_charge:
+            kappa = FIRST_KAPPA * (1.0 + gate["kappa"][:, 0]) ** 2
+        if self.induces_dipole:
+            root = 1.0 + gate["alpha"][:, 0]
+            first = self.first_alpha[species]
+            if self.anisotropic:
+                identity = torch.eye(3, dtype=root.dtype, device=root.device)[:, :, None]
+                matrix = root[:, None, None] * identity + _weighted(rank_two, gate["alpha_tensor"])
+                alpha = first[:, None, None, None] * torch.einsum("axyc,azyc->axzc", matrix, matrix)
+            else:
+                alpha = first[:, None] * root * root
+        return ChargeOutput(charges, dipoles=dipoles, quadrupoles=quadrupoles, kappa=kappa, alpha=alpha)
+
+
+def _weighted(tensors: Tensor, gates: Tensor) -> Tensor:
+    """Σ_f T_xy,f g_fc of (A, 3, 3, F) and (A, F, C), divided by √F."""
+    return (tensors.flatten(1, 2) @ gates).unflatten(1, (3, 3)) / math.sqrt(tensors.shape[-1])

@@ -1,0 +1,104 @@
+"""Electrostatics of a multipole head on a batch: permanent moments, their response, and the external field."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from les_ipi.batch import Batch
+from les_ipi.electrostatics.multipoles import (
+    Multipoles,
+    Potentials,
+    interaction_energy,
+    periodic_potentials,
+    slab_correction,
+    slab_potentials,
+)
+from les_ipi.electrostatics.pairs import isolated_potentials
+from les_ipi.electrostatics.response import Response, linear_response, polarizability, without_excess
+from les_ipi.electrostatics.window import LongRangeKernel
+from les_ipi.models.heads import ChargeOutput
+
+
+class Polarizable(NamedTuple):
+    """Moments and response of a batch; latent quantities.
+
+    =================  ==========================  =====================================================
+    field              shape                       meaning, unit
+    =================  ==========================  =====================================================
+    moments                                        permanent moments as they enter the sum
+    own_charges        (B, N, C)                   charges before the neutrality projection, e
+    kappa              (B, N, C)                   e/V, or None
+    alpha              (B, N, C) or (B,N,3,3,C)    e²Å²/eV, or None
+    =================  ==========================  =====================================================
+    """
+
+    moments: Multipoles
+    own_charges: Tensor
+    kappa: Tensor | None
+    alpha: Tensor | None
+
+    @classmethod
+    def of(cls, output: ChargeOutput, own: Tensor, charges: Tensor, mask: Tensor) -> "Polarizable":
+        """From the rows of a head; charges (B, N, C) before and after the neutrality projection, ``mask`` (B, N)."""
+
+        def shaped(rows: Tensor | None) -> Tensor | None:
+            if rows is None:
+                return None
+            return rows.view(*mask.shape, *rows.shape[1:]) * mask.view(*mask.shape, *[1] * (rows.ndim - 1))
+
+        moments = Multipoles(charges, shaped(output.dipoles), shaped(output.quadrupoles))
+        return cls(moments, own, shaped(output.kappa), shaped(output.alpha))
+
+    @property
+    def rank(self) -> int:
+        """Rank of the potentials that energy and response need."""
+        return max(self.moments.rank, int(self.alpha is not None))
+
+    def total_polarizability(self) -> Tensor | None:
+        """Σ_i α_i, (B, 3, 3) e²Å²/eV, or None."""
+        return None if self.alpha is None else polarizability(self.alpha)
+
+
+def batch_potentials(
+    batch: Batch, positions: Tensor, cell: Tensor, moments: Multipoles, kernel: LongRangeKernel, rank: int
+) -> Potentials:
+    """Potentials of every structure by its own periodicity."""
+    if batch.boundary == "isolated":
+        return isolated_potentials(positions, moments, kernel, rank)
+    if batch.boundary == "slab":
+        return slab_potentials(positions, cell, moments, batch.modes, kernel, rank)
+    periodic = periodic_potentials(positions, cell, moments, batch.modes, kernel, rank)
+    if batch.boundary == "periodic":
+        return periodic
+    flat = slab_correction(positions, cell, moments, kernel, rank)
+    isolated = isolated_potentials(positions, moments, kernel, rank)
+    found = []
+    for bulk, correction, alone in zip(periodic, flat, isolated, strict=True):
+        if bulk is not None:
+            rows = [1] * (bulk.ndim - 1)
+            bulk = torch.where(batch.slab.view(-1, *rows), bulk + correction, bulk)
+            bulk = torch.where(batch.periodic.view(-1, *rows), bulk, alone)
+        found.append(bulk)
+    return Potentials(*found)
+
+
+def respond(
+    batch: Batch,
+    positions: Tensor,
+    cell: Tensor,
+    atoms: Polarizable,
+    kernel: LongRangeKernel,
+    field: Tensor | None = None,
+) -> tuple[Tensor, Response, Tensor]:
+    """Energy (B,) in eV, response, and the charges (B, N, C) in e that are carried: permanent and induced without excess.
+
+    With ``field`` (B, 3) the induced dipoles see it and the energy has their part of the enthalpy.
+    """
+    found = batch_potentials(batch, positions, cell, atoms.moments, kernel, atoms.rank)
+    response = linear_response(found, atoms.kappa, atoms.alpha, field)
+    carried = atoms.moments.charges
+    if response.charges is not None:
+        mask = batch.atom_mask.view(batch.n_structures, -1).to(positions.dtype)
+        carried = carried + without_excess(response.charges, mask)
+    return interaction_energy(atoms.moments, found) + response.energy, response, carried
