@@ -1,6 +1,7 @@
 # Everything on a fresh machine that has Python >= 3.11 (with venv) and make:
 #   make demo   path-integral IR spectrum of water from the shipped model (figure and CSV in runs/demo)
 #   make test   the test suite
+#   make validation DATA=folder   trains the ladders of inputs/validation (hours, resumable)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,10 +10,10 @@ STAMP := $(VENV)/.installed
 export OMP_WAIT_POLICY := PASSIVE
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo test lint clean
+.PHONY: help install demo test validation lint clean
 
 help:
-	@sed -n '1,3s/^# //p' Makefile
+	@sed -n '1,4s/^# //p' Makefile
 
 install: $(STAMP)
 
@@ -32,6 +33,10 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+DATA ?= data
+validation: $(STAMP)
+	$(BIN)/python benchmarks/validation.py --data-root $(DATA)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

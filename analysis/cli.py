@@ -12,7 +12,7 @@ from rich.table import Table
 
 from analysis.conductivity_command import conductivity
 from analysis.hysteresis_command import hysteresis
-from analysis.outputs import write_json, write_outputs
+from analysis.outputs import print_notes, write_json, write_outputs
 from analysis.structure_command import structure
 from les_ipi.errors import UserError
 
@@ -81,10 +81,7 @@ def ir(
     record = infrared_record(study, find_peaks(study.spectrum, bands), measured, _command())
     console = Console()
     console.print(infrared_table(record))
-    for line in infrared_summary(record):
-        console.print(escape(line), highlight=False)
-    for warning in study.warnings:
-        console.print(f"[bold yellow]Warning:[/] {escape(warning)}.", highlight=False)
+    print_notes(console, infrared_summary(record), study.warnings)
     write_outputs(
         console,
         run_dirs[0],

@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
-from analysis.outputs import write_json, write_outputs
+from analysis.outputs import print_notes, write_json, write_outputs
 
 
 def conductivity(
@@ -60,10 +59,7 @@ def conductivity(
         console.print(diffusion_table(record))
     if record["onsager"]:
         console.print(onsager_table(record))
-    for line in conductivity_summary(record):
-        console.print(escape(line), highlight=False)
-    for warning in study.warnings:
-        console.print(f"[bold yellow]Warning:[/] {escape(warning)}.", highlight=False)
+    print_notes(console, conductivity_summary(record), study.warnings)
     write_outputs(
         console,
         run_dirs[0],

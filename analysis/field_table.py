@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.readers import last_of_each_step
+from analysis.readers import last_of_each_step, stride_of
 from les_ipi.conventions import FIELD_COLUMNS, LARGEST_FIELD_V_A
 from les_ipi.errors import UserError
 
@@ -156,13 +156,7 @@ def _check(table: FieldTable) -> None:
     for name in ("time_fs", "field", "dipole", "current", "volume_A3", "cells", "work_eV"):
         if not np.isfinite(getattr(table, name)).all():
             raise UserError(f"{path} has numbers in {name} that are not finite: the run broke down.")
-    strides = np.diff(steps)
-    stride = int(np.median(strides))
-    wrong = np.flatnonzero(strides != stride)
-    if wrong.size:
-        k = wrong[0]
-        raise UserError(f"{path} has a gap between steps {steps[k]} and {steps[k + 1]}, expected every {stride} steps; "
-                        "a loop needs an unbroken record (analyse the parts as separate runs).")  # fmt: skip
+    stride_of(steps, str(path), "a loop needs an unbroken record (analyse the parts as separate runs)")
     advance = np.diff(table.time_fs)
     if advance.min() <= 0 or np.ptp(advance) > 1e-3 * table.dt_fs + 2e-7 * np.abs(table.time_fs).max():
         raise UserError(f"{path}: time advances by {advance.min():g} to {advance.max():g} fs a record, expected one "

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from analysis.outputs import value_and_error, write_json, write_outputs
+from analysis.outputs import print_notes, value_and_error, write_json, write_outputs
 
 #: Rows of the table: title, metric, factor from the metric's unit.
 _ROWS = (
@@ -59,14 +59,11 @@ def hysteresis(
     for table in (_loop_table(record["loops"]), _switching_table(record["switching"])):
         if table is not None:
             console.print(table)
-    for line in _sentences(record):
-        console.print(escape(line), highlight=False)
+    print_notes(console, _sentences(record), ())
     for loop in record["loops"]:
-        for warning in loop["warnings"]:
-            name = f" ({loop['frequency_GHz']:.4g} GHz)" if len(record["loops"]) > 1 else ""
-            console.print(f"[bold yellow]Warning{name}:[/] {escape(warning)}.", highlight=False)
-    for warning in record["warnings"]:
-        console.print(f"[bold yellow]Warning:[/] {escape(warning)}.", highlight=False)
+        of = f" ({loop['frequency_GHz']:.4g} GHz)" if len(record["loops"]) > 1 else ""
+        print_notes(console, (), loop["warnings"], of)
+    print_notes(console, (), record["warnings"])
     folder = run_dirs[0] if run_dirs[0].is_dir() else run_dirs[0].parent
     write_outputs(
         console,

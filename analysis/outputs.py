@@ -26,6 +26,14 @@ def write_json(path: Path, record: dict[str, object]) -> None:
     path.write_text(json.dumps(record, allow_nan=False))
 
 
+def print_notes(console: Console, lines: Iterable[str], warnings: Iterable[str], of: str = "") -> None:
+    """Print lines of text, and warnings in yellow, under the name ``of`` what they are about if there are several."""
+    for line in lines:
+        console.print(escape(line), highlight=False)
+    for warning in warnings:
+        console.print(f"[bold yellow]Warning{escape(of)}:[/] {escape(warning)}.", highlight=False)
+
+
 def write_outputs(
     console: Console, folder: Path, outputs: Iterable[tuple[Path | None, str, Callable[[Path], object]]]
 ) -> None:

@@ -62,10 +62,14 @@ def last_of_each_step(steps: np.ndarray) -> np.ndarray:
     return steps.size - 1 - from_the_end
 
 
-def stride_of(steps: np.ndarray, where: str) -> int:
+#: What a gap in a record means for a spectrum.
+_SPECTRUM_NEEDS = "a spectrum needs an unbroken record (use the parts before and after as separate runs)"
+
+
+def stride_of(steps: np.ndarray, where: str, needs: str = _SPECTRUM_NEEDS) -> int:
     """Common difference of the steps of a file.
 
-    Parameters: ``steps`` (T,) increasing; ``where`` file name for the message. Returns the stride in steps.
+    Parameters: ``steps`` (T,) increasing; ``where`` file name and ``needs`` end of the message. Returns the stride in steps.
     Raises :class:`UserError` when there are fewer than two steps, or a gap.
     """
     if steps.size < 2:
@@ -77,7 +81,7 @@ def stride_of(steps: np.ndarray, where: str) -> int:
         k = wrong[0]
         raise UserError(
             f"{where} has a gap between steps {steps[k]} and {steps[k + 1]}, expected every {stride} steps; "
-            "a spectrum needs an unbroken record (use the parts before and after as separate runs)."
+            f"{needs}."
         )
     return stride
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from analysis.outputs import value_and_error, write_json, write_outputs
+from analysis.outputs import print_notes, value_and_error, write_json, write_outputs
 from les_ipi.errors import UserError
 
 _TITLES = {
@@ -58,11 +58,9 @@ def structure(
     console = Console()
     record = structure_record(studies, " ".join(["les-analysis", *sys.argv[1:]]))
     console.print(_table(record["runs"]))
-    for line in dict.fromkeys(note for run in record["runs"] for note in run["notes"]):
-        console.print(f"{escape(line)}.", highlight=False)
+    print_notes(console, dict.fromkeys(f"{note}." for run in record["runs"] for note in run["notes"]), ())
     for run in record["runs"]:
-        for warning in run["warnings"]:
-            console.print(f"[bold yellow]Warning ({escape(run['run'])}):[/] {escape(warning)}.", highlight=False)
+        print_notes(console, (), run["warnings"], f" ({run['run']})")
     write_outputs(
         console,
         run_dirs[0],

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from les_ipi.models.config import ChargesConfig, ShortRangeConfig
+from les_ipi.models.config import ChargesConfig, ShortRangeConfig, StateConfig
 from les_ipi.training.config import DataConfig, LossStage, OptimiserConfig, TrainConfig
 
 PAGE = Path(__file__).with_name("training.md")
@@ -28,6 +28,7 @@ TABLES: list[tuple[str, type[BaseModel]]] = [
     ("`[data]`", DataConfig),
     ("`[short_range]`", ShortRangeConfig),
     ("`[charges]`", ChargesConfig),
+    ("`[state]`", StateConfig),
     ("`[training]`", OptimiserConfig),
     ("`[[training.stages]]`", LossStage),
 ]
@@ -40,10 +41,18 @@ MEANING: dict[tuple[type[BaseModel], str], tuple[str, str]] = {
     (TrainConfig, "data"): ("", "table `[data]`"),
     (TrainConfig, "short_range"): ("", "table `[short_range]`"),
     (TrainConfig, "charges"): ("", "table `[charges]`"),
+    (TrainConfig, "state"): ("", "table `[state]`: total charge as an input of the networks"),
     (TrainConfig, "training"): ("", "table `[training]`"),
-    (DataConfig, "files"): ("", "extended XYZ files (also `.gz`), relative to `--data-root`, else to the TOML file"),
+    (StateConfig, "channels"): ("", "length of the vector that a charge state becomes"),
+    (StateConfig, "spin"): ("", "the spin multiplicity is an input, too"),
+    (StateConfig, "hidden"): ("", "hidden layers of the networks of its energy"),
+    (DataConfig, "files"): (
+        "",
+        "extended XYZ files (also `.gz`), relative to `--data-root`, else to the TOML file; `file.xyz@28:46` for a slice of one",
+    ),
     (DataConfig, "validation"): ("frames", 'held-out slices of all frames in order, like `"60:75"`; use blocks'),
     (DataConfig, "energy_zero"): ("", "`per_file`: every file has its own energy zero, fitted with the model"),
+    (DataConfig, "energy_networks"): ("", "`per_file`: energy networks of its own for every file; the first file's are kept"),
     (DataConfig, "source"): ("", "where the data come from, for the card"),
     (DataConfig, "licence"): ("", "licence of the data, for the card"),
     (DataConfig, "level_of_theory"): ("", "functional, for the card"),
@@ -63,7 +72,10 @@ MEANING: dict[tuple[type[BaseModel], str], tuple[str, str]] = {
         "Å",
         "pair of elements → distance where its ZBL repulsion ends; `auto`: 1.25 × the shortest in the data; `{}`: none",
     ),
-    (ChargesConfig, "head"): ("", "`latent` (published form), `transfer` (neutral by construction), `multipole` or `none`"),
+    (ChargesConfig, "head"): (
+        "",
+        "`latent` (published form), `transfer` (neutral by construction), `multipole`, `equilibration` or `none`",
+    ),
     (ChargesConfig, "level"): ("", "moments of `multipole`: `q`, `u`, `uQ`, `iq`, `iu`, `uiq`, `uiu`, `uiqiu` or `uQiqiu`"),
     (ChargesConfig, "anisotropic"): ("", "atomic polarizabilities are tensors (needs `l_max` ≥ 2)"),
     (ChargesConfig, "polarizability_scale"): ("Å³", "element → polarizability that training starts from; others 0.2"),
@@ -109,6 +121,18 @@ MEANING: dict[tuple[type[BaseModel], str], tuple[str, str]] = {
     (LossStage, "stress"): ("(eV/Å³)⁻²", "weight of the mean squared stress error"),
     (LossStage, "born"): ("e⁻²", "weight of the mean squared error of Born charges (physical, sum rule imposed)"),
     (LossStage, "dipole"): ("(e·Å/atom)⁻²", "weight of the mean squared dipole error per atom"),
+    (LossStage, "dipole_difference"): (
+        "(e·Å/atom)⁻²",
+        "the same of changes of the dipole between the frames of a batch, modulo the quantum: periodic frames, `transfer`",
+    ),
+    (LossStage, "quadrupole"): (
+        "(e·Å²/atom)⁻²",
+        "weight of the mean squared error of the traceless quadrupole of molecules per atom",
+    ),
+    (LossStage, "polarizability"): (
+        "(Å³/atom)⁻²",
+        "weight of the mean squared polarizability error per atom: `multipole` with `iu` in its level",
+    ),
     (LossStage, "charge_variation"): (
         "e⁻²",
         "weight of the mean squared deviation of latent from scaled formal charges",

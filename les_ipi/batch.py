@@ -28,6 +28,7 @@ class Batch:
     periodic        (B,)          bool, also for slabs
     slab            (B,)          bool, vacuum along the third lattice vector
     total_charge    (B,)          e
+    multiplicity    (B,)          2S + 1
     neighbors       (A, M)        row of the neighbour
     shift           (A, M, 3)     Å
     reverse         (A, M)        flat place of the reverse edge in (A·M)
@@ -43,6 +44,7 @@ class Batch:
     periodic: Tensor
     slab: Tensor
     total_charge: Tensor
+    multiplicity: Tensor
     neighbors: Tensor
     shift: Tensor
     reverse: Tensor
@@ -137,6 +139,7 @@ def collate(
         periodic=torch.from_numpy(periodic),
         slab=torch.from_numpy(slab),
         total_charge=torch.tensor([s.total_charge for s in systems], dtype=torch.float64),
+        multiplicity=torch.tensor([s.multiplicity for s in systems], dtype=torch.float64),
         neighbors=torch.from_numpy((index + offset * n_rows).reshape(-1, columns)),
         shift=torch.from_numpy(shift.reshape(-1, columns, 3)),
         reverse=torch.from_numpy((reverse + offset * n_rows * columns).reshape(-1, columns)),

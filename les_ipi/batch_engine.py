@@ -1,4 +1,4 @@
-"""Evaluation of any model on one padded batch by automatic differentiation, for ``transfer`` and ``multipole`` heads."""
+"""Evaluation of any model on one padded batch by automatic differentiation, for all heads but ``latent``."""
 
 from collections.abc import Sequence
 
@@ -10,13 +10,18 @@ from les_ipi.batch import Batch, collate
 from les_ipi.conventions import Property
 from les_ipi.electrostatics.born import SumRule
 from les_ipi.errors import UserError
-from les_ipi.models.derivatives import Leaves, atom_gradient, electric_response, gradient, strain_derivative
+from les_ipi.models.derivatives import (
+    Leaves,
+    atom_gradient,
+    electric_response,
+    gradient,
+    strain_derivative,
+    unwrapped_dipole,
+)
 from les_ipi.models.les_model import Evaluation, LESModel
 from les_ipi.system import AtomicSystem
 from les_ipi.units import COULOMB, EPSILON_0
 
-#: Difference in e between the total charge of a structure and that of a transfer head that is let pass.
-_TOTAL_CHARGE_TOLERANCE = 1e-3
 #: Quantities that carry √ε_e.
 _PHYSICAL_MOMENTS = {Property.CHARGES, Property.DIPOLE, Property.BORN_EFFECTIVE_CHARGES, Property.POLARIZABILITY}
 _PER_ATOM = {"forces", "charges", "born_effective_charges"}
@@ -41,11 +46,10 @@ class BatchEngine:
         with torch.enable_grad():
             leaves = Leaves.of(batch, self.dtype)
             inside = None
-            if fields is not None and model.head.equivariant:
-                # Induced dipoles answer to the field: the enthalpy is quadratic in it and comes from the model.
+            if fields is not None and (model.head.equivariant or model.head.equilibrates):
+                # Induced dipoles and charges answer to the field: the enthalpy is not linear in it, it comes from the model.
                 inside, fields = torch.from_numpy(fields).to(leaves.positions), None
             evaluation = model(batch, leaves.edges, leaves.positions, leaves.cell, inside)
-            self._check_total(batch, evaluation, systems)
             tables = self._tables(batch, leaves, evaluation, wanted, fields)
         kept = {*wanted, "dielectric_tensor"}
         host = {name: value.detach().to("cpu", torch.float64).numpy() for name, value in tables.items() if name in kept}
@@ -63,18 +67,6 @@ class BatchEngine:
                 "Charges, dipoles, Born charges and polarizabilities of a slab are not defined for this model with induced "
                 "moments, because ε_e of a cell with vacuum is unknown: ask for energy, forces and virial only."
             )
-
-    def _check_total(self, batch: Batch, evaluation: Evaluation, systems: Sequence[AtomicSystem]) -> None:
-        """A transfer head has the total of its formal charges; a structure that asks for another one is refused."""
-        if self.model.head is None or not self.model.head.single_valued_polarization:
-            return
-        totals = evaluation.screening.sqrt() * evaluation.charges.detach().sum((1, 2))
-        for system, total in zip(systems, totals.tolist(), strict=True):
-            if system.total_charge and abs(system.total_charge - total) > _TOTAL_CHARGE_TOLERANCE:
-                raise UserError(
-                    f"The structure has a total charge of {system.total_charge:g} e, but the model's transfer head gives "
-                    f"{total:.3g} e by its formal charges: use a model with the latent head for other total charges."
-                )
 
     def _tables(
         self,
@@ -95,11 +87,13 @@ class BatchEngine:
         if Property.ENERGY in wanted:
             tables["energy"] = evaluation.energy.detach().double() + self.model.composition_energy(batch)
             if fields is not None:
-                tables["energy"] -= (field * _unwrapped_dipole(batch, leaves, evaluation)).sum(1)
+                tables["energy"] -= (field * unwrapped_dipole(batch, leaves, evaluation).detach()).sum(1)
         if Property.CHARGES in wanted:
             tables["charges"] = scale[:, None] * evaluation.charges.sum(-1)
         if Property.DIPOLE in wanted:
-            tables["dipole"] = scale[:, None] * _unwrapped_dipole(batch, leaves, evaluation)
+            tables["dipole"] = scale[:, None] * unwrapped_dipole(batch, leaves, evaluation).detach()
+        if Property.QUADRUPOLE in wanted:
+            tables["quadrupole"] = _quadrupole(batch, evaluation)
         if wanted & {Property.FORCES, Property.VIRIAL}:
             grad = gradient(enthalpy.sum(), leaves)
             if Property.FORCES in wanted:
@@ -107,7 +101,7 @@ class BatchEngine:
             if Property.VIRIAL in wanted:
                 tables["virial"] = -strain_derivative(batch, leaves, grad)
                 if fields is not None:  # the leaves are folded into the cell
-                    carried = _unwrapped_dipole(batch, leaves, evaluation) - evaluation.dipole.detach()
+                    carried = unwrapped_dipole(batch, leaves, evaluation).detach() - evaluation.dipole.detach()
                     tables["virial"] = tables["virial"] + carried[:, :, None] * field[:, None, :]
         if wanted & {Property.BORN_EFFECTIVE_CHARGES, Property.PIEZOELECTRIC}:
             born, strained = electric_response(self.model, batch, leaves, evaluation, self.rule)
@@ -119,6 +113,15 @@ class BatchEngine:
         return tables
 
 
+def _quadrupole(batch: Batch, evaluation: Evaluation) -> Tensor:
+    """Physical traceless second moments (B, 3, 3) in e·Å², which periodic structures do not have (NaN)."""
+    undefined = torch.full((batch.n_structures, 3, 3), torch.nan, dtype=torch.float64, device=batch.cell.device)
+    if evaluation.quadrupole is None:
+        return undefined
+    found = evaluation.screening.sqrt()[:, None, None] * evaluation.quadrupole.detach()
+    return torch.where(batch.periodic[:, None, None], undefined, found.double())
+
+
 def _polarizability(batch: Batch, evaluation: Evaluation) -> dict[str, Tensor]:
     """Physical polarizability ε_e k_e Σα in Å³, and ε_∞ = ε_e (1 + Σα/(ε0 V)), which isolated structures do not have (NaN)."""
     latent = evaluation.polarizable.total_polarizability().detach().double()
@@ -128,10 +131,3 @@ def _polarizability(batch: Batch, evaluation: Evaluation) -> dict[str, Tensor]:
     dielectric = screening * (identity + latent / (EPSILON_0 * volume))
     dielectric = torch.where(batch.periodic[:, None, None], dielectric, torch.full_like(dielectric, torch.nan))
     return {"polarizability": COULOMB * screening * latent, "dielectric_tensor": dielectric}
-
-
-def _unwrapped_dipole(batch: Batch, leaves: Leaves, evaluation: Evaluation) -> Tensor:
-    """Latent dipole of the unwrapped positions: the model's, plus charge × lattice translation in float64."""
-    translation = batch.positions - leaves.positions.detach().double()
-    carrier = evaluation.translating_charges.detach().double()
-    return evaluation.dipole.detach().double() + torch.einsum("bn,bnx->bx", carrier, translation)

@@ -130,8 +130,10 @@ class LocalBlocks:
             torch._functorch.config.donated_buffer = False
             self._function = torch.compile(self._local, dynamic=False)
 
-    def _local(self, edges: Tensor, near: Tensor, species: Tensor) -> tuple[Tensor, Tensor | None]:
-        energies, output = self.model.local(edges, near, species)
+    def _local(
+        self, edges: Tensor, near: Tensor, species: Tensor, state: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        energies, output = self.model.local(edges, near, species, state=state)
         return energies, None if output is None else output.charges
 
     @staticmethod
@@ -141,17 +143,26 @@ class LocalBlocks:
         rows = min(sizes, key=lambda size: (size * math.ceil(n_atoms / size), -size))
         return rows, math.ceil(n_atoms / rows)
 
-    def __call__(self, edges: Tensor, near: Tensor, species: Tensor, rows: int, differentiate: bool) -> "LocalPass":
-        """Evaluate all blocks; ``species`` is padded to the rows of ``edges``."""
+    def __call__(
+        self,
+        edges: Tensor,
+        near: Tensor,
+        species: Tensor,
+        rows: int,
+        differentiate: bool,
+        state: Tensor | None = None,
+    ) -> "LocalPass":
+        """Evaluate all blocks; ``species`` and ``state``, see :meth:`LESModel.local`, are padded to the rows of ``edges``."""
         parts = []
         for first in range(0, len(edges), rows):
             block = slice(first, first + rows)
             leaf = edges[block].detach().requires_grad_(differentiate)
             with torch.set_grad_enabled(differentiate):
-                parts.append((leaf, *self._evaluate(leaf, near[block], species[block])))
+                states = None if state is None else state[block]
+                parts.append((leaf, *self._evaluate(leaf, near[block], species[block], states)))
         return LocalPass(parts)
 
-    def _evaluate(self, *block: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _evaluate(self, *block: Tensor | None) -> tuple[Tensor, Tensor | None]:
         if self.compiled:
             try:
                 return self._function(*block)

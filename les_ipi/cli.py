@@ -72,7 +72,7 @@ def train(
 ) -> None:
     """Train a model; writes weights, card, learning curves and held-out parity plots.
 
-    Example: les-ipi train inputs/water/train-rpbe-d3.toml --data-root ~/data/water
+    Example: les-ipi train inputs/water/train-pbe0-ts.toml --data-root ~/data/water
 
     Fine-tuning: les-ipi train mine.toml --from water-pbe0-ts
     """

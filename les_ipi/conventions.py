@@ -17,6 +17,7 @@ class Property(StrEnum):
     VIRIAL = "virial"
     CHARGES = "charges"
     DIPOLE = "dipole"
+    QUADRUPOLE = "quadrupole"
     BORN_EFFECTIVE_CHARGES = "born_effective_charges"
     POLARIZABILITY = "polarizability"
     PIEZOELECTRIC = "piezoelectric"
@@ -29,7 +30,13 @@ LABEL_ALIASES = {
     "stress": ("stress", "REF_stress", "ref_stress"),
     "born_effective_charges": ("bec", "BEC", "REF_becs", "REF_bec", "born_effective_charges"),
     "dipole": ("dipole", "REF_dipole", "total_dipole"),
+    "quadrupole": ("quadrupole", "REF_quadrupole"),
+    "polarizability": ("polarizability", "REF_polarizability"),
 }
+
+#: Names of the total charge (e) and of the spin multiplicity 2S + 1 in the information of a frame; the first one is ours.
+TOTAL_CHARGE_NAMES = ("charge", "total_charge")
+SPIN_MULTIPLICITY_NAMES = ("spin_multiplicity", "multiplicity")
 
 #: Keys of the JSON object that the driver sends to i-PI with every evaluation.
 IPI_DIPOLE_KEY = "dipole"

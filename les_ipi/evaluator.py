@@ -18,7 +18,13 @@ from les_ipi.models.library import find_model
 from les_ipi.models.storage import load_model
 from les_ipi.system import AtomicSystem
 
-_CHARGE_PROPERTIES = {Property.CHARGES, Property.DIPOLE, Property.BORN_EFFECTIVE_CHARGES, Property.PIEZOELECTRIC}
+_CHARGE_PROPERTIES = {
+    Property.CHARGES,
+    Property.DIPOLE,
+    Property.QUADRUPOLE,
+    Property.BORN_EFFECTIVE_CHARGES,
+    Property.PIEZOELECTRIC,
+}
 
 
 @dataclass
@@ -33,6 +39,8 @@ class Results:
     virial                  (3, 3)     −∂E/∂ε = −V·stress, eV
     charges                 (N,)       physical partial charges √ε_e q, e
     dipole                  (3,)       physical cell dipole of the unwrapped positions, e·Å
+    quadrupole              (3, 3)     physical traceless second moment of an isolated structure about its centre of
+                                       mass, Σ q (x_a x_b − r² δ_ab/3) for charges, e·Å²
     born_effective_charges  (N, 3, 3)  ``[atom, polarization, displacement]``, e
     polarizability          (3, 3)     of the whole structure or cell, with ``polarizability``, Å³
     dielectric_tensor       (3, 3)     ε_∞ with ``polarizability``; NaN for isolated structures
@@ -46,6 +54,7 @@ class Results:
     virial: np.ndarray | None = None
     charges: np.ndarray | None = None
     dipole: np.ndarray | None = None
+    quadrupole: np.ndarray | None = None
     born_effective_charges: np.ndarray | None = None
     polarizability: np.ndarray | None = None
     dielectric_tensor: np.ndarray | None = None
@@ -137,6 +146,11 @@ class Evaluator:
         """Whether the dipole is a function of the (unwrapped) positions, so that a field has an energy."""
         return self.model.head is not None and self.model.head.single_valued_polarization
 
+    @property
+    def _answers_fields(self) -> bool:
+        """Whether moments respond to a field, so that the model itself gives the enthalpy of isolated systems."""
+        return self._has("equivariant") or self._has("equilibrates")
+
     def _has(self, ability: str) -> bool:
         """Whether the charge head, if any, has an ability of :class:`les_ipi.models.heads.ChargeHead`."""
         return self.model.head is not None and getattr(self.model.head, ability)
@@ -151,20 +165,28 @@ class Evaluator:
 
         Parameters: ``fields`` (B, 3), macroscopic fields in V/Å: energy, forces and virial are then those of the enthalpy
         U − E·M at fixed Cartesian field, at no extra cost; only for models with :attr:`single_valued`, and isolated systems
-        with a multipole head, whose induced dipoles make the enthalpy quadratic in the field.
+        with a multipole or equilibration head, whose response to the field makes the enthalpy quadratic in it.
         Raises ``UserError`` for an unknown element or property, charges asked from a model without charges, or a field on
         a model whose dipole is not single-valued.
         """
         wanted = self._check(properties)
+        responses = wanted & {Property.BORN_EFFECTIVE_CHARGES, Property.PIEZOELECTRIC}
+        if responses and self._has("equilibrates") and any(s.periodic for s in systems):
+            raise UserError(
+                "Charges of the 'equilibration' head flow through the whole cell, as in a metal, so periodic systems have no "
+                "Born charges and no piezoelectric tensor: use the latent, transfer or multipole head for them."
+            )
+        if Property.QUADRUPOLE in wanted and any(s.periodic for s in systems):
+            raise UserError("A quadrupole is defined for isolated structures only: ask for it with pbc='F F F'.")
         if fields is None:
             engine = self._engine if not any(s.slab for s in systems) else self._general
             tables = engine(systems, wanted)
-        elif self.single_valued or (self._has("equivariant") and not any(s.periodic for s in systems)):
+        elif self.single_valued or (self._answers_fields and not any(s.periodic for s in systems)):
             tables = self._general(systems, wanted, np.asarray(fields, dtype=float))
         else:
             raise UserError(
-                "An enthalpy U − E·M needs a single-valued dipole, which only the transfer head has, and the multipole head "
-                "for isolated systems: ask for Born charges Z, whose force is Z·E."
+                "An enthalpy U − E·M needs a single-valued dipole, which only the transfer head has, and the multipole and "
+                "equilibration heads for isolated systems: ask for Born charges Z, whose force is Z·E."
             )
         return [Results(**{k: float(v) if k == "energy" else v for k, v in table.items()}) for table in tables]
 
@@ -178,10 +200,10 @@ class Evaluator:
             raise UserError(
                 "This model has no charges, so it gives no charges, dipole or Born charges: use an LES model."
             )
-        if Property.PIEZOELECTRIC in wanted and self._has("equivariant"):
+        if Property.PIEZOELECTRIC in wanted and self._answers_fields:
             raise UserError(
-                "The piezoelectric tensor of the 'multipole' head is not implemented: use the latent or transfer head, or "
-                "differences of the dipole in strained structures."
+                f"The piezoelectric tensor of the '{self.model.head.name}' head is not implemented: use the latent or "
+                "transfer head, or differences of the dipole in strained structures."
             )
         if Property.POLARIZABILITY in wanted and not self._has("induces_dipole"):
             raise UserError(

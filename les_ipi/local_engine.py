@@ -15,8 +15,10 @@ from les_ipi.conventions import Property
 from les_ipi.electrostatics.born import SumRule, apply_sum_rule, local_born_charges, local_piezoelectric
 from les_ipi.electrostatics.ewald import half_sphere_modes
 from les_ipi.electrostatics.mesh import MeshSum
+from les_ipi.electrostatics.multipoles import Multipoles, traceless_second_moment
 from les_ipi.electrostatics.reciprocal import LongRange, isolated_sum, periodic_sum
 from les_ipi.models.les_model import LESModel
+from les_ipi.models.state import state_per_atom
 from les_ipi.neighbors import VerletList
 from les_ipi.system import AtomicSystem
 
@@ -62,7 +64,8 @@ class LocalEngine:
         species = torch.nn.functional.pad(edges.species, (0, total - len(positions)))
         mechanical = bool(wanted & {Property.FORCES, Property.VIRIAL})
         born = bool(wanted & {Property.BORN_EFFECTIVE_CHARGES, Property.PIEZOELECTRIC})
-        local = self.blocks(vectors, near, species, rows, mechanical or born)
+        state = None if self.model.state is None else self._states(systems, total)
+        local = self.blocks(vectors, near, species, rows, mechanical or born, state)
         composition = self.model.reference_energies[edges.species]
         energies = local.energies[: len(positions)].double() + composition
         tables: list[dict[str, Tensor]] = [{} for _ in systems]
@@ -86,6 +89,8 @@ class LocalEngine:
                 table["virial"] = virial[atoms].sum(0).double() - table.pop("strain", 0.0)
             if born:
                 table["born_effective_charges"] = self._born(raw[None, atoms], systems[b])
+            if Property.QUADRUPOLE in wanted:
+                table["quadrupole"] = self._quadrupole(systems[b], positions[atoms], table["charges"], edges.species[atoms])
             if strained is not None:
                 table["piezoelectric"] = self._scale(systems[b]) * strained[atoms].double().sum(0)
         return [{k: v.to("cpu", torch.float64).numpy() for k, v in table.items() if k in wanted} for table in tables]
@@ -102,6 +107,12 @@ class LocalEngine:
             self._edges, self._elements = PackedEdges(species, self.model.cutoff, self.device, columns), elements
         self._edges.update(pairs, [np.asarray(s.cell, dtype=float) for s in systems])
         return self._edges
+
+    def _states(self, systems: Sequence[AtomicSystem], rows: int) -> Tensor:
+        """Charge and spin per atom of the structure of every atom, (rows, 2), zero where padded."""
+        table = torch.tensor([(s.total_charge, s.multiplicity, len(s.numbers)) for s in systems], dtype=torch.float64)
+        states = state_per_atom(*table.unbind(1)).repeat_interleave(table[:, 2].long(), dim=0)
+        return torch.nn.functional.pad(states, (0, 0, 0, rows - len(states))).to(self.device, self.dtype)
 
     def _long_range(
         self,
@@ -167,6 +178,14 @@ class LocalEngine:
     def _scale(self, system: AtomicSystem) -> float:
         """√ε_e: physical charges over latent ones."""
         return float(self.model.screening(torch.tensor([system.periodic])).sqrt())
+
+    def _quadrupole(self, system: AtomicSystem, positions: Tensor, charges: Tensor, species: Tensor) -> Tensor:
+        """Physical traceless second moment of one structure about its centre of mass, (3, 3) e·Å²; NaN if periodic."""
+        if system.periodic:
+            return torch.full((3, 3), torch.nan, dtype=torch.float64)
+        masses = self.model.masses[species].double()
+        centre = masses @ positions / masses.sum()
+        return traceless_second_moment(positions[None], Multipoles(charges[None, :, None]), centre[None])[0]
 
     def _born(self, raw: Tensor, system: AtomicSystem) -> Tensor:
         scale = self._scale(system)

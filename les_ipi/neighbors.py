@@ -1,6 +1,6 @@
 """Neighbour lists (vesin): pairs that are kept while atoms move little, and the padded matrix of training batches."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from vesin import NeighborList
@@ -116,14 +116,7 @@ class VerletList:
         """Pairs of ``system``, rebuilt only if needed."""
         if self._pairs is None or not self._still_valid(system):
             self._pairs = neighbor_pairs(system, self.cutoff + self.skin)
-            self._reference = AtomicSystem(
-                system.numbers,
-                system.positions.copy(),
-                system.cell.copy(),
-                system.periodic,
-                system.total_charge,
-                system.slab,
-            )
+            self._reference = replace(system, positions=system.positions.copy(), cell=system.cell.copy())
             self.builds += 1
         return self._pairs
 

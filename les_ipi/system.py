@@ -1,8 +1,13 @@
 """One structure: species, positions, cell and periodicity."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+
+from les_ipi.conventions import SPIN_MULTIPLICITY_NAMES, TOTAL_CHARGE_NAMES
+from les_ipi.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -18,6 +23,7 @@ class AtomicSystem:
     periodic        bool     True: periodic, see ``slab``; False: isolated
     total_charge    float    e
     slab            bool     True: periodic along the first two lattice vectors only, vacuum along the third
+    multiplicity    int      spin multiplicity 2S + 1, read by models with ``[state] spin = true`` only
     ==============  =======  ====================================================
     """
 
@@ -27,15 +33,15 @@ class AtomicSystem:
     periodic: bool = True
     total_charge: float = 0.0
     slab: bool = False
+    multiplicity: int = 1
 
     @classmethod
     def from_ase(cls, atoms) -> "AtomicSystem":
-        """Convert an ``ase.Atoms``; ``pbc = T T F`` is a slab.
+        """Convert an ``ase.Atoms``; ``pbc = T T F`` is a slab; total charge and multiplicity are in ``info``.
 
-        Raises ``UserError`` for periodicity along one direction, or two others, or a singular cell.
+        Raises ``UserError`` for periodicity along one direction, or two others, a singular cell, or a total charge or
+        multiplicity that is no number, or contradicts itself under two names.
         """
-        from les_ipi.errors import UserError
-
         pbc = np.asarray(atoms.pbc, dtype=bool)
         slab = bool(pbc[0] and pbc[1] and not pbc[2])
         if pbc.any() and not (pbc.all() or slab):
@@ -43,6 +49,7 @@ class AtomicSystem:
                 f"The structure is periodic along {int(pbc.sum())} of 3 directions, but only bulk (pbc 'T T T'), slabs with "
                 "vacuum along the third lattice vector ('T T F') and isolated systems ('F F F') are supported."
             )
+        total_charge, multiplicity = charge_and_multiplicity(atoms.info)
         cell = np.asarray(atoms.cell.array, dtype=float)
         if pbc.any() and abs(np.linalg.det(cell)) < 1e-8:
             raise UserError(
@@ -55,7 +62,8 @@ class AtomicSystem:
             cell=cell if pbc.any() else np.zeros((3, 3)),
             periodic=bool(pbc.any()),
             slab=slab,
-            total_charge=float(atoms.info.get("charge", 0.0)),
+            total_charge=total_charge,
+            multiplicity=multiplicity,
         )
 
     @property
@@ -68,8 +76,6 @@ class AtomicSystem:
 
         Images along the third vector are felt as exp(−2π d/a): the vacuum d must not be thinner than the largest period a.
         """
-        from les_ipi.errors import UserError
-
         area = np.cross(self.cell[0], self.cell[1])
         normal = area / np.linalg.norm(area)
         height = abs(self.cell[2] @ normal)
@@ -81,3 +87,27 @@ class AtomicSystem:
                 f"less than its largest period of {period:.1f} Å: make the third lattice vector longer, which does not change "
                 "the energy, and give atoms that are not folded across it."
             )
+
+
+def charge_and_multiplicity(info: Mapping[str, Any]) -> tuple[float, int]:
+    """Total charge in e (0 if not given) and spin multiplicity 2S + 1 (1 if not given) of the information of a frame.
+
+    Raises ``UserError`` for a value that is no number, no multiplicity, or two names that contradict each other.
+    """
+    multiplicity = _number_of(info, SPIN_MULTIPLICITY_NAMES, 1.0)
+    if multiplicity < 1 or multiplicity != int(multiplicity):
+        raise UserError(f"A frame has a multiplicity 2S + 1 of {multiplicity:g}: give 1 (singlet), 2 (doublet), 3, ...")
+    return _number_of(info, TOTAL_CHARGE_NAMES, 0.0), int(multiplicity)
+
+
+def _number_of(info: Mapping[str, Any], names: tuple[str, ...], default: float) -> float:
+    """The number that a frame gives under one of these names. Raises ``UserError`` if it is none, or two that differ."""
+    found = {name: info[name] for name in names if info.get(name) is not None}
+    try:
+        values = {name: float(value) for name, value in found.items()}
+    except (TypeError, ValueError) as error:
+        raise UserError(f"A frame has {found}, which is not a number: write for example {names[0]}=1.") from error
+    if len(set(values.values())) > 1 or not all(np.isfinite(x) for x in values.values()):
+        raise UserError(f"A frame has {values}: give one finite number under one of these names.")
+    # Adding zero makes a negative zero an ordinary one.
+    return next(iter(values.values()), default) + 0.0

@@ -125,7 +125,9 @@ class ForceServer:
             box = wire.cell_from_wire(cell)
             self._check_cell(box)
         known = self.template
-        return AtomicSystem(known.numbers, xyz, box, known.periodic, known.total_charge, known.slab)
+        return AtomicSystem(
+            known.numbers, xyz, box, known.periodic, known.total_charge, known.slab, known.multiplicity
+        )
 
     def _without_charges(self, properties: tuple[Property, ...]) -> tuple[Property, ...]:
         """A short-range model sends no dipole; whoever asks it for more is told."""

@@ -9,6 +9,7 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
 from les_ipi.errors import UserError
+from les_ipi.system import AtomicSystem, charge_and_multiplicity
 
 #: i-PI's labels for isotopes: the same electrons, another mass.
 _ISOTOPES = {"D": "H", "T": "H"}
@@ -16,13 +17,14 @@ _ISOTOPES = {"D": "H", "T": "H"}
 
 @dataclass(frozen=True)
 class Template:
-    """Atomic numbers (N,), periodicity and total charge (e) of the system that a driver serves."""
+    """Atomic numbers (N,), periodicity, total charge (e) and spin multiplicity of the system that a driver serves."""
 
     numbers: np.ndarray
     periodic: bool
     total_charge: float
     path: Path
     slab: bool = False
+    multiplicity: int = 1
 
 
 def read_template(path: str | Path) -> Template:
@@ -59,20 +61,20 @@ def _read_ipi_xyz(path: Path, lines: list[str]) -> Template:
     except (ValueError, IndexError, KeyError) as error:
         raise UserError(f"The template '{path}' is not a valid xyz file ({error}).") from error
     isolated = re.search(r'pbc="?\s*F\s+F\s+F', lines[1]) is not None
-    return Template(numbers, periodic=not isolated, total_charge=0.0, path=path)
+    pairs = dict(re.findall(r'(\w+)="?([^\s"]+)', lines[1]))
+    total_charge, multiplicity = charge_and_multiplicity(pairs)
+    return Template(numbers, not isolated, total_charge, path, multiplicity=multiplicity)
 
 
 def _read_with_ase(path: Path) -> Template:
     from ase.io import read
-
-    from les_ipi.system import AtomicSystem
 
     try:
         atoms = read(path, index=0)
     except Exception as error:  # ASE raises many kinds for a file that it cannot read
         raise UserError(f"The template '{path}' cannot be read ({type(error).__name__}: {error}).") from error
     system = AtomicSystem.from_ase(atoms)
-    return Template(system.numbers, system.periodic, system.total_charge, path, system.slab)
+    return Template(system.numbers, system.periodic, system.total_charge, path, system.slab, system.multiplicity)
 
 
 def _atomic_number(label: str) -> int:

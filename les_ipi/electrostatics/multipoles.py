@@ -68,6 +68,21 @@ def traceless(tensor: Tensor) -> Tensor:
     return symmetric - trace[:, :, None, None] * identity
 
 
+def traceless_second_moment(positions: Tensor, moments: Multipoles, origin: Tensor) -> Tensor:
+    """Quadrupole of whole structures, Σ_i (q x x + u x + x u + Q) without its trace, x = r − origin; (B, 3, 3) e·Å².
+
+    Two thirds of the moment Σ q (3 x_a x_b − r² δ_ab)/2. Parameters: ``positions`` (B, N, 3) Å; ``origin`` (B, 3) Å.
+    """
+    x = positions - origin[:, None]
+    total = torch.einsum("bnc,bnx,bny->bxy", moments.charges, x, x)
+    if moments.dipoles is not None:
+        mixed = torch.einsum("bnxc,bny->bxy", moments.dipoles, x)
+        total = total + mixed + mixed.transpose(1, 2)
+    if moments.quadrupoles is not None:
+        total = total + moments.quadrupoles.sum((1, 4))
+    return traceless(total[:, None, :, :, None])[:, 0, :, :, 0]
+
+
 def interaction_energy(moments: Multipoles, potentials: Potentials) -> Tensor:
     """Energy of the moments in their own potentials: E = ½ Σ_i (q φ − u·E − ½ Q:∇E), (B,) eV.
 

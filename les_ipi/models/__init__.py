@@ -1,6 +1,6 @@
 """Potentials: native short-range model, charge heads, the complete LES model and its files."""
 
-from les_ipi.models.config import ChargesConfig, ModelConfig, ShortRangeConfig, build_model
+from les_ipi.models.config import ChargesConfig, ModelConfig, ShortRangeConfig, StateConfig, build_model
 from les_ipi.models.les_model import LESModel
 from les_ipi.models.library import find_model, shipped_models
 from les_ipi.models.protocol import LocalOutput, ShortRangeModel
@@ -13,6 +13,7 @@ __all__ = [
     "ModelConfig",
     "ShortRangeConfig",
     "ShortRangeModel",
+    "StateConfig",
     "build_model",
     "find_model",
     "load_model",

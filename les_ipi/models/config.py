@@ -7,9 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from les_ipi.electrostatics.window import LongRangeKernel
 from les_ipi.errors import UserError
 from les_ipi.models.ace import ClusterDescriptor, ClusterExpansion
+from les_ipi.models.equilibration_head import EquilibrationHead
 from les_ipi.models.heads import LatentHead, TransferHead
 from les_ipi.models.les_model import LESModel
 from les_ipi.models.multipole_head import DEFAULT_POLARIZABILITY_A3, Level, MultipoleHead
+from les_ipi.models.state import StateEmbedding
 from les_ipi.models.zbl import CoreRepulsion
 
 
@@ -55,7 +57,7 @@ class ChargesConfig(_Strict):
     that they start from.
     """
 
-    head: Literal["latent", "transfer", "multipole", "none"] = "latent"
+    head: Literal["latent", "transfer", "multipole", "equilibration", "none"] = "latent"
     level: Level = "q"
     anisotropic: bool = True
     polarizability_scale: dict[str, Annotated[float, Field(gt=0)]] = {}
@@ -72,6 +74,20 @@ class ChargesConfig(_Strict):
     remove_self: bool = True
     epsilon_infinity: float = Field(1.0, ge=1.0)
 
+    @model_validator(mode="after")
+    def _one_equilibrium(self) -> Self:
+        if self.head == "equilibration" and self.channels > 1:
+            raise ValueError(f"charge equilibration has one charge for each atom, not {self.channels}: take channels = 1")
+        return self
+
+
+class StateConfig(_Strict):
+    """``[state]``: total charge and spin as inputs of the networks, see :class:`les_ipi.models.state.StateEmbedding`."""
+
+    channels: int = Field(4, ge=1)
+    spin: bool = False
+    hidden: tuple[int, ...] = (16,)
+
 
 class ModelConfig(_Strict):
     """Everything needed to rebuild a model before its weights are loaded."""
@@ -79,6 +95,7 @@ class ModelConfig(_Strict):
     species: tuple[str, ...]
     short_range: ShortRangeConfig = ShortRangeConfig()
     charges: ChargesConfig = ChargesConfig()
+    state: StateConfig | None = None
 
 
 def build_model(config: ModelConfig) -> LESModel:
@@ -92,7 +109,10 @@ def build_model(config: ModelConfig) -> LESModel:
     descriptor = None
     if charges.descriptor is not None and charges.head != "none":
         descriptor = ClusterDescriptor(n_species, **charges.descriptor.model_dump(exclude={"core_cutoff", "hidden"}))
-    n_features = (descriptor or short_range).n_features
+    state = None
+    if config.state is not None:
+        state = StateEmbedding(n_species, short_range.n_features, **config.state.model_dump())
+    n_features = (descriptor or short_range).n_features + (0 if state is None else state.channels)
     formal = [charges.formal.get(s, 0.0) for s in config.species]
     head = None
     if charges.head == "latent":
@@ -109,6 +129,8 @@ def build_model(config: ModelConfig) -> LESModel:
             charges.hidden,
             charges.formal_scale,
         )
+    elif charges.head == "equilibration":
+        head = EquilibrationHead(n_species, n_features, formal, charges.hidden, charges.formal_scale)
     elif charges.head == "multipole":
         source = descriptor or short_range
         scale = [charges.polarizability_scale.get(s, DEFAULT_POLARIZABILITY_A3) for s in config.species]
@@ -136,6 +158,7 @@ def build_model(config: ModelConfig) -> LESModel:
         core=core,
         charge_descriptor=descriptor,
         epsilon_infinity=charges.epsilon_infinity,
+        state=state,
     )
 
 

@@ -63,14 +63,23 @@ def strain_derivative(batch: Batch, leaves: Leaves, grad: Leaves) -> Tensor:
     return total + leaves.cell.transpose(1, 2) @ grad.cell
 
 
+def unwrapped_dipole(batch: Batch, leaves: Leaves, evaluation: Evaluation) -> Tensor:
+    """Latent dipole (B, 3) in e·Å of the unwrapped positions in float64: the model's, plus charge × lattice translation."""
+    translation = batch.positions - leaves.positions.detach().double()
+    carried = torch.einsum("bn,bnx->bx", evaluation.translating_charges.double(), translation)
+    return evaluation.dipole.double() + carried
+
+
 def raw_born_charges(
     model: LESModel, batch: Batch, leaves: Leaves, evaluation: Evaluation, create_graph: bool = False
 ) -> Tensor:
     """Latent Born charges (B, N, 3, 3) in e before any sum rule, ``[atom, polarization, displacement]``.
 
     ``latent`` head: the exact local form from one backward pass. ``transfer`` head: Z = ∂P/∂r of the single-valued
-    polarization, three passes. ``multipole`` head: the local form of the charges plus ∂Σ(u + Δu)/∂r, and the flux of induced
-    charges. Source: doi:10.1038/s41524-025-01911-z and docs/physics.md.
+    polarization, three passes; ``equilibration`` head the same, for isolated structures. ``multipole`` head: the local
+    form of the charges plus ∂Σ(u + Δu)/∂r, and the flux of induced charges.
+
+    Source: doi:10.1038/s41524-025-01911-z and docs/physics.md.
     """
     if model.head.equivariant:
         return _multipole_born_charges(model, batch, leaves, evaluation, create_graph)
@@ -83,7 +92,7 @@ def electric_response(
     """Latent Born charges (B, N, 3, 3) in e under a sum rule, and latent piezoelectric tensors (B, 3, 3, 3) in e·Å.
 
     Both come from the same backward passes, without graph; multiply by √ε_e for physical ones. The expected total of the
-    Born charges is the net charge of the structure, or what a transfer head gives by construction. The second is
+    Born charges is the net charge of the structure. The second is
     Π_cab = ∂M_c/∂ε_ab − M_a δ_bc (clamped ions, proper), see :func:`les_ipi.electrostatics.local_piezoelectric`; None for a
     multipole head, for which it is not implemented.
     """
@@ -93,7 +102,7 @@ def electric_response(
         born = _multipole_born_charges(model, batch, leaves, evaluation, False)
         return apply_sum_rule(born.detach(), mask, rule, expected.detach()), None
     grads = _charge_gradients(model, leaves, evaluation, False)
-    if model.head.single_valued_polarization:
+    if _dipole_is_a_function(model):
         expected = evaluation.charges.sum((1, 2))
         strained = torch.stack([strain_derivative(batch, leaves, grad) for grad in grads], dim=1)
         identity = torch.eye(3, dtype=strained.dtype, device=strained.device)
@@ -107,14 +116,19 @@ def electric_response(
 
 
 def _charge_gradients(model: LESModel, leaves: Leaves, evaluation: Evaluation, create_graph: bool) -> list[Leaves]:
-    """Gradients of the three components of a single-valued dipole, or of the total latent charge."""
-    if model.head.single_valued_polarization:
+    """Gradients of the three components of a dipole that is a function of positions, or of the total latent charge."""
+    if _dipole_is_a_function(model):
         return [gradient(evaluation.dipole[:, a].sum(), leaves, create_graph) for a in range(3)]
     return [gradient(evaluation.local_charges.sum(), leaves, create_graph)]
 
 
+def _dipole_is_a_function(model: LESModel) -> bool:
+    """Single-valued polarization, or charges of an equilibrium, whose Born charges exist for isolated structures only."""
+    return model.head.single_valued_polarization or model.head.equilibrates
+
+
 def _raw_born(model: LESModel, batch: Batch, leaves: Leaves, evaluation: Evaluation, grads: list[Leaves]) -> Tensor:
-    if model.head.single_valued_polarization:
+    if _dipole_is_a_function(model):
         return torch.stack([atom_gradient(batch, grad) for grad in grads], dim=2)
     # Padded edges keep a finite length but belong to no neighbour: their gradient is zero by the cutoff.
     ending_here = grads[0].edges.reshape(-1, 3)[batch.reverse]

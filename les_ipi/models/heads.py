@@ -23,6 +23,7 @@ class ChargeOutput(NamedTuple):
     kappa               (A, C)       response of the charge, e/V (multipole), or None
     alpha               (A, C) or    atomic polarizability, isotropic or tensor, e²Å²/eV (multipole), or None
                         (A, 3, 3, C)
+    hardness            (A,)         J in eV/e² (equilibration, whose ``charges`` are those of lone atoms), or None
     ==================  ===========  =================================================================
     """
 
@@ -33,6 +34,7 @@ class ChargeOutput(NamedTuple):
     quadrupoles: Tensor | None = None
     kappa: Tensor | None = None
     alpha: Tensor | None = None
+    hardness: Tensor | None = None
 
 
 class ChargeHead(nn.Module):
@@ -42,6 +44,8 @@ class ChargeHead(nn.Module):
     equivariant = False
     #: Whether the head has κ and α.
     induces_charge = induces_dipole = False
+    #: Whether charges come from a minimisation over the whole structure.
+    equilibrates = False
 
     def __init__(
         self,
@@ -95,8 +99,9 @@ class LatentHead(ChargeHead):
 class TransferHead(ChargeHead):
     """q_i = λ z_formal + Σ_j (t_ji − t_ij), t_ij = Σ_n c_n(features_i, z_j) φ_n(r_ij): neutral by construction.
 
-    Charge only moves along edges, so the total charge is exactly λ Σ z_formal, the acoustic sum rule holds exactly, and
-    P = Σ_i λ z_formal r_i + Σ_ij t_ij (r_j − r_i) is a single-valued, continuous function of unwrapped coordinates.
+    Charge only moves along edges, so the sum is λ Σ z_formal, the acoustic sum rule holds exactly, and
+    P = Σ_i λ z_formal r_i + Σ_ij t_ij (r_j − r_i) is a single-valued, continuous function of unwrapped coordinates. Where
+    λ Σ z_formal is not the wanted total charge, all λ z_formal of the structure are shifted equally: they stay constants.
 
     Parameters: as :class:`LatentHead`; ``cutoff`` in Å of the edges that carry charge; ``n_radial`` functions φ_n.
     """

@@ -3,16 +3,24 @@
 from typing import NamedTuple
 
 import torch
+from ase.data import atomic_masses
 from torch import Tensor, nn
 
 from les_ipi.batch import Batch
 from les_ipi.electrostatics.ewald import isolated_energy, periodic_energy, reciprocal_vectors
-from les_ipi.electrostatics.multipoles import Multipoles, interaction_energy, slab_correction
+from les_ipi.electrostatics.multipoles import (
+    Multipoles,
+    interaction_energy,
+    slab_correction,
+    traceless_second_moment,
+)
 from les_ipi.electrostatics.response import electronic_screening, polarizability
 from les_ipi.electrostatics.window import LongRangeKernel
+from les_ipi.models.equilibration_head import equilibrium_of
 from les_ipi.models.heads import ChargeOutput
 from les_ipi.models.polarizable import Polarizable, respond
 from les_ipi.models.protocol import ShortRangeModel
+from les_ipi.models.state import StateEmbedding, state_of_atoms
 
 
 class Evaluation(NamedTuple):
@@ -23,12 +31,15 @@ class Evaluation(NamedTuple):
     ===================  =========  ================================================================
     energy               (B,)       eV, without the constant reference energies
     charges              (B, N, C)  latent charges as they enter the Ewald sum, e
-    local_charges        (A,)       latent charges before the neutrality projection, sum of channels, e
+    local_charges        (A,)       latent charges before the neutrality projection, sum of channels (equilibration: the
+                                    charges), e
     dipole               (B, 3)     latent dipole of the given positions, e·Å
     translating_charges  (B, N)     charge that a translation of the atom by a lattice vector moves, e
     screening            (B,)       ε_e, dimensionless
     atomic_dipole        (B, 3)     Σ (u + Δu) of a head that has them, a part of ``dipole``, e·Å; or None
     polarizable                     moments and response parameters of a multipole head; or None
+    quadrupole           (B, 3, 3)  latent traceless second moment about the centre of mass, e·Å²; zero for periodic
+                                    structures, None if all are
     ===================  =========  ================================================================
 
     Latent means: not yet multiplied by √ε_e (see ``les_ipi.evaluator``). ``charges`` and ``dipole`` include what is induced.
@@ -42,6 +53,7 @@ class Evaluation(NamedTuple):
     screening: Tensor | None = None
     atomic_dipole: Tensor | None = None
     polarizable: Polarizable | None = None
+    quadrupole: Tensor | None = None
 
 
 class LESModel(nn.Module):
@@ -56,6 +68,7 @@ class LESModel(nn.Module):
         core: optional core repulsion.
         charge_descriptor: features for the charge head, if not those of the short-range model.
         epsilon_infinity: electronic dielectric constant of the medium.
+        state: optional embedding of the total charge and spin.
 
     Source: doi:10.1038/s41524-025-01577-7.
     """
@@ -70,14 +83,17 @@ class LESModel(nn.Module):
         core: nn.Module | None = None,
         charge_descriptor: nn.Module | None = None,
         epsilon_infinity: float = 1.0,
+        state: StateEmbedding | None = None,
     ):
         super().__init__()
         self.species = list(species)
         self.short_range, self.head, self.kernel, self.core = short_range, head, kernel, core
-        self.charge_descriptor = charge_descriptor
+        self.charge_descriptor, self.state = charge_descriptor, state
         self.epsilon_infinity = epsilon_infinity
         self.register_buffer("energy_scale", torch.tensor(float(energy_scale)))
         self.register_buffer("reference_energies", torch.zeros(len(species), dtype=torch.float64))
+        masses = torch.tensor([atomic_masses[z] for z in species], dtype=torch.float64)
+        self.register_buffer("masses", masses, persistent=False)
 
     @property
     def cutoff(self) -> float:
@@ -96,18 +112,37 @@ class LESModel(nn.Module):
         """
         B, N = batch.n_structures, batch.n_rows
         mask = batch.atom_mask.to(positions.dtype)
-        energies, output = self.local(edges, batch.species[batch.neighbors], batch.species, batch.reverse)
+        state = None if self.state is None else state_of_atoms(batch, edges.dtype)
+        energies, output = self.local(edges, batch.species[batch.neighbors], batch.species, batch.reverse, state)
         energy = (energies * mask).view(B, N).sum(1)
         if output is None:
             return Evaluation(energy, None, None, None, None)
         local = output.charges * mask[:, None]
         screening = self._screening(batch, cell, output, mask)
-        charges = self._neutralise(local.view(B, N, -1), batch, mask.view(B, N, 1), screening)
         latent_field = None if field is None else screening.sqrt()[:, None] * field
+        if self.head.equilibrates:
+            total = batch.total_charge.to(positions.dtype) / screening.sqrt()
+            found = equilibrium_of(batch, positions, cell, output, self.kernel, total, latent_field)
+            dipole = torch.einsum("bn,bnx->bx", found.charges, positions)
+            moments = Multipoles(found.charges[..., None])
+            return Evaluation(
+                energy + found.energy,
+                moments.charges,
+                found.charges.flatten(),
+                dipole,
+                found.charges,
+                screening,
+                quadrupole=self._quadrupole(batch, positions, moments),
+            )
+        own, atom_mask = local.view(B, N, -1), mask.view(B, N, 1)
+        # Transfers cancel in pairs: only what they do not carry counts, and that does not depend on the geometry.
+        reference = own if output.reference_charges is None else output.reference_charges.view(B, N, 1) * atom_mask
+        shift = self._shift(reference, batch, atom_mask, screening)
+        charges = (own + shift) * atom_mask
         atoms = atomic_dipole = None
-        work = 0.0
+        moments, work = Multipoles(charges), 0.0
         if self.head.equivariant:
-            atoms = Polarizable.of(output, local.view(B, N, -1), charges, mask.view(B, N))
+            atoms = Polarizable.of(output, own, charges, mask.view(B, N))
             long_range, response, charges = respond(batch, positions, cell, atoms, self.kernel, latent_field)
             if response.dipoles is not None:
                 # The work on induced dipoles is in their quadratic energy already.
@@ -115,12 +150,13 @@ class LESModel(nn.Module):
             if atoms.moments.dipoles is not None:
                 permanent = atoms.moments.dipoles.sum((1, 3))
                 atomic_dipole = permanent if atomic_dipole is None else atomic_dipole + permanent
+            moments = atoms.with_response(charges, response.dipoles)
         else:
             long_range = self.long_range_energy(batch, positions, cell, charges)
         energy = energy + long_range
         carried = charges.sum(-1)
         if output.reference_charges is not None:
-            carried = (output.reference_charges * mask).view(B, N)
+            carried = ((reference + shift) * atom_mask)[..., 0]
         dipole = torch.einsum("bn,bnx->bx", carried, positions)
         if output.local_dipole is not None:
             dipole = dipole + (output.local_dipole * mask[:, None]).view(B, N, 3).sum(1)
@@ -128,21 +164,32 @@ class LESModel(nn.Module):
             dipole = dipole + atomic_dipole
         if field is not None:
             energy = energy - (latent_field * (dipole - work)).sum(-1)
-        return Evaluation(energy, charges, local.sum(1), dipole, carried, screening, atomic_dipole, atoms)
+        quadrupole = self._quadrupole(batch, positions, moments)
+        return Evaluation(energy, charges, local.sum(1), dipole, carried, screening, atomic_dipole, atoms, quadrupole)
 
     def local(
-        self, edges: Tensor, near: Tensor, species: Tensor, reverse: Tensor | None = None
+        self,
+        edges: Tensor,
+        near: Tensor,
+        species: Tensor,
+        reverse: Tensor | None = None,
+        state: Tensor | None = None,
     ) -> tuple[Tensor, ChargeOutput | None]:
         """What atoms have from their neighbourhood alone: short-range energies (A,) in eV and charges.
 
         Parameters: ``edges`` (A, M, 3) Å; ``near`` (A, M) and ``species`` (A,) elements of neighbours and centres;
-        ``reverse`` (A, M) places of the reverse edges, which only a transfer head needs.
+        ``reverse`` (A, M) places of the reverse edges, which only a transfer head needs; ``state`` (A, 2) charge and spin
+        per atom of the structure, which only a model with a state embedding needs.
         """
         tensors = None
         if self.head is not None and self.head.equivariant and self.charge_descriptor is None:
             (energies, features), tensors = self.short_range.with_tensors(edges, near, species)
         else:
             energies, features = self.short_range(edges, near, species)
+        vectors = None
+        if self.state is not None:
+            vectors = self.state(state)
+            energies = energies + self.state.energy(features, vectors, species)
         energies = self.energy_scale * energies
         if self.core is not None:
             energies = energies + self.core(edges, near, species)
@@ -151,19 +198,16 @@ class LESModel(nn.Module):
         if self.head.equivariant:
             if self.charge_descriptor is not None:
                 features, tensors = self.charge_descriptor.features_and_tensors(edges, near, species)
-            return energies, self.head(features, tensors, species)
+            return energies, self.head(_joined(features, vectors), tensors, species)
         if self.charge_descriptor is not None:
             features = self.charge_descriptor.features(edges, near, species)
-        return energies, self.head(features, edges, near, reverse, species)
+        return energies, self.head(_joined(features, vectors), edges, near, reverse, species)
 
-    def _neutralise(self, charges: Tensor, batch: Batch, mask: Tensor, screening: Tensor) -> Tensor:
-        """Shift all charges of a structure equally to the wanted total (latent head); a transfer head needs none."""
-        if self.head.single_valued_polarization:
-            return charges
+    def _shift(self, charges: Tensor, batch: Batch, mask: Tensor, screening: Tensor) -> Tensor:
+        """What every charge (B, N, C) of a structure is shifted by to the wanted total, (B, 1, C) e."""
         # The total applies to the sum over channels; spread it evenly over them.
         wanted = batch.total_charge.to(charges.dtype) / screening.sqrt() / charges.shape[2]
-        excess = (charges.sum(1) - wanted[:, None]) / mask.sum(1)
-        return (charges - excess[:, None, :]) * mask
+        return ((wanted[:, None] - charges.sum(1)) / mask.sum(1))[:, None]
 
     def screening(self, periodic: Tensor) -> Tensor:
         """ε_e of every structure: ε_∞ in a periodic medium, 1 for an isolated system; (B,), dimensionless.
@@ -174,6 +218,14 @@ class LESModel(nn.Module):
             periodic.shape, self.epsilon_infinity, dtype=self.energy_scale.dtype, device=periodic.device
         )
         return torch.where(periodic, medium, torch.ones_like(medium))
+
+    def _quadrupole(self, batch: Batch, positions: Tensor, moments: Multipoles) -> Tensor | None:
+        """Traceless second moment of isolated structures about the centre of mass."""
+        if batch.boundary in ("periodic", "slab"):
+            return None
+        masses = (self.masses[batch.species] * batch.atom_mask).view(batch.n_structures, -1, 1).to(positions.dtype)
+        found = traceless_second_moment(positions, moments, (masses * positions).sum(1) / masses.sum(1))
+        return torch.where(batch.periodic[:, None, None], torch.zeros_like(found), found)
 
     def _screening(self, batch: Batch, cell: Tensor, output: ChargeOutput, mask: Tensor) -> Tensor:
         """ε_e of every structure; explicit polarizabilities take their part of ε_∞ over: ε_∞/(1+χ), (B,)."""
@@ -204,3 +256,8 @@ class LESModel(nn.Module):
         """Σ E0_Z of every structure in double precision, (B,) eV."""
         terms = self.reference_energies[batch.species] * batch.atom_mask
         return terms.view(batch.n_structures, -1).sum(1)
+
+
+def _joined(features: Tensor, vectors: Tensor | None) -> Tensor:
+    """Features of the charge head: those of the neighbourhood, and the vector of the charge state if there is one."""
+    return features if vectors is None else torch.cat([features, vectors], dim=1)

@@ -55,6 +55,11 @@ class Polarizable(NamedTuple):
         """Rank of the potentials that energy and response need."""
         return max(self.moments.rank, int(self.alpha is not None))
 
+    def with_response(self, charges: Tensor, induced: Tensor | None) -> Multipoles:
+        """Moments with ``charges`` (B, N, C) that are carried and dipoles (B, N, 3, C) that are induced, or None."""
+        parts = [x for x in (self.moments.dipoles, induced) if x is not None]
+        return Multipoles(charges, sum(parts) if parts else None, self.moments.quadrupoles)
+
     def total_polarizability(self) -> Tensor | None:
         """Σ_i α_i, (B, 3, 3) e²Å²/eV, or None."""
         return None if self.alpha is None else polarizability(self.alpha)

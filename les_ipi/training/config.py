@@ -4,10 +4,10 @@ import tomllib
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from les_ipi.errors import UserError
-from les_ipi.models.config import ChargesConfig, ShortRangeConfig
+from les_ipi.models.config import ChargesConfig, ShortRangeConfig, StateConfig
 
 
 class _Strict(BaseModel):
@@ -20,22 +20,34 @@ class DataConfig(_Strict):
     ``files`` are relative to ``--data-root`` (default: the folder of the TOML file); ``validation`` lists slices of the
     concatenated frames ("60:75"), in blocks because neighbouring frames of a trajectory are correlated. ``energy_zero``
     says whether all files share one zero of energy or each has its own, as files of different programs do.
+    ``energy_networks = "per_file"`` gives every file energy networks of its own as well, for files of different functionals:
+    the model that is written, and its held-out errors, are those of the first file.
     """
 
     files: list[str] = Field(min_length=1)
     validation: list[str] = []
     energy_zero: Literal["shared", "per_file"] = "shared"
+    energy_networks: Literal["shared", "per_file"] = "shared"
     source: str = "not stated"
     licence: str = "not stated"
     level_of_theory: str = "not stated"
+
+    @model_validator(mode="after")
+    def _networks_need_zeros(self) -> "DataConfig":
+        if self.energy_networks == "per_file" and self.energy_zero != "per_file":
+            raise ValueError('energy_networks = "per_file" needs energy_zero = "per_file": add it to [data]')
+        return self
 
 
 class LossStage(_Strict):
     """Weights of the mean squared errors from ``from_epoch`` on.
 
-    Units: energy (eV/atom)², forces (eV/Å)², stress (eV/Å³)², born (e)², dipole (e·Å/atom)². ``charge_variation`` (e²)
-    multiplies the mean squared deviation of the latent charges from λ × formal charge: many charge patterns give nearly
-    the same far field, and this prefers the one with the least modulation.
+    Units: energy (eV/atom)², forces (eV/Å)², stress (eV/Å³)², born (e)², dipole and dipole_difference (e·Å/atom)²,
+    quadrupole (e·Å²/atom)², polarizability (Å³/atom)². ``dipole_difference`` compares changes between frames of a batch
+    modulo the quantum of polarization, see :func:`les_ipi.training.responses.dipole_difference_errors`.
+
+    ``charge_variation`` (e²) multiplies the mean squared deviation of the latent charges from λ × formal charge: many charge
+    patterns give nearly the same far field, and this prefers the one with the least modulation.
     """
 
     from_epoch: int = Field(0, ge=0)
@@ -44,6 +56,9 @@ class LossStage(_Strict):
     stress: float = 0.0
     born: float = 0.0
     dipole: float = 0.0
+    dipole_difference: float = 0.0
+    quadrupole: float = 0.0
+    polarizability: float = 0.0
     charge_variation: float = Field(0.0, ge=0)
 
 
@@ -81,6 +96,7 @@ class TrainConfig(_Strict):
     data: DataConfig
     short_range: ShortRangeConfig = ShortRangeConfig()
     charges: ChargesConfig = ChargesConfig()
+    state: StateConfig | None = None
     training: OptimiserConfig = OptimiserConfig()
 
 

@@ -19,7 +19,8 @@ class Labels:
     """Reference values of one frame; None where the file has none.
 
     ``energy`` eV; ``forces`` (N, 3) eV/Å; ``stress`` (3, 3) eV/Å³ (ASE sign); ``born_effective_charges`` (N, 3, 3) e
-    ``[atom, polarization, displacement]``; ``dipole`` (3,) e·Å.
+    ``[atom, polarization, displacement]``; ``dipole`` (3,) e·Å; ``quadrupole`` (3, 3) traceless second moment about the centre
+    of mass, e·Å²; ``polarizability`` (3, 3) symmetric, Å³.
     """
 
     energy: float | None = None
@@ -27,6 +28,8 @@ class Labels:
     stress: np.ndarray | None = None
     born_effective_charges: np.ndarray | None = None
     dipole: np.ndarray | None = None
+    quadrupole: np.ndarray | None = None
+    polarizability: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -57,26 +60,48 @@ def _stress_matrix(stress: np.ndarray) -> np.ndarray:
     return stress.reshape(3, 3)
 
 
+def _symmetric_matrix(values: np.ndarray | None, name: str) -> np.ndarray | None:
+    if values is None:
+        return None
+    if np.size(values) != 9:
+        raise UserError(f"The label '{name}' of a frame has {np.size(values)} numbers: give the nine of a 3 × 3 tensor.")
+    matrix = np.asarray(values, dtype=float).reshape(3, 3)
+    return 0.5 * (matrix + matrix.T)
+
+
 def labels_of(atoms: Atoms) -> Labels:
-    """Labels of an ASE frame under any of the known names (``conventions.LABEL_ALIASES``)."""
-    energy, forces, stress, born, dipole = (_label(atoms, q) for q in LABEL_ALIASES)
+    """Labels of an ASE frame under any of the known names (``conventions.LABEL_ALIASES``).
+
+    The antisymmetric part of tensors, which is numerical noise, and the trace of a quadrupole are removed. Raises
+    ``UserError`` for a tensor without nine components.
+    """
+    energy, forces, stress, born, dipole, quadrupole, polarizability = (_label(atoms, q) for q in LABEL_ALIASES)
+    quadrupole = _symmetric_matrix(quadrupole, "quadrupole")
     return Labels(
         energy=None if energy is None else float(energy),
         forces=None if forces is None else np.asarray(forces, dtype=float),
         stress=None if stress is None else _stress_matrix(stress),
         born_effective_charges=None if born is None else np.asarray(born, dtype=float).reshape(-1, 3, 3),
         dipole=None if dipole is None else np.asarray(dipole, dtype=float).reshape(3),
+        quadrupole=None if quadrupole is None else quadrupole - np.trace(quadrupole) / 3.0 * np.eye(3),
+        polarizability=_symmetric_matrix(polarizability, "polarizability"),
     )
 
 
 def read_frames(path: Path) -> list[Atoms]:
-    """All frames of an extended XYZ file (plain or gzip). Raises ``UserError`` if it is missing or unreadable."""
-    if not path.is_file():
-        raise UserError(f"There is no data file {path}: check the path, or pass --data-root.")
+    """Frames of an extended XYZ file (plain or gzip): all, or with ASE's ``FILE@start:stop`` those of a slice.
+
+    Raises ``UserError`` if the file is missing or unreadable, or the slice is malformed or empty.
+    """
+    name, _, chosen = path.name.partition("@")
+    file = path.with_name(name)
+    if not file.is_file():
+        raise UserError(f"There is no data file {file}: check the path, or pass --data-root.")
     try:
-        return list(read(path, ":"))
+        frames = list(read(file, ":"))
     except Exception as error:
-        raise UserError(f"{path} could not be read as extended XYZ ({error}): check the file format.") from error
+        raise UserError(f"{file} could not be read as extended XYZ ({error}): check the file format.") from error
+    return [frames[i] for i in frame_slice(len(frames), chosen)] if chosen else frames
 
 
 def load_frames(paths: list[Path], cutoff: float, energy_zero: str = "shared") -> list[Frame]:

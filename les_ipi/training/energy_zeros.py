@@ -7,6 +7,7 @@ import torch
 
 from les_ipi.models.les_model import LESModel
 from les_ipi.training.data import Frame, Labels, composition, reference_energies
+from les_ipi.training.file_networks import of_files
 from les_ipi.training.loss import make_batch
 
 
@@ -46,6 +47,6 @@ def _network_energy(model: LESModel, frame: Frame) -> float:
     """Energy in eV without reference energies."""
     scale = model.energy_scale
     batch = make_batch([frame], model).to(scale.device)
-    with torch.no_grad():
+    with torch.no_grad(), of_files(model, torch.tensor([frame.zero], device=scale.device)):
         inputs = (x.to(scale.dtype) for x in (batch.edges(), batch.positions, batch.cell))
         return float(model(batch, *inputs).energy[0])

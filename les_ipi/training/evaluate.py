@@ -1,6 +1,6 @@
 """Errors of a model on labelled frames."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +14,21 @@ from les_ipi.evaluator import Evaluator, Results
 from les_ipi.training.data import Frame, composition
 from les_ipi.units import EV_A3_GPA
 
+#: Other electric labels and the unit in the name of their error.
+_MOMENTS = {
+    "dipole_difference": "eA",
+    "quadrupole": "eA2",
+    "polarizability": "A3",
+    "polarizability_isotropic": "A3",
+    "polarizability_anisotropic": "A3",
+}
+
 
 @dataclass
 class Report:
     """Predictions next to labels and the metrics computed from them.
 
-    ``pairs`` maps a quantity to (label, prediction), flattened, in eV/atom, eV/Å, eV/Å³, e and e·Å; ``metrics`` are the
+    ``pairs`` maps a quantity to (label, prediction), flattened, in eV/atom, eV/Å, eV/Å³, e, e·Å, e·Å², Å³; ``metrics`` are the
     JSON keys of ``les-ipi evaluate``; ``results`` one entry per frame; ``offsets`` per-element energies (eV) that were fitted.
     """
 
@@ -49,10 +58,16 @@ def evaluate_frames(evaluator: Evaluator, frames: list[Frame], fit_offsets: bool
     report = Report()
     collected: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     composition_errors = []
+    first: dict[bytes, tuple[Frame, Results]] = {}
     for frame in track(frames, description="Evaluating", transient=True):
         result = evaluator([frame.system], _wanted(frame, evaluator))[0]
         report.results.append(result)
         _collect(frame, result, collected)
+        if frame.labels.dipole is not None and frame.system.periodic and evaluator.single_valued:
+            start = first.setdefault(frame.system.numbers.tobytes(), (frame, result))
+            if start[0] is not frame:
+                pair = _dipole_difference(evaluator, start, frame)
+                collected.setdefault("dipole_difference", []).append(pair)
         composition_errors.append(np.nan if frame.labels.energy is None else frame.labels.energy - result.energy)
     if fit_offsets and "energy" in collected:
         report.offsets = _fit_offsets(frames, composition_errors, evaluator.species)
@@ -76,9 +91,30 @@ def _wanted(frame: Frame, evaluator: Evaluator) -> set[Property]:
         # induced moments it is not defined: no label compares with it.
         if head.single_valued_polarization or not frame.system.periodic:
             wanted.add(Property.DIPOLE)
-        if labels.born_effective_charges is not None:
+        if labels.born_effective_charges is not None and not (head.equilibrates and frame.system.periodic):
             wanted.add(Property.BORN_EFFECTIVE_CHARGES)
+        if labels.quadrupole is not None and not frame.system.periodic:
+            wanted.add(Property.QUADRUPOLE)
+        if labels.polarizability is not None and head.induces_dipole and not frame.system.slab:
+            wanted.add(Property.POLARIZABILITY)
     return wanted
+
+
+def _dipole_difference(evaluator: Evaluator, start: tuple[Frame, Results], frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+    """Change of the dipole since a first frame with the same atoms, (label, prediction) in e·Å modulo the quantum.
+
+    Atoms take the images nearest to those of the first frame, and reduced dipoles P h⁻¹ are compared, as in
+    :func:`les_ipi.training.responses.dipole_difference_errors`; the label is given in the branch nearest to the prediction.
+    """
+    reference, before = start
+    inverse, origin = np.linalg.inv(frame.system.cell), np.linalg.inv(reference.system.cell)
+    jump = np.round(frame.system.positions @ inverse - reference.system.positions @ origin)
+    moved = replace(frame.system, positions=frame.system.positions - jump @ frame.system.cell)
+    after = evaluator([moved], [Property.DIPOLE])[0].dipole
+    predicted = after @ inverse - before.dipole @ origin
+    label = frame.labels.dipole @ inverse - reference.labels.dipole @ origin
+    label = label + np.round(predicted - label)
+    return label @ frame.system.cell, predicted @ frame.system.cell
 
 
 def _collect(frame: Frame, result: Results, collected: dict[str, list[tuple[np.ndarray, np.ndarray]]]) -> None:
@@ -103,6 +139,22 @@ def _collect(frame: Frame, result: Results, collected: dict[str, list[tuple[np.n
         )
     if labels.dipole is not None and result.dipole is not None:
         add("dipole", labels.dipole, result.dipole)
+    if result.quadrupole is not None:
+        add("quadrupole", labels.quadrupole, result.quadrupole)
+    if result.polarizability is not None:
+        add("polarizability", labels.polarizability, result.polarizability)
+        for name, part in (("isotropic", isotropic_part), ("anisotropic", anisotropic_part)):
+            add(f"polarizability_{name}", part(labels.polarizability), part(result.polarizability))
+
+
+def isotropic_part(tensor: np.ndarray) -> float:
+    """A third of the trace of a tensor (3, 3)."""
+    return float(np.trace(tensor)) / 3.0
+
+
+def anisotropic_part(tensor: np.ndarray) -> np.ndarray:
+    """A tensor (3, 3) without its trace."""
+    return tensor - isotropic_part(tensor) * np.eye(3)
 
 
 def _composition(frames: list[Frame], species: tuple[int, ...]) -> np.ndarray:
@@ -135,11 +187,18 @@ def _metrics(pairs: dict[str, tuple[np.ndarray, np.ndarray]], n_frames: int) -> 
     if "dipole" in pairs:
         metrics["dipole_rmse_eA"] = rmse(*pairs["dipole"])
         metrics["dipole_r2"] = r_squared(*pairs["dipole"])
+    for name, unit in _MOMENTS.items():
+        if name in pairs:
+            metrics[f"{name}_rmse_{unit}"] = rmse(*pairs[name])
+            metrics[f"{name}_r2"] = r_squared(*pairs[name])
+    if "polarizability_isotropic" in pairs:
+        label, prediction = pairs["polarizability_isotropic"]
+        metrics["polarizability_isotropic_mean_error_A3"] = float(np.mean(prediction - label))
     return metrics
 
 
 def write_predictions(target: Path, frames: list[Frame], report: Report) -> None:
-    """Predictions as extended XYZ: ``energy``, ``forces``, ``stress`` and ``bec``/``dipole`` under our own key names."""
+    """Predictions as extended XYZ: ``energy``, ``forces``, ``stress`` and electric properties under our own key names."""
     images = []
     for frame, result in zip(frames, report.results, strict=True):
         system = frame.system
@@ -154,5 +213,8 @@ def write_predictions(target: Path, frames: list[Frame], report: Report) -> None
             atoms.arrays["bec"] = result.born_effective_charges.reshape(-1, 9)
         if result.dipole is not None:
             atoms.info["dipole"] = result.dipole
+        for name in ("quadrupole", "polarizability"):
+            if getattr(result, name) is not None:
+                atoms.info[name] = getattr(result, name)
         images.append(atoms)
     write(target, images, format="extxyz")

@@ -62,6 +62,11 @@ def load_parent(start: str | Path, config: TrainConfig) -> Parent:
     own = ModelConfig.model_validate(card["hyper_parameters"])
     _require_same("short_range", config.short_range, own.short_range, card["name"])
     _require_same("charges", config.charges, own.charges, card["name"])
+    if config.state is not None and config.state != own.state:
+        raise UserError(
+            f"The training file has a table [state] that the model '{card['name']}' does not have like this "
+            f"({'none' if own.state is None else _shown(own.state)}): remove it, or start without --from."
+        )
     if _FREE in config.charges.model_fields_set:
         model.epsilon_infinity = config.charges.epsilon_infinity
         own = own.model_copy(update={"charges": own.charges.model_copy(update={_FREE: model.epsilon_infinity})})

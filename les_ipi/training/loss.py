@@ -7,11 +7,18 @@ import torch
 from torch import Tensor
 
 from les_ipi.batch import Batch, Padding, collate
-from les_ipi.electrostatics.born import SumRule, apply_sum_rule
-from les_ipi.models.derivatives import Leaves, atom_gradient, gradient, raw_born_charges, strain_derivative
+from les_ipi.models.derivatives import Leaves, atom_gradient, gradient, strain_derivative
 from les_ipi.models.les_model import Evaluation, LESModel
 from les_ipi.training.config import LossStage
 from les_ipi.training.data import Frame, composition
+from les_ipi.training.file_networks import of_files
+from les_ipi.training.responses import (
+    dipole_difference_errors,
+    physical_born_charges,
+    physical_dipole,
+    physical_polarizability,
+    physical_quadrupole,
+)
 
 
 @dataclass(frozen=True)
@@ -19,7 +26,8 @@ class Targets:
     """Labels of a batch; frames without a label are NaN and do not count.
 
     ``energy`` (B,) eV without reference energies; ``forces`` (B, N, 3); ``stress`` (B, 3, 3); ``born`` (B, N, 3, 3);
-    ``dipole`` (B, 3); ``counts`` (B,) atoms per frame.
+    ``dipole`` (B, 3); ``quadrupole`` (B, 3, 3), isolated frames only; ``polarizability`` (B, 3, 3); ``counts`` (B,) atoms per
+    frame; ``files`` (B,) index of the file that a frame comes from.
     """
 
     energy: Tensor
@@ -27,7 +35,10 @@ class Targets:
     stress: Tensor
     born: Tensor
     dipole: Tensor
+    quadrupole: Tensor
+    polarizability: Tensor
     counts: Tensor
+    files: Tensor
 
     def to(self, device: torch.device | str) -> "Targets":
         """Copy on another device."""
@@ -53,6 +64,7 @@ def make_targets(
     stress = np.full((B, 3, 3), np.nan)
     born = np.full((B, n_rows, 3, 3), np.nan)
     dipole = np.full((B, 3), np.nan)
+    quadrupole, polarizability = np.full((2, B, 3, 3), np.nan)
     for b, frame in enumerate(frames):
         labels, n = frame.labels, len(frame.system.numbers)
         if labels.energy is not None:
@@ -65,9 +77,13 @@ def make_targets(
             born[b, :n] = labels.born_effective_charges
         if labels.dipole is not None:
             dipole[b] = labels.dipole
+        if labels.quadrupole is not None and not frame.system.periodic:
+            quadrupole[b] = labels.quadrupole
+        if labels.polarizability is not None:
+            polarizability[b] = labels.polarizability
     counts = np.array([len(f.system.numbers) for f in frames], dtype=float)
-    arrays = (energy, forces, stress, born, dipole, counts)
-    return Targets(*(torch.from_numpy(a).to(dtype) for a in arrays))
+    arrays = (energy, forces, stress, born, dipole, quadrupole, polarizability, counts)
+    return Targets(*(torch.from_numpy(a).to(dtype) for a in arrays), torch.tensor([f.zero for f in frames]))
 
 
 def mean_square(prediction: Tensor, target: Tensor) -> Tensor:
@@ -82,7 +98,8 @@ def training_loss(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Weighted loss and its unweighted mean squared errors, named as in :class:`LossStage`."""
     leaves = Leaves.of(batch, model.energy_scale.dtype)
-    evaluation = model(batch, leaves.edges, leaves.positions, leaves.cell)
+    with of_files(model, targets.files):
+        evaluation = model(batch, leaves.edges, leaves.positions, leaves.cell)
     parts = {"energy": mean_square(evaluation.energy / targets.counts, targets.energy / targets.counts)}
     if stage.forces or stage.stress:
         grad = gradient(evaluation.energy.sum(), leaves, create_graph=True)
@@ -94,20 +111,31 @@ def training_loss(
         formal = model.head.scaled_formal_charges(batch.species)
         deviation = (evaluation.local_charges - formal)[batch.atom_mask]
         parts["charge_variation"] = (deviation * deviation).mean()
-    scale = model.screening(batch.periodic).sqrt() if evaluation.screening is None else evaluation.screening.sqrt()
-    if stage.born and model.head is not None:
-        born = scale[:, None, None, None] * differentiable_born(model, batch, leaves, evaluation)
-        parts["born"] = mean_square(born, targets.born)
-    if stage.dipole and model.head is not None:
-        dipole = scale[:, None] * evaluation.dipole
-        parts["dipole"] = mean_square(dipole / targets.counts[:, None], targets.dipole / targets.counts[:, None])
+    if model.head is not None:
+        parts.update(_response_errors(model, batch, leaves, evaluation, targets, stage))
     loss = sum(getattr(stage, name) * value for name, value in parts.items())
     return loss, parts
 
 
-def differentiable_born(model: LESModel, batch: Batch, leaves: Leaves, evaluation: Evaluation) -> Tensor:
-    """Latent Born charges (B, N, 3, 3) with the graph kept, for response labels in the loss; mean removed."""
-    born = raw_born_charges(model, batch, leaves, evaluation, create_graph=True)
-    if model.head.single_valued_polarization:
-        return born
-    return apply_sum_rule(born, batch.atom_mask.view(batch.n_structures, -1), SumRule.PROJECT)
+def _response_errors(
+    model: LESModel, batch: Batch, leaves: Leaves, evaluation: Evaluation, targets: Targets, stage: LossStage
+) -> dict[str, Tensor]:
+    """Mean squared errors of the electric labels that the stage weighs; those of whole structures per atom."""
+    parts = {}
+    if stage.born:
+        parts["born"] = mean_square(physical_born_charges(model, batch, leaves, evaluation), targets.born)
+    counts = targets.counts[:, None]
+    if stage.dipole:
+        parts["dipole"] = mean_square(physical_dipole(batch, leaves, evaluation) / counts, targets.dipole / counts)
+    if stage.dipole_difference:
+        errors = dipole_difference_errors(batch, leaves, evaluation, targets.dipole) / counts
+        known = torch.isfinite(errors)
+        parts["dipole_difference"] = mean_square(torch.where(known, errors, 0.0), torch.where(known, 0.0, torch.nan))
+    counts = counts[:, None]
+    if stage.quadrupole and evaluation.quadrupole is not None:
+        parts["quadrupole"] = mean_square(physical_quadrupole(evaluation) / counts, targets.quadrupole / counts)
+    if stage.polarizability and model.head.induces_dipole:
+        parts["polarizability"] = mean_square(
+            physical_polarizability(evaluation) / counts, targets.polarizability / counts
+        )
+    return parts

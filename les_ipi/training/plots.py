@@ -18,6 +18,9 @@ _PARITY = {
     "stress": "stress (eV/Å³)",
     "born": "Born charge (e)",
     "dipole": "dipole (e·Å)",
+    "dipole_difference": "change of dipole (e·Å)",
+    "quadrupole": "quadrupole (e·Å²)",
+    "polarizability": "polarizability (Å³)",
 }
 
 

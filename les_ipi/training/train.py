@@ -23,7 +23,9 @@ from les_ipi.training.config import OptimiserConfig, TrainConfig
 from les_ipi.training.data import Frame, FrameDataset, load_frames, shortest_distances, split_blocks
 from les_ipi.training.energy_zeros import on_first_zero, refit_energy_zeros
 from les_ipi.training.evaluate import evaluate_frames
+from les_ipi.training.file_networks import networks_per_file
 from les_ipi.training.fine_tuning import Parent, load_parent, remembered_start
+from les_ipi.training.label_checks import check_losses
 from les_ipi.training.loss import make_batch
 from les_ipi.training.module import PotentialModule
 from les_ipi.training.padding import CommonShapes
@@ -31,6 +33,8 @@ from les_ipi.training.plots import plot_learning_curves, plot_parity
 
 #: Frames that set the mean and scale of the features.
 STANDARDISATION_FRAMES = 24
+#: Frames from which the sign of the charges is taken.
+SIGN_FRAMES = 4
 #: First short-range energies are this fraction of (rms force × 1 Å): outputs of order one start with small forces.
 ENERGY_SCALE_FRACTION = 0.3
 
@@ -85,8 +89,17 @@ def train(
         module = PotentialModule(model, config.training, refit_energy_zeros(model, training, zeros))
     else:
         module, model_config = prepare(config, training)
-    _fit(module, config, training, held_out, work, resume)
-    return _export(module, model_config, config, training, held_out, output, parent)
+    check_losses(module.model, training, config.training)
+    n_training = len(training)
+    if config.data.energy_networks == "per_file":
+        with networks_per_file(module.model, len(paths)):
+            _fit(module, config, training, held_out, work, resume)
+        # What is written is the model of the first file.
+        training, held_out = ([f for f in part if f.zero == 0] for part in (training, held_out))
+        module.zeros = module.zeros[:1]
+    else:
+        _fit(module, config, training, held_out, work, resume)
+    return _export(module, model_config, config, training, held_out, output, parent, n_training)
 
 
 def _n_zeros(config: TrainConfig) -> int:
@@ -106,7 +119,10 @@ def prepare(config: TrainConfig, frames: list[Frame]) -> tuple[PotentialModule, 
         }
         short_range = short_range.model_copy(update={"core_cutoff": closest})
     model_config = ModelConfig(
-        species=tuple(chemical_symbols[z] for z in numbers), short_range=short_range, charges=config.charges
+        species=tuple(chemical_symbols[z] for z in numbers),
+        short_range=short_range,
+        charges=config.charges,
+        state=config.state,
     )
     model = build_model(model_config)
     squares = [np.mean(f.labels.forces**2) for f in frames if f.labels.forces is not None]
@@ -200,6 +216,7 @@ def _export(
     held_out: list[Frame],
     output: Path,
     parent: Parent | None,
+    n_training: int,
 ) -> Path:
     """Write the model folder, then measure its held-out errors through the same path that users take."""
     model = module.model.eval().requires_grad_(False)
@@ -207,7 +224,7 @@ def _export(
     # vanish: the zeros are fitted once more.
     zeros = refit_energy_zeros(model, training, module.zeros)
     model.reference_energies.copy_(torch.from_numpy(zeros[0]))
-    canonical_sign(model, training[:4])
+    canonical_sign(model, training)
     card = {
         "name": config.name,
         "description": config.description,
@@ -218,7 +235,8 @@ def _export(
             "source": config.data.source,
             "licence": config.data.licence,
             "level_of_theory": config.data.level_of_theory,
-            "n_training_frames": len(training),
+            "n_training_frames": n_training,
+            "total_charges_e": sorted({f.system.total_charge for f in training}),
             "validation_slices": config.data.validation,
         },
         "loss": [s.model_dump() for s in config.training.stages],
@@ -245,11 +263,12 @@ def canonical_sign(model: LESModel, frames: list[Frame]) -> None:
     """Fix the global sign of the latent charges so that electropositive elements are positive.
 
     The energy is even in the charges, so the sign a training ends with is arbitrary; a field force is odd in it. The
-    electronegativity-weighted charge Σ_i (χ_i − χ̄) q_i over the frames is made negative.
+    electronegativity-weighted charge Σ_i (χ_i − χ̄) q_i over the first frames is made negative. A net charge in one of the
+    frames makes the sign physical, so nothing is changed.
     """
-    if model.head is None:
+    if model.head is None or any(f.system.total_charge for f in frames):
         return
-    batch = make_batch(frames, model)
+    batch = make_batch(frames[:SIGN_FRAMES], model)
     leaves = Leaves.of(batch, model.energy_scale.dtype)
     charges = model(batch, leaves.edges, leaves.positions, leaves.cell).charges.detach().sum(-1).flatten()
     chi = torch.tensor([PAULING[z] for z in model.species])[batch.species][batch.atom_mask]

@@ -1,4 +1,4 @@
-"""Code blocks of README.md, the READMEs of inputs/water and docs/*.md, and how they are run.
+"""Code blocks of README.md, the READMEs of inputs/water and inputs/validation and docs/*.md, and how they are run.
 
 Every fenced block must be accounted for (:data:`LANGUAGES`):
 
@@ -28,8 +28,9 @@ ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 WATER = ROOT / "inputs" / "water" / "README.md"
 FIELD = ROOT / "inputs" / "water" / "field" / "README.md"
+SUITE = ROOT / "inputs" / "validation" / "README.md"
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-DOCUMENTS = [README, WATER, FIELD, *PAGES]
+DOCUMENTS = [README, WATER, FIELD, SUITE, *PAGES]
 LANGUAGES = ("bash", "python", "xml", "toml", "text")
 #: Lines that are compared with the Makefile and pyproject.toml instead of being run.
 INSTALLATION = re.compile(r"(make|pip install|python3 -m venv|\. \.venv/bin/activate)\b.*")

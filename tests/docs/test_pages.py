@@ -75,6 +75,18 @@ def test_performance_page_shows_what_was_measured():
     assert shown == performance.report(json.loads((ROOT / "docs" / "performance.json").read_text()))
 
 
+def test_validation_page_shows_what_was_measured():
+    """The table of the suite comes from docs/validation.json, and every system of inputs/validation is in it."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    import validation_table
+
+    page = (ROOT / "docs" / "validation.md").read_text()
+    shown = page.split(validation_table.START)[1].split(validation_table.END)[0].strip()
+    found = json.loads((ROOT / "docs" / "validation.json").read_text())
+    assert shown == validation_table.report(found)
+    assert sorted(found) == sorted(path.parent.name for path in (ROOT / "inputs" / "validation").glob("*/ladder.toml"))
+
+
 def test_versions_agree():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert citation["version"] == les_ipi.__version__

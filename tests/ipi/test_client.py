@@ -168,6 +168,15 @@ def test_template(tmp_path, comment, periodic):
     assert template.total_charge == (-1 if "charge" in comment else 0)
 
 
+@pytest.mark.parametrize("comment", ["# CELL(abcABC): 90 90 90 90 90 90", "Properties=species:S:1:pos:R:3"])
+def test_the_charge_state_of_a_template_reaches_the_evaluator(tmp_path, comment):
+    path = tmp_path / "t.xyz"
+    path.write_text(f'3\n{comment} pbc="F F F" total_charge=1 multiplicity=2\nO 0 0 0\nH 1 0 0\nH 0 1 0\n')
+    server = ForceServer(ToyEvaluator(), read_template(path))
+    system = server.system(np.eye(3), np.zeros((3, 3)))
+    assert (system.total_charge, system.multiplicity, system.periodic) == (1.0, 2, False)
+
+
 def test_template_with_isotopes(tmp_path):
     path = tmp_path / "t.xyz"
     path.write_text("3\n# CELL(abcABC): 9 9 9 90 90 90\nO17 0 0 0\nD 1 0 0\nH2 0 1 0\n")

@@ -9,10 +9,12 @@ import time
 
 import numpy as np
 import pytest
+from conftest import NVT
 from ipi import read_output
 from test_run import wait_for_rows
 from toy_programs import run_toy
 
+from analysis.trajectory import RunDirectory
 from les_ipi.errors import UserError
 
 
@@ -72,6 +74,32 @@ def test_killed_ipi_resumes_from_a_checkpoint(make_input):
     killer.join()
     assert not (path.parent / "RESTART").exists()
     restart_continues(path, 120)
+
+
+@pytest.mark.timeout(120)
+def test_a_killed_run_loses_no_step_of_its_current(make_input):
+    """The current that the analysis reads from a killed and resumed run is that of the run that was left alone."""
+    common = {"motion": NVT, "steps": 120, "outputs": "<checkpoint filename='chk' stride='25' overwrite='False'/>"}
+    record = {"dtype": "float64", "record_current": True, "record_stride": 1}
+    whole = make_input(**common)
+    run_toy(whole, model="toy", **record)
+    broken = make_input(**common)
+
+    def kill_ipi():
+        wait_for_rows(broken.parent / "sim.current", 60)
+        os.kill(child_pid("simulate"), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_ipi)
+    killer.start()
+    with pytest.raises(UserError, match="killed by signal 9"):
+        run_toy(broken, model="toy;delay=0.01", **record)
+    killer.join()
+    with open(broken.parent / "sim.current", "a") as half:
+        half.write("  7.7000e+01  1.2")
+    restart_continues(broken, 120, **record)
+    expected, got = (RunDirectory(p.parent).current() for p in (whole, broken))
+    np.testing.assert_array_equal(got.steps, np.arange(121))
+    np.testing.assert_allclose(got.values, expected.values, rtol=1e-9, atol=1e-9 * np.abs(expected.values).max())
 
 
 @pytest.mark.timeout(60)

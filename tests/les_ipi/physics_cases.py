@@ -5,7 +5,7 @@ import torch
 
 from les_ipi.batch import Batch, collate
 from les_ipi.evaluator import Evaluator
-from les_ipi.models import ChargesConfig, ModelConfig, ShortRangeConfig, build_model
+from les_ipi.models import ChargesConfig, ModelConfig, ShortRangeConfig, StateConfig, build_model
 from les_ipi.models.derivatives import Leaves
 from les_ipi.models.les_model import LESModel
 from les_ipi.system import AtomicSystem
@@ -31,7 +31,7 @@ def water_cluster(n: int, seed: int, cell: np.ndarray | None) -> AtomicSystem:
     return AtomicSystem(np.tile([8, 1, 1], n), np.concatenate(atoms), box, cell is not None)
 
 
-def make_model(head: str = "latent", seed: int = 0, **charges) -> LESModel:
+def make_model(head: str = "latent", seed: int = 0, state: StateConfig | None = None, **charges) -> LESModel:
     """Random weights, standardised features and charges of a few tenths e, as training starts with."""
     torch.manual_seed(seed)
     config = ModelConfig(
@@ -40,6 +40,7 @@ def make_model(head: str = "latent", seed: int = 0, **charges) -> LESModel:
         charges=ChargesConfig(
             head=head, hidden=(8,), formal={"H": 1.0, "O": -2.0}, transfer_cutoff=3.0, epsilon_infinity=1.78, **charges
         ),
+        state=state,
     )
     model = build_model(config).double().eval().requires_grad_(False)
     sample = [water_cluster(8, s, 6.4 * np.eye(3)) for s in range(4)]

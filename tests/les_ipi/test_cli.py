@@ -10,7 +10,7 @@ import pytest
 import torch
 from ase import Atoms, units
 from ase.io import read
-from toy_frames import toy_frames, write_frames
+from toy_frames import EDGE, toy_frames, write_frames
 
 from les_ipi import cli
 from les_ipi.errors import UserError
@@ -31,6 +31,8 @@ METRICS = {
     "bec_offdiag_r2",
     "dipole_rmse_eA",
     "dipole_r2",
+    "dipole_difference_rmse_eA",
+    "dipole_difference_r2",
 }
 SMALL = ShortRangeConfig(cutoff=4.0, n_radial=4, l_max=2, channels=4, order=3, hidden=(8,))
 
@@ -96,6 +98,8 @@ def expected_metrics(labels: list[Atoms], predictions: list[Atoms]) -> dict[str,
     born = both(lambda a: a.arrays["bec"].reshape(-1, 3, 3))
     off = tuple([x[:, ~np.eye(3, dtype=bool)] for x in side] for side in born)
     dipole = both(lambda a: np.asarray(a.calc.results.get("dipole", a.info.get("dipole"))))
+    change = [np.array(side)[1:] - side[0] for side in dipole]
+    change[0] += EDGE * np.round((change[1] - change[0]) / EDGE)
     return {
         "n_frames": len(labels),
         "energy_rmse_meV_per_atom": 1e3 * rmse(*energy),
@@ -107,6 +111,8 @@ def expected_metrics(labels: list[Atoms], predictions: list[Atoms]) -> dict[str,
         "bec_offdiag_r2": r2(*off),
         "dipole_rmse_eA": rmse(*dipole),
         "dipole_r2": r2(*dipole),
+        "dipole_difference_rmse_eA": rmse(*change),
+        "dipole_difference_r2": r2(*change),
     }
 
 

@@ -14,8 +14,7 @@ from les_ipi.blocks import LocalBlocks
 from les_ipi.conventions import Property
 from les_ipi.electrostatics.born import SumRule
 from les_ipi.electrostatics.mesh import MeshSum
-from les_ipi.errors import UserError
-from les_ipi.evaluator import Evaluator
+from les_ipi.evaluator import _CHARGE_PROPERTIES, Evaluator
 from les_ipi.local_engine import LocalEngine
 from les_ipi.system import AtomicSystem
 
@@ -35,8 +34,7 @@ SYSTEMS = [
 def test_engines_agree_in_everything(head: str, rule: SumRule, channels: int) -> None:
     """Beads, other sizes, isolated and triclinic structures in one call; the block size divides none of them."""
     model = make_model(head, **({"channels": channels} if head == "latent" else {}))
-    charged = {Property.CHARGES, Property.DIPOLE, Property.BORN_EFFECTIVE_CHARGES, Property.PIEZOELECTRIC}
-    wanted = set(Property) - {Property.POLARIZABILITY} - (charged if head == "none" else set())
+    wanted = set(Property) - {Property.POLARIZABILITY} - (_CHARGE_PROPERTIES if head == "none" else set())
     general = BatchEngine(model, "cpu", torch.float64, rule)(SYSTEMS, wanted)
     fast = LocalEngine(model, "cpu", torch.float64, 0.5, rule, False)(SYSTEMS, wanted)
     for expected, found in zip(general, fast, strict=True):
@@ -56,12 +54,6 @@ def test_single_precision_error_of_the_shipped_model() -> None:
 @pytest.mark.parametrize(("atoms", "rows", "blocks"), [(192, 192, 1), (1536, 256, 6), (5184, 192, 27), (24, 32, 1)])
 def test_blocks_are_chosen_with_little_padding(atoms: int, rows: int, blocks: int) -> None:
     assert LocalBlocks.padded_rows(atoms, "cpu") == (rows, blocks)
-
-
-def test_a_transfer_head_refuses_a_total_charge_that_it_cannot_have() -> None:
-    engine = BatchEngine(make_model("transfer"), "cpu", torch.float64, SumRule.PROJECT)
-    with pytest.raises(UserError, match="total charge of 1 e, but the model's transfer head gives"):
-        engine([replace(SYSTEMS[0], total_charge=1.0)], {Property.ENERGY})
 
 
 def test_one_moving_bead_rewrites_only_its_own_neighbours() -> None:

@@ -312,6 +312,20 @@ def test_held_out_blocks() -> None:
     assert split_blocks(3, []) == ([0, 1, 2], [])
 
 
+def test_frames_of_a_slice_of_a_file(tmp_path) -> None:
+    frames = toy_frames(6)
+    file = write_frames(tmp_path / "frames.xyz", frames)
+    first, last = load_frames([tmp_path / "frames.xyz@1:3", tmp_path / "frames.xyz@5:"], 4.0, "per_file")[::2]
+    assert (first.zero, last.zero) == (0, 1)
+    for loaded, atoms in ((first, frames[1]), (last, frames[5])):
+        assert np.allclose(loaded.system.positions, atoms.positions, atol=1e-7)
+        assert loaded.labels.energy == pytest.approx(atoms.get_potential_energy())
+    with pytest.raises(UserError, match=r"'9:' selects none of the 6 frames"):
+        load_frames([file.with_name("frames.xyz@9:")], 4.0)
+    with pytest.raises(UserError, match=r"no data file .*other\.xyz:"):
+        load_frames([file.with_name("other.xyz@1:3")], 4.0)
+
+
 def test_shortest_distances_of_pairs(tmp_path) -> None:
     frames = toy_frames(5)
     loaded = load_frames([write_frames(tmp_path / "frames.xyz", frames)], 4.0)

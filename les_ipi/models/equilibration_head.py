@@ -1,0 +1,90 @@
+"""Charges from charge equilibration with learned electronegativities and hardnesses."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from les_ipi.batch import Batch
+from les_ipi.electrostatics.equilibration import (
+    Equilibrium,
+    equilibrate,
+    isolated_coulomb,
+    periodic_coulomb,
+    slab_coulomb,
+)
+from les_ipi.electrostatics.window import LongRangeKernel
+from les_ipi.models.heads import ChargeHead, ChargeOutput
+
+#: First hardness in eV/e², beside the self-interaction of the Gaussians (11.5 eV/e² for σ = 1 Å).
+FIRST_HARDNESS = 2.0
+
+
+class EquilibrationHead(ChargeHead):
+    """q⁰_i = λ z_formal + Q_φ(features_i), the charge that an atom would take alone, and the hardness J_Z > 0.
+
+    χ_i = −(J_Z + A_self) q⁰_i, and the charges minimise Σ χ q + ½ Σ J q² + ½ Σ A q q under Σ q = Q. The Gaussian
+    self-interaction A_self = k_e √(2/π)/σ is always a part of A, whatever ``remove_self`` says: without it the energy of
+    close atoms would have no minimum.
+
+    Parameters: as :class:`les_ipi.models.heads.LatentHead`, with one channel. Source: doi:10.1038/s41467-020-20427-2.
+    """
+
+    name = "equilibration"
+    single_valued_polarization = False
+    equilibrates = True
+
+    def __init__(
+        self,
+        n_species: int,
+        n_features: int,
+        formal_charges: list[float],
+        hidden: tuple[int, ...] = (32, 16),
+        scale: float = 0.3,
+    ):
+        super().__init__(n_species, n_features, 1, formal_charges, hidden, scale)
+        # softplus(x) = FIRST_HARDNESS.
+        self.raw_hardness = nn.Parameter(torch.full((n_species,), math.log(math.expm1(FIRST_HARDNESS))))
+
+    def forward(
+        self, features: Tensor, edges: Tensor, near: Tensor, reverse: Tensor, species: Tensor
+    ) -> ChargeOutput:
+        """Charges of lone atoms (A, 1) and hardnesses (A,)."""
+        alone = self.scaled_formal_charges(species)[:, None] + self.sign * self.networks(features, species)
+        return ChargeOutput(alone, hardness=nn.functional.softplus(self.raw_hardness)[species])
+
+
+def batch_coulomb(batch: Batch, positions: Tensor, cell: Tensor, kernel: LongRangeKernel) -> Tensor:
+    """Interaction of unit Gaussian charges (B, N, N) in eV/e², every structure by its own periodicity."""
+    if batch.boundary == "isolated":
+        return isolated_coulomb(positions, kernel)
+    periodic = periodic_coulomb(positions, cell, batch.modes, kernel)
+    if batch.boundary == "periodic":
+        return periodic
+    flat = periodic + slab_coulomb(positions, cell, kernel)
+    if batch.boundary == "slab":
+        return flat
+    periodic = torch.where(batch.slab[:, None, None], flat, periodic)
+    return torch.where(batch.periodic[:, None, None], periodic, isolated_coulomb(positions, kernel))
+
+
+def equilibrium_of(
+    batch: Batch,
+    positions: Tensor,
+    cell: Tensor,
+    output: ChargeOutput,
+    kernel: LongRangeKernel,
+    total: Tensor,
+    field: Tensor | None = None,
+) -> Equilibrium:
+    """Equilibrium of the rows of a head; ``total`` (B,) latent e.
+
+    With ``field`` (B, 3), latent V/Å, the charges see it, χ_i → χ_i − E·r_i, and the energy is the enthalpy.
+    """
+    shape = batch.n_structures, batch.n_rows
+    mask = batch.atom_mask.view(shape).to(positions.dtype)
+    hardness = output.hardness.view(shape)
+    chi = -(hardness + 2.0 * kernel.isolated_self_energy) * output.charges.view(shape)
+    if field is not None:
+        chi = chi - (positions * field[:, None]).sum(-1)
+    return equilibrate(chi, hardness, batch_coulomb(batch, positions, cell, kernel), total, mask)

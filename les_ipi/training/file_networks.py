@@ -1,0 +1,74 @@
+"""Energy networks of files that differ in their level of theory, while the rest of a model is shared."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from les_ipi.models.les_model import LESModel
+from les_ipi.models.networks import ElementNetworks
+
+#: Hidden units of the correction of one file.
+_HIDDEN = 32
+
+
+class FileNetworks(nn.Module):
+    """Energy networks of a training on several files: ε(B) of the first file, ε(B) + Δ_f(B) of file f.
+
+    Δ_f,z(B) = w·B + v·silu(W B + b) for every file and element, zero at the start. What the files share (descriptor, charges,
+    long range) learns from all of them; how their functionals differ near an atom is left to Δ. Only ε is kept in the end.
+
+    Parameters: ``first`` networks of the first file; ``n_files``; ``n_species``; ``n_features``.
+    """
+
+    def __init__(self, first: ElementNetworks, n_files: int, n_species: int, n_features: int):
+        super().__init__()
+        self.first = first
+        others = n_files - 1
+        self.linear = nn.Parameter(torch.zeros(others, n_species, n_features))
+        self.inner = nn.Parameter(torch.randn(others, n_species, n_features, _HIDDEN) / n_features**0.5)
+        self.bias = nn.Parameter(torch.zeros(others, n_species, _HIDDEN))
+        self.outer = nn.Parameter(torch.zeros(others, n_species, _HIDDEN))
+        self.files: Tensor | None = None
+
+    def forward(self, features: Tensor, species: Tensor) -> Tensor:
+        """Energies (A, 1) of atoms with features (A, F), in the structures whose files :func:`of_files` has set."""
+        energies = self.first(features, species)
+        if self.files is None:
+            return energies
+        rows, element = features.view(len(self.files), -1, features.shape[1]), species.view(len(self.files), -1)
+        place = (self.files - 1).clamp(min=0)
+        difference = torch.zeros_like(rows[..., 0])
+        for z in range(self.linear.shape[1]):
+            hidden = nn.functional.silu(rows @ self.inner[place, z] + self.bias[place, z][:, None])
+            found = (hidden * self.outer[place, z][:, None]).sum(-1) + (rows * self.linear[place, z][:, None]).sum(-1)
+            difference = torch.where(element == z, found, difference)
+        return energies + (difference * (self.files > 0)[:, None]).view(-1, 1)
+
+
+@contextmanager
+def of_files(model: LESModel, files: Tensor) -> Iterator[None]:
+    """Within it, the model gives the energies of the files (B,) that the structures of a batch come from."""
+    networks = getattr(model.short_range, "energy_networks", None)
+    if not isinstance(networks, FileNetworks):
+        yield
+        return
+    networks.files = files
+    try:
+        yield
+    finally:
+        networks.files = None
+
+
+@contextmanager
+def networks_per_file(model: LESModel, n_files: int) -> Iterator[None]:
+    """Train a model on ``n_files`` files within it; afterwards the model is that of the first file."""
+    short_range = model.short_range
+    first = short_range.energy_networks
+    networks = FileNetworks(first, n_files, short_range.n_species, short_range.n_features)
+    short_range.energy_networks = networks.to(model.energy_scale)
+    try:
+        yield
+    finally:
+        short_range.energy_networks = first

@@ -1,0 +1,67 @@
+"""Losses that the data or the model cannot serve are refused before a training starts."""
+
+from les_ipi.errors import UserError
+from les_ipi.models.les_model import LESModel
+from les_ipi.training.config import OptimiserConfig
+from les_ipi.training.data import Frame
+
+#: Loss → the label that it compares with.
+LABEL_OF = {
+    "stress": "stress",
+    "born": "born_effective_charges",
+    "dipole": "dipole",
+    "dipole_difference": "dipole",
+    "quadrupole": "quadrupole",
+    "polarizability": "polarizability",
+}
+
+
+def check_losses(model: LESModel, frames: list[Frame], settings: OptimiserConfig) -> None:
+    """Raise ``UserError`` if a stage weighs a loss that no frame has a label for or that the charge head cannot predict."""
+    for name, label in LABEL_OF.items():
+        if not any(getattr(stage, name) for stage in settings.stages):
+            continue
+        labelled = [f for f in frames if getattr(f.labels, label) is not None]
+        if not labelled:
+            raise UserError(
+                f"A stage of [training] weighs '{name}', but no training frame has the label '{label}': add it to the files, "
+                "or set the weight to 0."
+            )
+        if name != "stress":
+            _check_head(model, name, labelled)
+        if name == "dipole_difference" and settings.batch_size < 2:
+            raise UserError(
+                "'dipole_difference' compares the frames of a batch, but batch_size is 1: set it to 2 or more."
+            )
+
+
+def _check_head(model: LESModel, name: str, labelled: list[Frame]) -> None:
+    head = model.head
+    if head is None:
+        raise UserError(f"A stage of [training] weighs '{name}', but head = \"none\" has no charges: choose another head.")
+    periodic = [f for f in labelled if f.system.periodic]
+    if name == "born" and head.equilibrates and periodic:
+        raise UserError(
+            f"A stage of [training] weighs 'born', but {len(periodic)} frames with Born charges are periodic, which the "
+            "'equilibration' head does not have: use another head, or files of molecules."
+        )
+    if name == "dipole" and periodic and not head.single_valued_polarization:
+        raise UserError(
+            f"A stage of [training] weighs 'dipole', but {len(periodic)} frames with a dipole are periodic, where that of the "
+            f"'{head.name}' head depends on the images of the atoms: use head = \"transfer\", or 'born', or files of molecules."
+        )
+    if name == "dipole_difference":
+        if not head.single_valued_polarization:
+            raise UserError(
+                f"'dipole_difference' needs a single-valued polarization, which the '{head.name}' head does not have: use "
+                'head = "transfer", or the loss \'born\'.'
+            )
+        if not any(not f.system.slab for f in periodic):
+            raise UserError("'dipole_difference' is for periodic frames, but no frame with a dipole is: use 'dipole'.")
+    if name == "quadrupole" and len(periodic) == len(labelled):
+        raise UserError("'quadrupole' is for molecules, but all frames with a quadrupole are periodic: set its weight to 0.")
+    if name == "polarizability" and not head.induces_dipole:
+        raise UserError(
+            f"A stage of [training] weighs 'polarizability', which the '{head.name}' head does not have at this level: use "
+            'head = "multipole" with level = "iu", "uiu", "uiqiu" or "uQiqiu".'
+        )

@@ -1,0 +1,65 @@
+"""Predictions of electric labels for the loss: Born charges, dipoles and their differences, quadrupoles, polarizabilities."""
+
+import torch
+from torch import Tensor
+
+from les_ipi.batch import Batch
+from les_ipi.electrostatics.born import SumRule, apply_sum_rule
+from les_ipi.models.derivatives import Leaves, raw_born_charges, unwrapped_dipole
+from les_ipi.models.les_model import Evaluation, LESModel
+from les_ipi.units import COULOMB
+
+
+def physical_dipole(batch: Batch, leaves: Leaves, evaluation: Evaluation) -> Tensor:
+    """√ε_e times the latent dipole of the unwrapped positions, (B, 3) e·Å."""
+    dipole = unwrapped_dipole(batch, leaves, evaluation).to(evaluation.dipole.dtype)
+    return evaluation.screening.sqrt()[:, None] * dipole
+
+
+def physical_quadrupole(evaluation: Evaluation) -> Tensor:
+    """√ε_e times the latent traceless second moment about the centre of mass, (B, 3, 3) e·Å²; zero for periodic structures."""
+    return evaluation.screening.sqrt()[:, None, None] * evaluation.quadrupole
+
+
+def physical_polarizability(evaluation: Evaluation) -> Tensor:
+    """k_e ε_e Σ α, (B, 3, 3) Å³: what explicit polarizabilities give; complete where ε_e = 1."""
+    return COULOMB * evaluation.screening[:, None, None] * evaluation.polarizable.total_polarizability()
+
+
+def physical_born_charges(model: LESModel, batch: Batch, leaves: Leaves, evaluation: Evaluation) -> Tensor:
+    """√ε_e times the latent Born charges (B, N, 3, 3) in e with the graph kept; sum rule imposed."""
+    born = raw_born_charges(model, batch, leaves, evaluation, create_graph=True)
+    scale = evaluation.screening.sqrt()
+    if not model.head.single_valued_polarization:
+        mask = batch.atom_mask.view(batch.n_structures, -1)
+        born = apply_sum_rule(born, mask, SumRule.PROJECT, batch.total_charge.to(born.dtype) / scale)
+    return scale[:, None, None, None] * born
+
+
+def dipole_difference_errors(batch: Batch, leaves: Leaves, evaluation: Evaluation, labels: Tensor) -> Tensor:
+    """Errors of the change of the dipole from one frame of a batch to the next, modulo the quantum of polarization.
+
+    With reduced dipoles p = P h⁻¹, Δ_b = (p_b+1 − p_b)_model − (p_b+1 − p_b)_label, error = (Δ − round Δ) h_b: a lattice vector
+    times e, by which labels are undefined, is no error. Atoms take the images of frame b + 1 nearest to where they are in
+    frame b. Pairs of frames that are not both periodic, of other elements, or without label are NaN.
+
+    Parameters: ``labels`` (B, 3) e·Å. Returns (B, 3) e·Å; for single-valued polarizations only.
+    Source: doi:10.1103/PhysRevB.47.1651 (quantum of polarization).
+    """
+    dtype = evaluation.dipole.dtype
+    inverse = torch.linalg.inv(leaves.cell.detach())
+    fractional = leaves.positions.detach() @ inverse
+    jump = torch.round(torch.roll(fractional, -1, 0) - fractional)
+    scale = evaluation.screening.sqrt()[:, None]
+    carried = torch.einsum("bn,bnx->bx", torch.roll(evaluation.translating_charges, -1, 0), jump)
+    reduced = torch.einsum("bx,bxy->by", scale * evaluation.dipole, inverse)
+    change = torch.roll(reduced, -1, 0) - reduced - scale * carried
+    known = torch.einsum("bx,bxy->by", labels.to(dtype), inverse)
+    change = change - (torch.roll(known, -1, 0) - known)
+    wrapped = change - torch.round(change.detach())
+    rows = batch.species.view(batch.n_structures, -1), batch.atom_mask.view(batch.n_structures, -1)
+    alike = batch.periodic & torch.roll(batch.periodic, -1, 0)
+    for table in rows:
+        alike = alike & (torch.roll(table, -1, 0) == table).all(1)
+    error = torch.einsum("bx,bxy->by", wrapped, leaves.cell.detach())
+    return torch.where(alike[:, None] & torch.isfinite(error), error, torch.full_like(error, torch.nan))
