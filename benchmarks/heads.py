@@ -1,6 +1,6 @@
 """Compare charge heads on the same data and settings: latent, transfer, and no long range at all.
 
-    python benchmarks/heads.py inputs/water/train-rpbe-d3.toml --data-root DATA --work runs/heads
+    python benchmarks/heads.py inputs/water/train-pbe0-ts.toml --data-root DATA --work runs/heads
 
 Every variant is trained by ``les-ipi train``; the table holds the errors on the frames that the training file holds out.
 """

@@ -38,8 +38,8 @@ classical() {
 classical &
 run "$here/pimd.xml" "$runs/pimd"
 wait
-trpmd 1 2 3 4 &
-trpmd 5 6 7 8
+trpmd 1 3 5 7 &
+trpmd 2 4 6 8
 wait
 # Runs in which a proton left its molecule are named and not pooled: the model does not know ions.
 les-analysis ir $(python "$here/intact.py" "$runs"/nve-[0-9]) --resolution 60 --plot "$runs/classical.png" --csv "$runs/classical.csv" --json "$runs/classical.json"

@@ -46,8 +46,8 @@ SHORTER = {
     r"<total_steps>\d+<(?!.*<trajectory)": "<total_steps>8<",
     r"(<trajectory[^>]* stride=)'\d+'": r"\1'2'",
     r"(<checkpoint[^>]* stride=)'\d+'": r"\1'2'",
-    r"nbeads='8'": "nbeads='2'",
-    r"<batch_size>8<": "<batch_size>2<",
+    r"nbeads='(8|16)'": "nbeads='2'",
+    r"<batch_size>(8|16)<": "<batch_size>2<",
     r"max_epochs = \d+": "max_epochs = 1",
     r'validation = \["80:100"\]': 'validation = ["3:4"]',
 }
@@ -55,6 +55,7 @@ SHORTER = {
 SHORTER_COMMANDS = {
     r" --compile": "",
     r"for k in [\d ]+;": "for k in 2;",
+    r"(\ntrpmd \d) [\d ]+": r"\1 ",
     r"(les-ipi bench [^\n]*)": r"\1 --eager --calls 2",
     r"--record current": "--record current --record-stride 2",
     r"--frames 80:100": "--frames 3:4",

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
 def prepare(directory: Path, source: str, steps: int, changes: dict[str, str]) -> Path:
     """A shortened copy of a shipped input, every step printed; ``changes`` are regular expressions."""
     directory.mkdir()
-    for name in ("start.xyz", "classical-start.chk", "quantum-start.chk"):
+    for name in ("start.xyz", "classical-start.chk"):
         shutil.copy(WATER / name, directory)
     text = (WATER / source).read_text()
     changes = {
@@ -53,8 +53,8 @@ def test_energy_drift_of_64_molecules(tmp_path):
 @pytest.mark.timeout(300)
 def test_transports_agree_to_1e_8_after_100_steps(tmp_path):
     """Two beads in float64: ffdirect in one batch, unix, unix in one batch, inet."""
-    beads = {r"nbeads='8'": "nbeads='2'", r"<batch_size>8": "<batch_size>2"}
-    start = {r"<file mode='chk'>quantum-start.chk</file>": "<file mode='chk'>classical-start.chk</file>"}
+    beads = {r"nbeads='16'": "nbeads='2'", r"<batch_size>16": "<batch_size>2"}
+    start = {r"<file mode='chk'>quantum-start-16.chk</file>": "<file mode='chk'>classical-start.chk</file>"}
     force_field = {"ffdirect": None, "unix": ("unix", 1), "unix batch": ("unix", 2), "inet": ("inet", 1)}
     observed = {}
     for number, (name, choice) in enumerate(force_field.items()):
@@ -62,7 +62,7 @@ def test_transports_agree_to_1e_8_after_100_steps(tmp_path):
         if choice:
             address = f"shipped_{tmp_path.name}_{number}" if choice[0] == "unix" else "localhost"
             socket = SOCKET.format(mode=choice[0], address=address, port=31517, batch=choice[1])
-            changes = {r"<ffdirect.*</ffdirect>": socket, r"nbeads='8'": "nbeads='2'", **start}
+            changes = {r"<ffdirect.*</ffdirect>": socket, r"nbeads='16'": "nbeads='2'", **start}
         path = prepare(tmp_path / f"run{number}", "trpmd.xml", 100, changes)
         run(RunOptions(path, model=MODEL, template="start.xyz", dtype="float64", threads=1))
         observed[name] = read_output(str(path.parent / "water.out"))[0]
