@@ -44,8 +44,9 @@ def rmse(label: np.ndarray, prediction: np.ndarray) -> float:
 
 
 def r_squared(label: np.ndarray, prediction: np.ndarray) -> float:
-    """R² = 1 − SSE/SST over all components."""
-    return float(1.0 - np.sum((prediction - label) ** 2) / np.sum((label - label.mean()) ** 2))
+    """R² = 1 − SSE/SST over all components; NaN if all labels are equal."""
+    spread = np.sum((label - label.mean()) ** 2)
+    return float(1.0 - np.sum((prediction - label) ** 2) / spread) if spread > 0 else np.nan
 
 
 def evaluate_frames(evaluator: Evaluator, frames: list[Frame], fit_offsets: bool = False) -> Report:
@@ -194,7 +195,7 @@ def _metrics(pairs: dict[str, tuple[np.ndarray, np.ndarray]], n_frames: int) -> 
     if "polarizability_isotropic" in pairs:
         label, prediction = pairs["polarizability_isotropic"]
         metrics["polarizability_isotropic_mean_error_A3"] = float(np.mean(prediction - label))
-    return metrics
+    return {name: value for name, value in metrics.items() if not (name.endswith("_r2") and np.isnan(value))}
 
 
 def write_predictions(target: Path, frames: list[Frame], report: Report) -> None:

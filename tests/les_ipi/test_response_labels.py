@@ -259,6 +259,8 @@ def test_reported_errors_are_those_of_the_labels(tmp_path) -> None:
         assert metrics[f"polarizability{name}_r2"] == pytest.approx(expected)
     assert metrics["polarizability_isotropic_mean_error_A3"] == pytest.approx(np.mean(traces[1] - traces[0]))
     assert {"quadrupole_rmse_eA2", "quadrupole_r2"} <= set(metrics)
+    single = evaluate_frames(evaluator, frames[:1]).metrics  # one trace: it has no spread that could be explained
+    assert "polarizability_isotropic_rmse_A3" in single and "polarizability_isotropic_r2" not in single
 
 
 def test_reported_dipole_differences_are_modulo_the_quantum(tmp_path) -> None:
