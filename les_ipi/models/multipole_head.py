@@ -50,7 +50,7 @@ class MultipoleHead(ChargeHead):
         polarizability_scale: list[float] | None = None,
     ):
         super().__init__(n_species, n_features, channels, formal_charges, hidden, scale)
-        self.level, self.channels = level, channels
+        self.level, self.channels, self.charges_alone = level, channels, level == "q"
         self.induces_charge, self.induces_dipole = "iq" in level, "iu" in level
         self.anisotropic = anisotropic and self.induces_dipole
         permanent = level.replace("iq", "").replace("iu", "")
