@@ -40,7 +40,7 @@ class BatchEngine:
     def __init__(self, model: LESModel, device: str, dtype: torch.dtype, skin: float, rule: SumRule, blocks: LocalBlocks):
         self.model, self.device, self.dtype, self.rule = model, device, dtype, rule
         self.edges = KeptEdges(model.species, model.cutoff, skin, device)
-        self._local = blocks.connected if model.blockwise else None
+        self.blocks = blocks
         self._modes: tuple[bytes, np.ndarray] | None = None
 
     def __call__(
@@ -59,7 +59,9 @@ class BatchEngine:
             if fields is not None and (model.head.equivariant or model.head.equilibrates):
                 # Induced dipoles and charges answer to the field: the enthalpy is not linear in it, it comes from the model.
                 inside, fields = torch.from_numpy(fields).to(leaves.positions), None
-            evaluation = model(batch, leaves.edges, leaves.positions, leaves.cell, inside, self._local)
+            local = self.blocks.connected if model.blockwise else None
+            closed = not wanted & {Property.BORN_EFFECTIVE_CHARGES, Property.PIEZOELECTRIC}
+            evaluation = model(batch, leaves.edges, leaves.positions, leaves.cell, inside, local, closed)
             tables = self._tables(batch, leaves, evaluation, wanted, fields)
         kept = {*wanted, "dielectric_tensor"}
         host = {name: value.detach().to("cpu", torch.float64).numpy() for name, value in tables.items() if name in kept}
@@ -121,7 +123,7 @@ class BatchEngine:
         if Property.QUADRUPOLE in wanted:
             tables["quadrupole"] = _quadrupole(batch, evaluation)
         if wanted & {Property.FORCES, Property.VIRIAL}:
-            grad = gradient(enthalpy.sum(), leaves)
+            grad = gradient(enthalpy.sum(), leaves, with_cell=Property.VIRIAL in wanted)
             if Property.FORCES in wanted:
                 tables["forces"] = -atom_gradient(batch, grad)
             if Property.VIRIAL in wanted:

@@ -114,6 +114,7 @@ class LESModel(nn.Module):
         cell: Tensor,
         field: Tensor | None = None,
         local: Callable[..., tuple[Tensor, ChargeOutput | None]] | None = None,
+        closed: bool = False,
     ) -> Evaluation:
         """Evaluate with explicit geometric leaves.
 
@@ -121,7 +122,7 @@ class LESModel(nn.Module):
         every derivative (forces, virial, Born charges) is taken; topology and species come from ``batch``. With ``field``
         (B, 3), the macroscopic field in V/Å, the energy is the enthalpy: exact for isolated systems and single-valued heads,
         whereas −E·P of fluctuating charges in a cell depends on the images of the given positions. ``local`` is a faster
-        way to evaluate :meth:`local`.
+        way to evaluate :meth:`local`; ``closed`` allows closed forms where only the energy is differentiated, and once.
         """
         B, N = batch.n_structures, batch.n_rows
         mask = batch.atom_mask.to(positions.dtype)
@@ -157,7 +158,7 @@ class LESModel(nn.Module):
         moments, work = Multipoles(charges), 0.0
         if self.head.equivariant:
             atoms = Polarizable.of(output, own, charges, mask.view(B, N))
-            long_range, response, charges = respond(batch, positions, cell, atoms, self.kernel, latent_field)
+            long_range, response, charges = respond(batch, positions, cell, atoms, self.kernel, latent_field, closed)
             if response.dipoles is not None:
                 # The work on induced dipoles is in their quadratic energy already.
                 atomic_dipole = work = response.dipoles.sum((1, 3))
