@@ -103,7 +103,7 @@ def polarizable_sum(
         gradient, strain = gradient + moved, strain + strained
     # |S|² of the permanent moments with themselves counts half: E = Σ W (½ |S_m|² + Re S_m* S_δ).
     power = (S * (S_total - 0.5 * S)).sum((0, 2))
-    strain = strain - 2.0 * torch.einsum("bk,bka,bkc->bac", slope * power, k, k)
+    strain = strain - 2.0 * ((slope * power)[:, None] * k.transpose(1, 2)) @ k
     identity = torch.eye(3, dtype=strain.dtype, device=strain.device)
     strain = strain - (weight * power).sum(1)[:, None, None] * identity
     return PolarizableSum(
@@ -147,7 +147,7 @@ def _moved(moments: Multipoles, rows: Tensor) -> tuple[Tensor, Tensor]:
     strain = torch.zeros(B, 3, 3, dtype=rows.dtype, device=rows.device)
     if moments.dipoles is not None:
         curvature = columns[:, :, 4 * C : 13 * C].reshape(B, N, 3, 3, C)
-        gradient = gradient + torch.einsum("bnyc,bnxyc->bnx", moments.dipoles, curvature)
+        gradient = gradient + (moments.dipoles[:, :, None] * curvature).sum((3, 4))
         strain = strain - torch.einsum("bnxc,bnyc->bxy", moments.dipoles, slope)
     if moments.quadrupoles is not None:
         third = columns[:, :, 13 * C : 40 * C].reshape(B, N, 3, 3, 3, C)
