@@ -94,6 +94,17 @@ def test_every_head_gives_what_the_model_states(name: str, monkeypatch: pytest.M
     assert len(calls) == 2 * (HEADS[name]["head"] == "multipole" and name != "q")
 
 
+@pytest.mark.parametrize("name", ["uQ", "uQiqiu"])
+def test_single_precision_of_closed_derivatives(name: str) -> None:
+    """Of the size of rounding: 1e-5 of the largest force of a model with strong moments."""
+    model, wanted = model_of(name), ["energy", "forces", "virial"]
+    double, single = (evaluator_of(model, dtype)(SYSTEMS[:1], wanted)[0] for dtype in (torch.float64, torch.float32))
+    size = np.abs(double.forces).max()
+    assert np.abs(single.forces - double.forces).max() < 1e-5 * size
+    assert np.abs(single.virial - double.virial).max() < 1e-5 * max(size, np.abs(double.virial).max())
+    assert abs(single.energy - double.energy) / len(SYSTEMS[0].numbers) < 1e-5
+
+
 @pytest.mark.parametrize("name", ["u", "uQiqiu", "equilibration"])
 def test_the_enthalpy_of_molecules_is_what_the_model_states(name: str) -> None:
     systems, fields = [replace(SYSTEMS[2], total_charge=1.0), water_cluster(3, 7, None)], np.array([[0.1, -0.2, 0.05]] * 2)
