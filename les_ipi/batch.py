@@ -75,6 +75,14 @@ class Batch:
         return Batch(**{k: v.to(device) if isinstance(v, Tensor) else v for k, v in values.items()})
 
 
+class EdgeTables(NamedTuple):
+    """The edge tables of a :class:`Batch`: ``neighbors`` (A, M), ``shift`` (A, M, 3) Å, ``reverse`` (A, M)."""
+
+    neighbors: Tensor
+    shift: Tensor
+    reverse: Tensor
+
+
 class Padding(NamedTuple):
     """Smallest sizes of the padded tables of a batch: atoms, neighbours of an atom and wave vectors."""
 
@@ -90,6 +98,7 @@ def collate(
     k_cutoff: float,
     *,
     neighbors: Sequence[Neighbors] | None = None,
+    edges: EdgeTables | None = None,
     modes: np.ndarray | None = None,
     padding: Padding = Padding(),
 ) -> Batch:
@@ -97,33 +106,24 @@ def collate(
 
     Geometry is kept in float64; the model rounds the leaves to its own precision.
 
-    Parameters: ``neighbors`` and ``modes`` may be passed in when they are already known; ``padding`` makes batches of
-    different structures equal in shape.
+    Parameters: ``neighbors`` or ``edges`` and ``modes`` may be passed in when they are already known; ``padding`` makes
+    batches of different structures equal in shape.
     Raises ``UserError`` for an element that the model does not know.
     """
-    if neighbors is None:
-        neighbors = [neighbor_matrix(s, cutoff) for s in systems]
     n_rows = max(padding.rows, *(len(s.numbers) for s in systems))
-    columns = max(padding.columns, *(n.index.shape[1] for n in neighbors))
     B = len(systems)
     table = {z: row for row, z in enumerate(species)}
     kind = np.zeros((B, n_rows), dtype=np.int64)
     mask = np.zeros((B, n_rows), dtype=bool)
     positions = np.zeros((B, n_rows, 3))
-    index = np.tile(np.arange(n_rows)[:, None], (B, 1, columns)).reshape(B, n_rows, columns)
-    shift = np.zeros((B, n_rows, columns, 3))
-    shift[..., 0] = 2.0 * cutoff
-    reverse = np.arange(n_rows * columns).reshape(n_rows, columns)[None].repeat(B, axis=0)
-    for b, (system, near) in enumerate(zip(systems, neighbors, strict=True)):
-        n, m = near.index.shape
+    for b, system in enumerate(systems):
+        n = len(system.numbers)
         kind[b, :n] = species_rows(system.numbers, table)
         mask[b, :n] = True
         positions[b, :n] = system.positions
-        index[b, :n, :m] = near.index
-        shift[b, :n, :m] = near.shift
-        row, column = np.divmod(near.reverse, m)
-        reverse[b, :n, :m] = row * columns + column
-    offset = np.arange(B)[:, None, None]
+    if edges is None:
+        neighbors = neighbors or [neighbor_matrix(s, cutoff) for s in systems]
+        edges = _edge_tables(neighbors, n_rows, padding.columns, cutoff)
     periodic, slab = (np.array([getattr(s, name) for s in systems]) for name in ("periodic", "slab"))
     for system in systems:
         if system.slab:
@@ -140,11 +140,32 @@ def collate(
         slab=torch.from_numpy(slab),
         total_charge=torch.tensor([s.total_charge for s in systems], dtype=torch.float64),
         multiplicity=torch.tensor([s.multiplicity for s in systems], dtype=torch.float64),
-        neighbors=torch.from_numpy((index + offset * n_rows).reshape(-1, columns)),
-        shift=torch.from_numpy(shift.reshape(-1, columns, 3)),
-        reverse=torch.from_numpy((reverse + offset * n_rows * columns).reshape(-1, columns)),
+        neighbors=edges.neighbors,
+        shift=edges.shift,
+        reverse=edges.reverse,
         modes=torch.from_numpy(np.asarray(modes)),
         boundary=_boundary(periodic, slab),
+    )
+
+
+def _edge_tables(neighbors: Sequence[Neighbors], n_rows: int, columns: int, cutoff: float) -> EdgeTables:
+    """Neighbour matrices of B structures below each other, ``n_rows`` rows each and at least ``columns`` columns."""
+    B, columns = len(neighbors), max(columns, *(n.index.shape[1] for n in neighbors))
+    index = np.tile(np.arange(n_rows)[:, None], (B, 1, columns)).reshape(B, n_rows, columns)
+    shift = np.zeros((B, n_rows, columns, 3))
+    shift[..., 0] = 2.0 * cutoff
+    reverse = np.arange(n_rows * columns).reshape(n_rows, columns)[None].repeat(B, axis=0)
+    for b, near in enumerate(neighbors):
+        n, m = near.index.shape
+        index[b, :n, :m] = near.index
+        shift[b, :n, :m] = near.shift
+        row, column = np.divmod(near.reverse, m)
+        reverse[b, :n, :m] = row * columns + column
+    offset = np.arange(B)[:, None, None]
+    return EdgeTables(
+        torch.from_numpy((index + offset * n_rows).reshape(-1, columns)),
+        torch.from_numpy(shift.reshape(-1, columns, 3)),
+        torch.from_numpy((reverse + offset * n_rows * columns).reshape(-1, columns)),
     )
 
 
@@ -160,10 +181,12 @@ def species_rows(numbers: np.ndarray, table: dict[int, int]) -> np.ndarray:
     """Row of every atom's element in the model's species list. Raises ``UserError`` for an unknown element."""
     from ase.data import chemical_symbols
 
-    unknown = sorted({int(z) for z in numbers} - set(table))
+    unknown = sorted(set(np.unique(numbers).tolist()) - set(table))
     if unknown:
         raise UserError(
             f"The structure contains {', '.join(chemical_symbols[z] for z in unknown)}, but this model knows only "
             f"{', '.join(chemical_symbols[z] for z in table)}: use a model trained for these elements."
         )
-    return np.array([table[int(z)] for z in numbers], dtype=np.int64)
+    row_of = np.zeros(max(table) + 1, dtype=np.int64)
+    row_of[list(table)] = list(table.values())
+    return row_of[numbers]

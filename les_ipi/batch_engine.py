@@ -1,4 +1,4 @@
-"""Evaluation of any model on one padded batch by automatic differentiation, for all heads but ``latent``."""
+"""Evaluation of any model on one padded batch by automatic differentiation: every head, property and boundary."""
 
 from collections.abc import Sequence
 
@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 
 from les_ipi.batch import Batch, collate
+from les_ipi.blocks import LocalBlocks
 from les_ipi.conventions import Property
 from les_ipi.electrostatics.born import SumRule
+from les_ipi.electrostatics.ewald import padded_modes
 from les_ipi.errors import UserError
 from les_ipi.models.derivatives import (
     Leaves,
@@ -19,6 +21,7 @@ from les_ipi.models.derivatives import (
     unwrapped_dipole,
 )
 from les_ipi.models.les_model import Evaluation, LESModel
+from les_ipi.packed_edges import KeptEdges
 from les_ipi.system import AtomicSystem
 from les_ipi.units import COULOMB, EPSILON_0
 
@@ -28,10 +31,17 @@ _PER_ATOM = {"forces", "charges", "born_effective_charges"}
 
 
 class BatchEngine:
-    """Tables of physical quantities for lists of structures; see :class:`les_ipi.evaluator.Evaluator`."""
+    """Tables of physical quantities for lists of structures; see :class:`les_ipi.evaluator.Evaluator`.
 
-    def __init__(self, model: LESModel, device: str, dtype: torch.dtype, rule: SumRule):
+    The electrostatics and all derivatives are those of :meth:`LESModel.forward`; what atoms have from their neighbourhood alone
+    comes from ``blocks`` where the model allows it, and its derivatives are pulled back through them.
+    """
+
+    def __init__(self, model: LESModel, device: str, dtype: torch.dtype, skin: float, rule: SumRule, blocks: LocalBlocks):
         self.model, self.device, self.dtype, self.rule = model, device, dtype, rule
+        self.edges = KeptEdges(model.species, model.cutoff, skin, device)
+        self.blocks = blocks
+        self._modes: tuple[bytes, np.ndarray] | None = None
 
     def __call__(
         self, systems: Sequence[AtomicSystem], wanted: set[Property], fields: np.ndarray | None = None
@@ -42,14 +52,16 @@ class BatchEngine:
         """
         model = self.model
         self._check_slabs(systems, wanted)
-        batch = collate(systems, model.species, model.cutoff, model.kernel.k_cutoff).to(self.device)
+        batch = self._batch(systems)
         with torch.enable_grad():
             leaves = Leaves.of(batch, self.dtype)
             inside = None
             if fields is not None and (model.head.equivariant or model.head.equilibrates):
                 # Induced dipoles and charges answer to the field: the enthalpy is not linear in it, it comes from the model.
                 inside, fields = torch.from_numpy(fields).to(leaves.positions), None
-            evaluation = model(batch, leaves.edges, leaves.positions, leaves.cell, inside)
+            local = self.blocks.connected if model.blockwise else None
+            closed = not wanted & {Property.BORN_EFFECTIVE_CHARGES, Property.PIEZOELECTRIC}
+            evaluation = model(batch, leaves.edges, leaves.positions, leaves.cell, inside, local, closed)
             tables = self._tables(batch, leaves, evaluation, wanted, fields)
         kept = {*wanted, "dielectric_tensor"}
         host = {name: value.detach().to("cpu", torch.float64).numpy() for name, value in tables.items() if name in kept}
@@ -57,6 +69,22 @@ class BatchEngine:
         return [
             {k: v[b, :n].copy() if k in _PER_ATOM else v[b].copy() for k, v in host.items()} for b, n in enumerate(sizes)
         ]
+
+    def _batch(self, systems: Sequence[AtomicSystem]) -> Batch:
+        """The structures with edges from kept neighbour lists, and with the last wave vectors if no cell has changed."""
+        n_rows = max(len(s.numbers) for s in systems)
+        positions = np.zeros((len(systems), n_rows, 3))
+        for b, system in enumerate(systems):
+            positions[b, : len(system.numbers)] = system.positions
+        edges = self.edges.update(systems, n_rows).tables(torch.from_numpy(positions).view(-1, 3).to(self.device))
+        cells = np.stack([s.cell for s in systems])
+        periodic = np.array([s.periodic for s in systems])
+        key = cells.tobytes() + periodic.tobytes()
+        if self._modes is None or self._modes[0] != key:
+            self._modes = key, padded_modes(cells, periodic, self.model.kernel.k_cutoff)
+        model = self.model
+        batch = collate(systems, model.species, model.cutoff, model.kernel.k_cutoff, edges=edges, modes=self._modes[1])
+        return batch.to(self.device)
 
     def _check_slabs(self, systems: Sequence[AtomicSystem], wanted: set[Property]) -> None:
         """Responses of a slab that a susceptibility of the vacuum or of charge induced at any distance would falsify."""
@@ -95,7 +123,7 @@ class BatchEngine:
         if Property.QUADRUPOLE in wanted:
             tables["quadrupole"] = _quadrupole(batch, evaluation)
         if wanted & {Property.FORCES, Property.VIRIAL}:
-            grad = gradient(enthalpy.sum(), leaves)
+            grad = gradient(enthalpy.sum(), leaves, with_cell=Property.VIRIAL in wanted)
             if Property.FORCES in wanted:
                 tables["forces"] = -atom_gradient(batch, grad)
             if Property.VIRIAL in wanted:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from les_ipi.batch_engine import BatchEngine
+from les_ipi.blocks import LocalBlocks
 from les_ipi.conventions import Property
 from les_ipi.electrostatics.born import SumRule
 from les_ipi.errors import UserError
@@ -68,9 +69,9 @@ class Evaluator:
 
     Parameters: ``model`` and ``card`` as from :func:`les_ipi.models.load_model`; ``dtype`` of the network arithmetic
     (geometry and sums of reference energies are always float64); ``skin`` Å of the Verlet lists; ``sum_rule`` for Born
-    charges; ``compile`` fuses the local part of a model with a ``latent`` head (tens of seconds once, then twice as fast);
-    ``long_range_accuracy`` relative error of the long-range potential and forces of large systems, None for about the rounding
-    error of ``dtype``.
+    charges; ``compile`` fuses the local part of a model, unless its head is ``transfer`` (tens of seconds once, then twice
+    as fast); ``long_range_accuracy`` relative error of the long-range potential and forces of large systems with charges
+    alone, None for about the rounding error of ``dtype``.
     """
 
     def __init__(
@@ -88,12 +89,10 @@ class Evaluator:
         self.model, self.card = model.to(device), card
         self.device, self.dtype, self.skin, self.sum_rule = device, dtype, skin, sum_rule
         self.species = tuple(model.species)
-        local = model.short_range.local and (model.head is None or model.head.name == "latent")
-        self._general = BatchEngine(self.model, device, dtype, sum_rule)
-        if local:
-            self._engine = LocalEngine(self.model, device, dtype, skin, sum_rule, compile, long_range_accuracy)
-        else:
-            self._engine = self._general
+        blocks = LocalBlocks(self.model, compile)
+        self._general = self._engine = BatchEngine(self.model, device, dtype, skin, sum_rule, blocks)
+        if model.blockwise and (model.head is None or model.head.charges_alone):
+            self._engine = LocalEngine(self.model, device, dtype, skin, sum_rule, blocks, long_range_accuracy)
 
     @classmethod
     def load(
@@ -179,8 +178,9 @@ class Evaluator:
         if Property.QUADRUPOLE in wanted and any(s.periodic for s in systems):
             raise UserError("A quadrupole is defined for isolated structures only: ask for it with pbc='F F F'.")
         if fields is None:
-            engine = self._engine if not any(s.slab for s in systems) else self._general
-            tables = engine(systems, wanted)
+            # Slabs, and Born charges of molecules with a multipole head (∂P/∂r at any level), are left to the general road.
+            general = any(s.slab for s in systems) or (self._has("equivariant") and responses)
+            tables = (self._general if general else self._engine)(systems, wanted)
         elif self.single_valued or (self._answers_fields and not any(s.periodic for s in systems)):
             tables = self._general(systems, wanted, np.asarray(fields, dtype=float))
         else:

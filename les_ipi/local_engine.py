@@ -1,4 +1,4 @@
-"""Evaluation of local models (no message passing, ``latent`` head or none): blocks of atoms, closed-form Ewald sum."""
+"""Evaluation of local models with charges alone or none: blocks of atoms, closed-form Ewald sum."""
 
 import importlib.util
 import math
@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from les_ipi.batch import species_rows
-from les_ipi.blocks import LocalBlocks, PackedEdges
+from les_ipi.blocks import LocalBlocks
 from les_ipi.conventions import Property
 from les_ipi.electrostatics.born import SumRule, apply_sum_rule, local_born_charges, local_piezoelectric
 from les_ipi.electrostatics.ewald import half_sphere_modes
@@ -19,7 +18,7 @@ from les_ipi.electrostatics.multipoles import Multipoles, traceless_second_momen
 from les_ipi.electrostatics.reciprocal import LongRange, isolated_sum, periodic_sum
 from les_ipi.models.les_model import LESModel
 from les_ipi.models.state import state_per_atom
-from les_ipi.neighbors import VerletList
+from les_ipi.packed_edges import KeptEdges
 from les_ipi.system import AtomicSystem
 
 #: Atoms × wave vectors from which fast transforms beat the exact sum (measured: about 400 atoms of water, one thread).
@@ -40,14 +39,12 @@ class LocalEngine:
         dtype: torch.dtype,
         skin: float,
         rule: SumRule,
-        compile: bool,
+        blocks: LocalBlocks,
         accuracy: float | None = None,
     ):
-        self.model, self.device, self.dtype, self.skin, self.rule = model, device, dtype, skin, rule
-        self.blocks = LocalBlocks(model, compile)
-        self._lists: list[VerletList] = []
-        self._edges: PackedEdges | None = None
-        self._elements: tuple[bytes, ...] = ()
+        self.model, self.device, self.dtype, self.rule = model, device, dtype, rule
+        self.blocks = blocks
+        self.edges = KeptEdges(model.species, model.cutoff, skin, device)
         self._modes: dict[bytes, Tensor] = {}
         # Without a library for its device (cuFINUFFT is an extra) the exact sum serves every size.
         library = "finufft" if device == "cpu" else "cufinufft"
@@ -56,7 +53,7 @@ class LocalEngine:
 
     def __call__(self, systems: Sequence[AtomicSystem], wanted: set[Property]) -> list[dict[str, np.ndarray]]:
         """One table per structure: name of the property → value as in :class:`les_ipi.evaluator.Results`."""
-        edges = self._update(systems)
+        edges = self.edges.update(systems)
         positions = torch.from_numpy(np.concatenate([s.positions for s in systems])).to(self.device, torch.float64)
         rows, n_blocks = LocalBlocks.padded_rows(len(positions), self.device)
         total = rows * n_blocks
@@ -94,19 +91,6 @@ class LocalEngine:
             if strained is not None:
                 table["piezoelectric"] = self._scale(systems[b]) * strained[atoms].double().sum(0)
         return [{k: v.to("cpu", torch.float64).numpy() for k, v in table.items() if k in wanted} for table in tables]
-
-    def _update(self, systems: Sequence[AtomicSystem]) -> PackedEdges:
-        """Pair tables for these structures; only what a rebuilt neighbour list changed is written again."""
-        self._lists += [VerletList(self.model.cutoff, self.skin) for _ in range(len(systems) - len(self._lists))]
-        pairs = [verlet.update(system) for verlet, system in zip(self._lists, systems, strict=False)]
-        elements = tuple(s.numbers.tobytes() for s in systems)
-        if self._edges is None or elements != self._elements:
-            table = {z: row for row, z in enumerate(self.model.species)}
-            species = [species_rows(s.numbers, table) for s in systems]
-            columns = 0 if self._edges is None else self._edges.columns
-            self._edges, self._elements = PackedEdges(species, self.model.cutoff, self.device, columns), elements
-        self._edges.update(pairs, [np.asarray(s.cell, dtype=float) for s in systems])
-        return self._edges
 
     def _states(self, systems: Sequence[AtomicSystem], rows: int) -> Tensor:
         """Charge and spin per atom of the structure of every atom, (rows, 2), zero where padded."""

@@ -119,13 +119,13 @@ def periodic_potentials(
     G, volume = reciprocal_vectors(cell)
     k = modes.to(G.dtype) @ G
     weight = 4.0 * kernel.weight((k * k).sum(-1)) / volume[:, None]
-    sources = _rows(moments)
-    B, N, C = moments.charges.shape
+    sources = moment_rows(moments)
+    B, N, _ = moments.charges.shape
     step = max(32, _PHASES // (B * N))
     blocks = [slice(first, first + step) for first in range(0, k.shape[1], step)]
     arguments = [(positions, k[:, part], weight[:, part], sources, moments.rank, rank) for part in blocks]
     rows = _sum_of_blocks(_mode_block, arguments)
-    return _without_self(_unpack(rows, rank, C), moments, kernel)
+    return potentials_of_rows(rows, rank, moments, kernel)
 
 
 def slab_correction(
@@ -175,47 +175,60 @@ def slab_potentials(
     return Potentials(*(None if x is None else x + y for x, y in zip(periodic, correction, strict=True)))
 
 
-def _rows(moments: Multipoles) -> Tensor:
+def moment_rows(moments: Multipoles) -> Tensor:
     """Moments as rows of a matrix, (B, F, N), F = C, 4C or 13C."""
     B, N, _ = moments.charges.shape
     parts = [x.reshape(B, N, -1) for x in moments if x is not None]
     return torch.cat(parts, dim=2).transpose(1, 2)
 
 
-def _unpack(rows: Tensor, rank: int, C: int) -> Potentials:
-    """φ, −∇φ and −∇∇φ from rows (B, F, N)."""
-    B, _, N = rows.shape
+def potentials_of_rows(rows: Tensor, rank: int, moments: Multipoles, kernel: LongRangeKernel) -> Potentials:
+    """φ, −∇φ and −∇∇φ from the rows of :func:`felt_by_atoms`, without what every moment feels of itself."""
+    B, N, C = moments.charges.shape
     columns = rows.transpose(1, 2)
     field = -columns[:, :, C : 4 * C].reshape(B, N, 3, C) if rank >= 1 else None
-    gradient = -columns[:, :, 4 * C :].reshape(B, N, 3, 3, C) if rank >= 2 else None
-    return Potentials(columns[:, :, :C], field, gradient)
+    gradient = -columns[:, :, 4 * C : 13 * C].reshape(B, N, 3, 3, C) if rank >= 2 else None
+    return _without_self(Potentials(columns[:, :, :C], field, gradient), moments, kernel)
+
+
+def structure_factor(sources: Tensor, cosine: Tensor, sine: Tensor, k: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """Real and imaginary part (B, C, K) of S(k) of moments up to a rank.
+
+    Parameters: ``sources`` rows of :func:`moment_rows`; ``cosine`` and ``sine`` of k·r (B, N, K); ``k`` (B, K, 3).
+    """
+    even, odd = sources @ cosine, sources @ sine
+    B, K, _ = k.shape
+    C = sources.shape[1] // (1, 4, 13)[rank]
+    direction = k.transpose(1, 2)
+    real, imaginary = even[:, :C], odd[:, :C]
+    if rank >= 1:
+        real = real - (odd[:, C : 4 * C].view(B, 3, C, K) * direction[:, :, None]).sum(1)
+        imaginary = imaginary + (even[:, C : 4 * C].view(B, 3, C, K) * direction[:, :, None]).sum(1)
+    if rank >= 2:
+        outer = (direction[:, :, None] * direction[:, None, :]).view(B, 9, 1, K)
+        real = real - 0.5 * (even[:, 4 * C :].view(B, 9, C, K) * outer).sum(1)
+        imaginary = imaginary - 0.5 * (odd[:, 4 * C :].view(B, 9, C, K) * outer).sum(1)
+    return real, imaginary
+
+
+def felt_by_atoms(real: Tensor, imaginary: Tensor, cosine: Tensor, sine: Tensor, k: Tensor, rank: int) -> Tensor:
+    """Σ_k Re[e^{−ik·r_i} S(k)] of a weighted S (B, C, K) and its derivatives by r_i up to a rank, as rows (B, F, N)."""
+    direction = k.transpose(1, 2)[:, :, None]
+    with_cosine, with_sine = [real], [imaginary]
+    for _ in range(rank):
+        # ∇ of a cos + b sin is k (b cos − a sin); every further derivative is the slowest index.
+        a, b = with_cosine[-1], with_sine[-1]
+        with_cosine.append((direction * b[:, None]).flatten(1, 2))
+        with_sine.append((-direction * a[:, None]).flatten(1, 2))
+    return torch.cat(with_cosine, 1) @ cosine.transpose(1, 2) + torch.cat(with_sine, 1) @ sine.transpose(1, 2)
 
 
 def _mode_block(positions: Tensor, k: Tensor, weight: Tensor, sources: Tensor, given: int, wanted: int) -> Tensor:
     """Contribution of some wave vectors k (B, K, 3) to φ, ∇φ, ∇∇φ as rows (B, F, N)."""
     phase = positions @ k.transpose(1, 2)
-    cosine, sine = torch.cos(phase), torch.sin(phase)
-    even, odd = sources @ cosine, sources @ sine
-    B, K = weight.shape
-    C = sources.shape[1] // (1, 4, 13)[given]
-    direction = k.transpose(1, 2)
-    real, imaginary = even[:, :C], odd[:, :C]
-    if given >= 1:
-        real = real - (odd[:, C : 4 * C].view(B, 3, C, K) * direction[:, :, None]).sum(1)
-        imaginary = imaginary + (even[:, C : 4 * C].view(B, 3, C, K) * direction[:, :, None]).sum(1)
-    outer = (direction[:, :, None] * direction[:, None, :]).view(B, 9, 1, K) if max(given, wanted) >= 2 else None
-    if given >= 2:
-        real = real - 0.5 * (even[:, 4 * C :].view(B, 9, C, K) * outer).sum(1)
-        imaginary = imaginary - 0.5 * (odd[:, 4 * C :].view(B, 9, C, K) * outer).sum(1)
-    real, imaginary = weight[:, None] * real, weight[:, None] * imaginary
-    with_cosine, with_sine = [real], [imaginary]
-    if wanted >= 1:
-        with_cosine.append((direction[:, :, None] * imaginary[:, None]).flatten(1, 2))
-        with_sine.append((-direction[:, :, None] * real[:, None]).flatten(1, 2))
-    if wanted >= 2:
-        with_cosine.append((-outer * real[:, None]).flatten(1, 2))
-        with_sine.append((-outer * imaginary[:, None]).flatten(1, 2))
-    return torch.cat(with_cosine, 1) @ cosine.transpose(1, 2) + torch.cat(with_sine, 1) @ sine.transpose(1, 2)
+    waves = torch.cos(phase), torch.sin(phase)
+    factor = structure_factor(sources, *waves, k, given)
+    return felt_by_atoms(*(weight[:, None] * x for x in factor), *waves, k, wanted)
 
 
 def _sum_of_blocks(function: Callable[..., Tensor], arguments: list[tuple]) -> Tensor:

@@ -40,6 +40,12 @@ def window_and_slope(kernel: LongRangeKernel, k2: Tensor) -> tuple[Tensor, Tenso
     return weight.detach(), slope
 
 
+def phases_at_a_time(positions: Tensor) -> int:
+    """Wave vectors to sum over at a time for positions (B, N, 3)."""
+    limit = _PHASES_CPU if positions.device.type == "cpu" else _PHASES_GPU
+    return max(32, limit // (positions.shape[0] * positions.shape[1]))
+
+
 @torch.no_grad()
 def periodic_sum(positions: Tensor, cell: Tensor, charges: Tensor, modes: Tensor, kernel: LongRangeKernel) -> LongRange:
     """:func:`les_ipi.electrostatics.ewald.periodic_energy` and its derivatives; memory O(N + K).
@@ -56,8 +62,7 @@ def periodic_sum(positions: Tensor, cell: Tensor, charges: Tensor, modes: Tensor
     q = charges.transpose(1, 2)
     potential, gradient = torch.zeros_like(q), torch.zeros_like(positions)
     power = torch.empty_like(k2)
-    limit = _PHASES_CPU if positions.device.type == "cpu" else _PHASES_GPU
-    step = max(32, limit // (positions.shape[0] * positions.shape[1]))
+    step = phases_at_a_time(positions)
     for first in range(0, k.shape[1], step):
         part = slice(first, first + step)
         phase = positions @ k[:, part].transpose(1, 2)

@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from les_ipi.models.harmonics import L_SLICES, cartesian_rank_two, gaunt, spherical_harmonics
+from les_ipi.models.harmonics import L_SLICES, gaunt, spherical_harmonics
 from les_ipi.models.networks import ElementNetworks
 from les_ipi.models.protocol import Equivariants, LocalOutput
 from les_ipi.models.radial import RadialBasis
@@ -145,14 +145,11 @@ class ClusterDescriptor(nn.Module):
         return self._standardised(self.raw_features(edges, near, species), species)
 
     def features_and_tensors(self, edges: Tensor, near: Tensor, species: Tensor) -> tuple[Tensor, Equivariants]:
-        """Standardised invariants and the l = 1 and l = 2 tensors behind them, of order one, as Cartesian tensors."""
+        """Standardised invariants and the l = 1 and l = 2 tensors behind them, of order one."""
         density, second = self._expansion(edges, near, species)
         raw = self._invariants(density, second)
         vectors = self._tensors(1, density, second, species)[:, [2, 0, 1]]
-        rank_two = None
-        if self.l_max >= 2:
-            cartesian = torch.from_numpy(cartesian_rank_two()).to(raw)
-            rank_two = (cartesian @ self._tensors(2, density, second, species)).unflatten(1, (3, 3))
+        rank_two = self._tensors(2, density, second, species) if self.l_max >= 2 else None
         return self._standardised(raw, species), Equivariants(vectors, rank_two)
 
     def n_tensors(self, l: int) -> int:

@@ -36,11 +36,15 @@ class Leaves:
         return cls(*(x.detach().to(dtype).clone().requires_grad_() for x in (batch.edges(), folded, batch.cell)))
 
 
-def gradient(scalar: Tensor, leaves: Leaves, create_graph: bool = False) -> Leaves:
-    """∂(scalar)/∂(edges, positions, cell) as another ``Leaves``; a leaf without influence has zero gradient."""
-    inputs = (leaves.edges, leaves.positions, leaves.cell)
+def gradient(scalar: Tensor, leaves: Leaves, create_graph: bool = False, with_cell: bool = True) -> Leaves:
+    """∂(scalar)/∂(edges, positions, cell) as another ``Leaves``; a leaf without influence has zero gradient.
+
+    ``with_cell`` False leaves the gradient of the cell out (zero), which only strains need.
+    """
+    inputs = [leaves.edges, leaves.positions, *([leaves.cell] if with_cell else [])]
     found = torch.autograd.grad(scalar, inputs, create_graph=create_graph, retain_graph=True, allow_unused=True)
-    return Leaves(*(torch.zeros_like(x) if g is None else g for g, x in zip(found, inputs, strict=True)))
+    found = [torch.zeros_like(x) if g is None else g for g, x in zip(found, inputs, strict=True)]
+    return Leaves(*found) if with_cell else Leaves(*found, torch.zeros_like(leaves.cell))
 
 
 def atom_gradient(batch: Batch, grad: Leaves) -> Tensor:

@@ -38,7 +38,6 @@ def spherical_harmonics(unit: Tensor, l_max: int = L_MAX) -> Tensor:
     return torch.stack(columns[: (l_max + 1) ** 2], dim=-1)
 
 
-@lru_cache
 def cartesian_rank_two() -> np.ndarray:
     """Matrix (9, 5) from l = 2 components to the traceless tensor x_a x_b − δ_ab/3 of a unit vector, row-wise."""
     s3 = math.sqrt(3.0)

@@ -46,6 +46,10 @@ class ChargeHead(nn.Module):
     induces_charge = induces_dipole = False
     #: Whether charges come from a minimisation over the whole structure.
     equilibrates = False
+    #: Whether atoms need what their neighbours give along the reverse edges.
+    pairwise = False
+    #: Whether permanent charges are all there is, so that closed sums serve.
+    charges_alone = False
 
     def __init__(
         self,
@@ -77,6 +81,7 @@ class LatentHead(ChargeHead):
 
     name = "latent"
     single_valued_polarization = False
+    charges_alone = True
 
     def __init__(
         self,
@@ -108,6 +113,7 @@ class TransferHead(ChargeHead):
 
     name = "transfer"
     single_valued_polarization = True
+    pairwise = True
 
     def __init__(
         self,

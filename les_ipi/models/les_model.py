@@ -1,5 +1,6 @@
 """The complete potential: short range + latent Ewald + reference energies."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -100,20 +101,34 @@ class LESModel(nn.Module):
         """Short-range cutoff in Å."""
         return self.short_range.cutoff
 
+    @property
+    def blockwise(self) -> bool:
+        """Whether :meth:`local` may be called for some atoms at a time: they depend on their own edges alone."""
+        return self.short_range.local and not (self.head is not None and self.head.pairwise)
+
     def forward(
-        self, batch: Batch, edges: Tensor, positions: Tensor, cell: Tensor, field: Tensor | None = None
+        self,
+        batch: Batch,
+        edges: Tensor,
+        positions: Tensor,
+        cell: Tensor,
+        field: Tensor | None = None,
+        local: Callable[..., tuple[Tensor, ChargeOutput | None]] | None = None,
+        closed: bool = False,
     ) -> Evaluation:
         """Evaluate with explicit geometric leaves.
 
         Parameters: ``edges`` (A, M, 3), ``positions`` (B, N, 3), ``cell`` (B, 3, 3), all Å: the three leaves from which
         every derivative (forces, virial, Born charges) is taken; topology and species come from ``batch``. With ``field``
         (B, 3), the macroscopic field in V/Å, the energy is the enthalpy: exact for isolated systems and single-valued heads,
-        whereas −E·P of fluctuating charges in a cell depends on the images of the given positions.
+        whereas −E·P of fluctuating charges in a cell depends on the images of the given positions. ``local`` is a faster
+        way to evaluate :meth:`local`; ``closed`` allows closed forms where only the energy is differentiated, and once.
         """
         B, N = batch.n_structures, batch.n_rows
         mask = batch.atom_mask.to(positions.dtype)
         state = None if self.state is None else state_of_atoms(batch, edges.dtype)
-        energies, output = self.local(edges, batch.species[batch.neighbors], batch.species, batch.reverse, state)
+        near = batch.species[batch.neighbors]
+        energies, output = (local or self.local)(edges, near, batch.species, batch.reverse, state)
         energy = (energies * mask).view(B, N).sum(1)
         if output is None:
             return Evaluation(energy, None, None, None, None)
@@ -143,7 +158,7 @@ class LESModel(nn.Module):
         moments, work = Multipoles(charges), 0.0
         if self.head.equivariant:
             atoms = Polarizable.of(output, own, charges, mask.view(B, N))
-            long_range, response, charges = respond(batch, positions, cell, atoms, self.kernel, latent_field)
+            long_range, response, charges = respond(batch, positions, cell, atoms, self.kernel, latent_field, closed)
             if response.dipoles is not None:
                 # The work on induced dipoles is in their quadratic energy already.
                 atomic_dipole = work = response.dipoles.sum((1, 3))

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from les_ipi.electrostatics.multipoles import traceless
 from les_ipi.errors import UserError
+from les_ipi.models.harmonics import cartesian_rank_two
 from les_ipi.models.heads import ChargeHead, ChargeOutput
 from les_ipi.models.networks import ElementNetworks
 from les_ipi.models.protocol import Equivariants
@@ -50,7 +51,7 @@ class MultipoleHead(ChargeHead):
         polarizability_scale: list[float] | None = None,
     ):
         super().__init__(n_species, n_features, channels, formal_charges, hidden, scale)
-        self.level, self.channels = level, channels
+        self.level, self.channels, self.charges_alone = level, channels, level == "q"
         self.induces_charge, self.induces_dipole = "iq" in level, "iu" in level
         self.anisotropic = anisotropic and self.induces_dipole
         permanent = level.replace("iq", "").replace("iu", "")
@@ -72,6 +73,7 @@ class MultipoleHead(ChargeHead):
         self.gates = ElementNetworks(n_species, (n_features, *hidden, gates), output_scale=0.1) if gates else None
         start = torch.tensor(polarizability_scale or [DEFAULT_POLARIZABILITY_A3] * n_species) / COULOMB
         self.register_buffer("first_alpha", start.to(torch.get_default_dtype()), persistent=False)
+        self.register_buffer("cartesian", torch.from_numpy(cartesian_rank_two()), persistent=False)
 
     def forward(self, features: Tensor, equivariants: Equivariants, species: Tensor) -> ChargeOutput:
         """Charges (A, C) and the other moments of the level."""
@@ -86,7 +88,7 @@ class MultipoleHead(ChargeHead):
         if self.has_dipole:
             dipoles = self.sign * (vectors @ gate["dipole"]) / math.sqrt(vectors.shape[-1])
         if self.has_quadrupole:
-            quadrupoles = self.sign * _weighted(rank_two, gate["quadrupole"])
+            quadrupoles = self.sign * self._tensor(rank_two, gate["quadrupole"])
             # Rounded features are traceless to their precision only; the sum needs it exactly.
             quadrupoles = traceless(quadrupoles[None])[0]
         if self.induces_charge:
@@ -96,13 +98,13 @@ class MultipoleHead(ChargeHead):
             first = self.first_alpha[species]
             if self.anisotropic:
                 identity = torch.eye(3, dtype=root.dtype, device=root.device)[:, :, None]
-                matrix = root[:, None, None] * identity + _weighted(rank_two, gate["alpha_tensor"])
+                matrix = root[:, None, None] * identity + self._tensor(rank_two, gate["alpha_tensor"])
                 alpha = first[:, None, None, None] * torch.einsum("axyc,azyc->axzc", matrix, matrix)
             else:
                 alpha = first[:, None] * root * root
         return ChargeOutput(charges, dipoles=dipoles, quadrupoles=quadrupoles, kappa=kappa, alpha=alpha)
 
-
-def _weighted(tensors: Tensor, gates: Tensor) -> Tensor:
-    """Σ_f T_xy,f g_fc of (A, 3, 3, F) and (A, F, C), divided by √F."""
-    return (tensors.flatten(1, 2) @ gates).unflatten(1, (3, 3)) / math.sqrt(tensors.shape[-1])
+    def _tensor(self, rank_two: Tensor, gates: Tensor) -> Tensor:
+        """Σ_f T_f g_fc / √F as Cartesian tensors (A, 3, 3, C), from components (A, 5, F) and gates (A, F, C)."""
+        weighted = rank_two @ gates / math.sqrt(rank_two.shape[-1])
+        return (self.cartesian.to(weighted) @ weighted).unflatten(1, (3, 3))

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from les_ipi.batch import Batch
 from les_ipi.electrostatics.multipoles import (
@@ -15,6 +16,7 @@ from les_ipi.electrostatics.multipoles import (
     slab_potentials,
 )
 from les_ipi.electrostatics.pairs import isolated_potentials
+from les_ipi.electrostatics.polarizable_sum import polarizable_sum
 from les_ipi.electrostatics.response import Response, linear_response, polarizability, without_excess
 from les_ipi.electrostatics.window import LongRangeKernel
 from les_ipi.models.heads import ChargeOutput
@@ -95,15 +97,45 @@ def respond(
     atoms: Polarizable,
     kernel: LongRangeKernel,
     field: Tensor | None = None,
+    closed: bool = False,
 ) -> tuple[Tensor, Response, Tensor]:
     """Energy (B,) in eV, response, and the charges (B, N, C) in e that are carried: permanent and induced without excess.
 
-    With ``field`` (B, 3) the induced dipoles see it and the energy has their part of the enthalpy.
+    With ``field`` (B, 3) the induced dipoles see it and the energy has their part of the enthalpy. With ``closed`` the energy
+    of periodic structures can be differentiated once, and what is induced cannot: faster, with the same numbers.
     """
-    found = batch_potentials(batch, positions, cell, atoms.moments, kernel, atoms.rank)
-    response = linear_response(found, atoms.kappa, atoms.alpha, field)
+    if closed and field is None and batch.boundary == "periodic":
+        energy, *induced = _ClosedForm.apply(
+            kernel, batch.modes, positions, cell, *atoms.moments, atoms.kappa, atoms.alpha
+        )
+        response = Response(energy, *induced)
+    else:
+        found = batch_potentials(batch, positions, cell, atoms.moments, kernel, atoms.rank)
+        response = linear_response(found, atoms.kappa, atoms.alpha, field)
+        energy = interaction_energy(atoms.moments, found) + response.energy
     carried = atoms.moments.charges
     if response.charges is not None:
         mask = batch.atom_mask.view(batch.n_structures, -1).to(positions.dtype)
         carried = carried + without_excess(response.charges, mask)
-    return interaction_energy(atoms.moments, found) + response.energy, response, carried
+    return energy, response, carried
+
+
+class _ClosedForm(torch.autograd.Function):
+    """:func:`polarizable_sum` as a function of positions, cell, moments, κ and α that knows its derivatives."""
+
+    @staticmethod
+    def forward(ctx, kernel, modes, positions, cell, q, u, Q, kappa, alpha):
+        found = polarizable_sum(positions, cell, Multipoles(q, u, Q), kappa, alpha, modes, kernel)
+        # A strain moves positions and cell: what the positions do not account for is the cell's.
+        rest = found.strain - positions.transpose(1, 2) @ found.gradient
+        by_cell = torch.linalg.inv(cell).transpose(1, 2) @ rest
+        ctx.save_for_backward(found.gradient, by_cell, *found.moments, found.kappa, found.alpha)
+        induced = found.response[1:]
+        ctx.mark_non_differentiable(*(x for x in induced if x is not None))
+        return found.energy, *induced
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, slope, *_):
+        found = (None if x is None else slope.view(-1, *[1] * (x.ndim - 1)) * x for x in ctx.saved_tensors)
+        return None, None, *found

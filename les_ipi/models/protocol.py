@@ -21,14 +21,15 @@ class LocalOutput(NamedTuple):
 
 
 class Equivariants(NamedTuple):
-    """Cartesian features that turn with the structure, of order one: what dipoles and quadrupoles are read from.
+    """Features that turn with the structure, of order one: what dipoles and quadrupoles are read from.
 
-    ========  =============  =====================================================
-    field     shape          meaning
-    ========  =============  =====================================================
-    vectors   (A, 3, F1)     l = 1
-    rank_two  (A, 3, 3, F2)  l = 2, symmetric and traceless; None if l_max = 1
-    ========  =============  =====================================================
+    ========  ==========  ==================================================================================
+    field     shape       meaning
+    ========  ==========  ==================================================================================
+    vectors   (A, 3, F1)  l = 1, Cartesian
+    rank_two  (A, 5, F2)  l = 2, components as in :func:`les_ipi.models.harmonics.spherical_harmonics`, which
+                          :func:`les_ipi.models.harmonics.cartesian_rank_two` turns into tensors; None if l_max = 1
+    ========  ==========  ==================================================================================
     """
 
     vectors: Tensor

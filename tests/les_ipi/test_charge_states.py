@@ -12,6 +12,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from toy_frames import toy_frames, training_text, write_frames
 
 from les_ipi.batch_engine import BatchEngine
+from les_ipi.blocks import LocalBlocks
 from les_ipi.conventions import Property
 from les_ipi.driver.template import read_template
 from les_ipi.electrostatics import SumRule
@@ -133,7 +134,7 @@ def test_both_engines_agree_and_forces_are_derivatives() -> None:
     ]
     wanted = {Property.ENERGY, Property.FORCES, Property.VIRIAL, Property.BORN_EFFECTIVE_CHARGES, Property.CHARGES}
     evaluate = evaluator_of(model)
-    general = BatchEngine(model, "cpu", torch.float64, SumRule.PROJECT)(systems, wanted)
+    general = BatchEngine(model, "cpu", torch.float64, 0.5, SumRule.PROJECT, LocalBlocks(model))(systems, wanted)
     for table, result in zip(general, evaluate(systems, wanted), strict=True):
         for name in ("forces", "virial", "born_effective_charges", "charges"):
             np.testing.assert_allclose(getattr(result, name), table[name], atol=1e-9)

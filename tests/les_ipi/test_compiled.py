@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from les_ipi.blocks import LocalBlocks
 from les_ipi.evaluator import Evaluator
 from les_ipi.models import ChargesConfig, ModelConfig, ShortRangeConfig, build_model
 from les_ipi.system import AtomicSystem
@@ -11,11 +12,11 @@ from les_ipi.system import AtomicSystem
 PROPERTIES = ["energy", "forces", "virial", "dipole", "charges", "born_effective_charges"]
 
 
-def small_evaluator(compiled: bool) -> Evaluator:
+def small_evaluator(compiled: bool, **charges) -> Evaluator:
     torch.manual_seed(0)
     short = ShortRangeConfig(cutoff=3.5, n_radial=3, l_max=1, channels=4, order=2, hidden=(4,))
     config = ModelConfig(
-        species=("H", "O"), short_range=short, charges=ChargesConfig(hidden=(8,), formal={"H": 1, "O": -2})
+        species=("H", "O"), short_range=short, charges=ChargesConfig(hidden=(8,), formal={"H": 1, "O": -2}, **charges)
     )
     model = build_model(config).double().eval().requires_grad_(False)
     return Evaluator(model, {}, dtype=torch.float64, compile=compiled)
@@ -36,6 +37,19 @@ def test_compiled_equals_eager_also_when_atoms_move():
         a, b = eager([water_box(seed)], PROPERTIES)[0], fused([water_box(seed)], PROPERTIES)[0]
         for name in PROPERTIES:
             np.testing.assert_allclose(getattr(b, name), getattr(a, name), rtol=1e-9, atol=1e-10, err_msg=name)
+    assert fused._engine.blocks.compiled
+
+
+def test_compiled_blocks_of_moments_and_responses(monkeypatch: pytest.MonkeyPatch):
+    """The general road through two padded blocks of one compiled function, with every pass back through them."""
+    monkeypatch.setattr(LocalBlocks, "padded_rows", staticmethod(lambda n_atoms, device: (32, -(-n_atoms // 32))))
+    moments = {"head": "multipole", "level": "uiqiu", "anisotropic": False}
+    eager, fused = small_evaluator(False, **moments), small_evaluator(True, **moments)
+    for seeds in ((1, 2), (3, 4)):
+        systems, wanted = [water_box(seed) for seed in seeds], [*PROPERTIES, "polarizability"]
+        for a, b in zip(eager(systems, wanted), fused(systems, wanted), strict=True):
+            for name in wanted:
+                np.testing.assert_allclose(getattr(b, name), getattr(a, name), rtol=1e-9, atol=1e-10, err_msg=name)
     assert fused._engine.blocks.compiled
 
 

@@ -294,17 +294,17 @@ def test_verlet_lists_follow_the_dynamics():
             system, positions=system.positions + step / np.sqrt(3) * np.sign(np.sin(np.arange(72).reshape(24, 3)))
         )
         np.testing.assert_allclose(evaluate([moved])[0].forces, fresh(moved).forces, atol=1e-10)
-        assert evaluate._engine._lists[0].builds == builds
+        assert evaluate._engine.edges.lists[0].builds == builds
     shear = np.array([[0.0, 1.0, 0.5], [0.0, -0.5, 1.0], [0.0, 0.0, -1.0]])
     for strain, builds in ((0.02, 2), (-0.02, 2), (0.2, 3)):
         stretch = np.eye(3) + strain * shear
         strained = replace(moved, positions=moved.positions @ stretch, cell=moved.cell @ stretch)
         np.testing.assert_allclose(evaluate([strained])[0].forces, fresh(strained).forces, atol=1e-10)
-        assert evaluate._engine._lists[0].builds == builds
+        assert evaluate._engine.edges.lists[0].builds == builds
     # Atoms that do not follow the cell count as moved against it.
     behind = replace(strained, cell=strained.cell * 0.94)
     np.testing.assert_allclose(evaluate([behind])[0].forces, fresh(behind).forces, atol=1e-10)
-    assert evaluate._engine._lists[0].builds == 4
+    assert evaluate._engine.edges.lists[0].builds == 4
 
 
 def test_a_diverged_structure_is_refused():

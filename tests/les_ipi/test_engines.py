@@ -1,4 +1,4 @@
-"""The fast engine (blocks, closed-form Ewald sum) against the general one (one batch, automatic differentiation)."""
+"""Both engines against the model as it is stated, and against each other."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,15 +7,19 @@ import numpy as np
 import pytest
 import torch
 from ase.io import read
-from physics_cases import TRICLINIC, make_model, water_cluster
+from physics_cases import TRICLINIC, batch_of, evaluator_of, make_model, water_cluster
 
 from les_ipi.batch_engine import BatchEngine
 from les_ipi.blocks import LocalBlocks
 from les_ipi.conventions import Property
 from les_ipi.electrostatics.born import SumRule
 from les_ipi.electrostatics.mesh import MeshSum
+from les_ipi.electrostatics.polarizable_sum import polarizable_sum
 from les_ipi.evaluator import _CHARGE_PROPERTIES, Evaluator
 from les_ipi.local_engine import LocalEngine
+from les_ipi.models import polarizable
+from les_ipi.models.derivatives import Leaves, atom_gradient, gradient, strain_derivative, unwrapped_dipole
+from les_ipi.models.les_model import LESModel
 from les_ipi.system import AtomicSystem
 
 CUBE = 6.4 * np.eye(3)
@@ -28,6 +32,90 @@ SYSTEMS = [
 ]
 
 
+HEADS = {head: {"head": head} for head in ("none", "latent", "transfer", "equilibration")}
+HEADS |= {level: {"head": "multipole", "level": level} for level in ("q", "u", "uQ", "iq", "iu", "uiqiu", "uQiqiu")}
+
+
+def engines(model: LESModel, skin: float, rule: SumRule = SumRule.PROJECT) -> tuple[BatchEngine, LocalEngine]:
+    """The general engine and that of bare charges."""
+    blocks = LocalBlocks(model)
+    return (
+        BatchEngine(model, "cpu", torch.float64, skin, rule, blocks),
+        LocalEngine(model, "cpu", torch.float64, skin, rule, blocks),
+    )
+
+
+def model_of(name: str, **charges) -> LESModel:
+    """Any head or level, whose moments and responses matter."""
+    model = make_model(**HEADS[name], **charges)
+    if getattr(model.head, "gates", None) is not None:
+        model.head.gates.output_scale = 1.0
+    return model
+
+
+def stated(model: LESModel, systems: list[AtomicSystem], fields: np.ndarray | None = None) -> list[dict[str, np.ndarray]]:
+    """What the model states, by automatic differentiation: no blocks, no kept lists, no closed forms."""
+    batch = batch_of(model, systems)
+    leaves = Leaves.of(batch, torch.float64)
+    found = model(batch, leaves.edges, leaves.positions, leaves.cell, None if fields is None else torch.from_numpy(fields))
+    slope = gradient(found.energy.sum(), leaves)
+    energy = (found.energy + model.composition_energy(batch)).detach().numpy()
+    forces, virial = -atom_gradient(batch, slope).numpy(), -strain_derivative(batch, leaves, slope).detach().numpy()
+    tables = [
+        {"energy": energy[b], "forces": forces[b, : len(s.numbers)], "virial": virial[b]} for b, s in enumerate(systems)
+    ]
+    if found.charges is not None:
+        scale = found.screening.sqrt()[:, None]
+        charges, dipole = scale * found.charges.sum(-1), scale * unwrapped_dipole(batch, leaves, found)
+        for b, (table, system) in enumerate(zip(tables, systems, strict=True)):
+            table["charges"] = charges[b, : len(system.numbers)].detach().numpy()
+            table["dipole"] = dipole[b].detach().numpy()
+    return tables
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_every_head_gives_what_the_model_states(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beads, other sizes, charged, isolated and triclinic structures in one call, atoms moved a little, and cells alone."""
+    calls = []
+    monkeypatch.setattr(polarizable, "polarizable_sum", lambda *a: calls.append(1) or polarizable_sum(*a))
+    systems = [replace(SYSTEMS[0], total_charge=1.0), *SYSTEMS[1:3], replace(SYSTEMS[3], total_charge=-1.0), SYSTEMS[4]]
+    options = {"latent": {"channels": 2}, "iu": {"remove_self": False}, "uiqiu": {"channels": 2, "anisotropic": False}}
+    model = model_of(name, **options.get(name, {}))
+    evaluate, rng = evaluator_of(model), np.random.default_rng(0)
+    wanted = ["energy", "forces", "virial", *(["charges", "dipole"] if model.head is not None else [])]
+    for chosen in (systems, systems, systems[:2], [systems[0], *systems[3:]]):
+        chosen = [replace(s, positions=s.positions + 0.02 * rng.normal(size=s.positions.shape)) for s in chosen]
+        found = evaluate(chosen, wanted)
+        for expected, result in zip(stated(model, chosen), found, strict=True):
+            for quantity, value in expected.items():
+                size = max(1.0, np.abs(value).max())
+                np.testing.assert_allclose(getattr(result, quantity), value, rtol=0, atol=1e-10 * size, err_msg=quantity)
+    # Closed derivatives serve calls with cells alone.
+    assert len(calls) == 2 * (HEADS[name]["head"] == "multipole" and name != "q")
+
+
+@pytest.mark.parametrize("name", ["uQ", "uQiqiu"])
+def test_single_precision_of_closed_derivatives(name: str) -> None:
+    """Of the size of rounding: 1e-5 of the largest force of a model with strong moments."""
+    model, wanted = model_of(name), ["energy", "forces", "virial"]
+    double, single = (evaluator_of(model, dtype)(SYSTEMS[:1], wanted)[0] for dtype in (torch.float64, torch.float32))
+    size = np.abs(double.forces).max()
+    assert np.abs(single.forces - double.forces).max() < 1e-5 * size
+    assert np.abs(single.virial - double.virial).max() < 1e-5 * max(size, np.abs(double.virial).max())
+    assert abs(single.energy - double.energy) / len(SYSTEMS[0].numbers) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["u", "uQiqiu", "equilibration"])
+def test_the_enthalpy_of_molecules_is_what_the_model_states(name: str) -> None:
+    systems, fields = [replace(SYSTEMS[2], total_charge=1.0), water_cluster(3, 7, None)], np.array([[0.1, -0.2, 0.05]] * 2)
+    model = model_of(name)
+    found = evaluator_of(model)(systems, ["energy", "forces", "virial"], fields=fields)
+    for expected, result in zip(stated(model, systems, fields), found, strict=True):
+        for quantity in ("energy", "forces", "virial"):
+            value = expected[quantity]
+            np.testing.assert_allclose(getattr(result, quantity), value, rtol=1e-10, atol=1e-10, err_msg=quantity)
+
+
 @pytest.mark.parametrize("head", ["latent", "none"])
 @pytest.mark.parametrize("rule", [SumRule.PROJECT, SumRule.REPORT])
 @pytest.mark.parametrize("channels", [1, 2])
@@ -35,8 +123,8 @@ def test_engines_agree_in_everything(head: str, rule: SumRule, channels: int) ->
     """Beads, other sizes, isolated and triclinic structures in one call; the block size divides none of them."""
     model = make_model(head, **({"channels": channels} if head == "latent" else {}))
     wanted = set(Property) - {Property.POLARIZABILITY} - (_CHARGE_PROPERTIES if head == "none" else set())
-    general = BatchEngine(model, "cpu", torch.float64, rule)(SYSTEMS, wanted)
-    fast = LocalEngine(model, "cpu", torch.float64, 0.5, rule, False)(SYSTEMS, wanted)
+    general, fast = engines(model, 0.5, rule)
+    general, fast = general(SYSTEMS, wanted), fast(SYSTEMS, wanted)
     for expected, found in zip(general, fast, strict=True):
         assert expected.keys() == found.keys() == {str(name) for name in wanted}
         for name, value in expected.items():
@@ -59,15 +147,15 @@ def test_blocks_are_chosen_with_little_padding(atoms: int, rows: int, blocks: in
 def test_one_moving_bead_rewrites_only_its_own_neighbours() -> None:
     """Lists that grow, shrink and outgrow their room give what a fresh engine gives; the other beads' lists stay."""
     model, wanted = make_model(), {Property.ENERGY, Property.FORCES}
-    engine = LocalEngine(model, "cpu", torch.float64, 0.3, SumRule.PROJECT, False)
+    engine = engines(model, 0.3)[1]
     beads = [water_cluster(8, seed, CUBE) for seed in (1, 2, 3)]
     engine(beads, wanted)
     for factor in (0.97, 1.1, 0.8):
         beads[1] = replace(beads[1], positions=factor * beads[1].positions)
-        fresh = LocalEngine(model, "cpu", torch.float64, 0.0, SumRule.PROJECT, False)
+        fresh = engines(model, 0.0)[1]
         for expected, found in zip(fresh(beads, wanted), engine(beads, wanted), strict=True):
             np.testing.assert_allclose(found["forces"], expected["forces"], atol=1e-11)
-    assert [verlet.builds for verlet in engine._lists] == [1, 4, 1]
+    assert [verlet.builds for verlet in engine.edges.lists] == [1, 4, 1]
 
 
 @pytest.mark.parametrize(("dtype", "accuracy"), [("float32", None), ("float64", None), ("float64", 1e-4)])

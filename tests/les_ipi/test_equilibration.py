@@ -22,12 +22,10 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from toy_frames import toy_frames, training_text, write_frames
 
 from les_ipi import units
-from les_ipi.batch_engine import BatchEngine
 from les_ipi.conventions import Property
 from les_ipi.electrostatics import (
     LongRangeKernel,
     Multipoles,
-    SumRule,
     equilibrate,
     interaction_energy,
     isolated_coulomb,
@@ -305,10 +303,9 @@ def test_born_labels_of_crystals_do_not_stop_an_evaluation(tmp_path) -> None:
 def test_single_precision_is_good_enough_to_run() -> None:
     model, system = make_model("equilibration"), SYSTEMS["periodic"]
     wanted = {Property.ENERGY, Property.FORCES, Property.CHARGES}
-    double = BatchEngine(model, "cpu", torch.float64, SumRule.PROJECT)([system], wanted)[0]
-    single = BatchEngine(model.float(), "cpu", torch.float32, SumRule.PROJECT)([system], wanted)[0]
-    assert np.abs(single["forces"] - double["forces"]).max() < 1e-3
-    assert abs(single["charges"].sum() - system.total_charge) < 1e-5
+    double, single = (evaluator_of(model, dtype)([system], wanted)[0] for dtype in (torch.float64, torch.float32))
+    assert np.abs(single.forces - double.forces).max() < 1e-3
+    assert abs(single.charges.sum() - system.total_charge) < 1e-5
 
 
 # --- training --------------------------------------------------------------------------------------------------------
