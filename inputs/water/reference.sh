@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The reference spectra: equilibrate, then independent energy-conserving (classical) and TRPMD (quantum) runs.
 #   bash inputs/water/reference.sh [RUNS] [THREADS]
-# About two hours on two cores; every step is skipped when its result is there and resumed when it was interrupted.
+# About two and a half hours on two cores; every step is skipped when its result is there and resumed when it was interrupted.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 runs=${1:-runs/water}
@@ -25,21 +25,21 @@ from() { # from CHECKPOINT INPUT.xml DIRECTORY: a run from another start than th
   run "$input/input.xml" "$3" --record current
 }
 
-trpmd() { # trpmd NUMBER...: from the checkpoints of those numbers
-  for k in "$@"; do from "$runs/pimd/water.chk_$k" "$here/trpmd.xml" "$runs/trpmd-$k"; done
-}
-
 classical() {
   run "$here/classical-nvt.xml" "$runs/classical-nvt"
-  for k in 2 3 4 5; do from "$runs/classical-nvt/water.chk_$k" "$here/classical-nve.xml" "$runs/nve-$k"; done
+  for k in 5 6 7 8; do from "$runs/classical-nvt/water.chk_$k" "$here/classical-nve.xml" "$runs/nve-$k"; done
+}
+
+trpmd() { # trpmd NUMBER...: from the checkpoints of those numbers
+  for k in "$@"; do from "$runs/pimd/water.chk_$k" "$here/trpmd.xml" "$runs/trpmd-$k"; done
 }
 
 # Two runs side by side.
 classical &
 run "$here/pimd.xml" "$runs/pimd"
 wait
-trpmd 1 3 5 7 &
-trpmd 2 4 6 8
+trpmd 5 7 &
+trpmd 6 8
 wait
 # Runs in which a proton left its molecule are named and not pooled: the model does not know ions.
 les-analysis ir $(python "$here/intact.py" "$runs"/nve-[0-9]) --resolution 60 --plot "$runs/classical.png" --csv "$runs/classical.csv" --json "$runs/classical.json"

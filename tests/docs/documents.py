@@ -55,7 +55,8 @@ SHORTER = {
 SHORTER_COMMANDS = {
     r" --compile": "",
     r"for k in [\d ]+;": "for k in 2;",
-    r"(\ntrpmd \d) [\d ]+": r"\1 ",
+    r"\ntrpmd 5 7": "\ntrpmd 1",
+    r"\ntrpmd 6 8": "\ntrpmd 2",
     r"(les-ipi bench [^\n]*)": r"\1 --eager --calls 2",
     r"--record current": "--record current --record-stride 2",
     r"--frames 80:100": "--frames 3:4",
