@@ -1,7 +1,9 @@
 """Labelled frames from extended XYZ files."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from ase import Atoms
@@ -40,6 +42,9 @@ class Frame:
     labels: Labels
     neighbors: Neighbors
     zero: int = 0
+
+
+_Kind = TypeVar("_Kind", Atoms, Frame)
 
 
 def _label(atoms: Atoms, quantity: str) -> np.ndarray | float | None:
@@ -101,7 +106,7 @@ def read_frames(path: Path) -> list[Atoms]:
         frames = list(read(file, ":"))
     except Exception as error:
         raise UserError(f"{file} could not be read as extended XYZ ({error}): check the file format.") from error
-    return [frames[i] for i in frame_slice(len(frames), chosen)] if chosen else frames
+    return select(frames, chosen) if chosen else frames
 
 
 def load_frames(paths: list[Path], cutoff: float, energy_zero: str = "shared") -> list[Frame]:
@@ -129,7 +134,7 @@ def frame_slice(n_frames: int, text: str) -> range:
     return selection
 
 
-def select(frames: list[Frame], text: str) -> list[Frame]:
+def select(frames: Sequence[_Kind], text: str) -> list[_Kind]:
     """Frames of one slice, see :func:`frame_slice`."""
     return [frames[i] for i in frame_slice(len(frames), text)]
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -24,6 +25,27 @@ def restart_continues(path, steps, **options):
     np.testing.assert_array_equal(read_output(str(path.parent / "sim.out"))[0]["step"], np.arange(steps + 1))
 
 
+def child_pid(program):
+    """The child of this process with ``program`` (serve, simulate) on its command line."""
+    command = ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(os.getpid())]
+    children = subprocess.run(command, capture_output=True, text=True)
+    return next(int(line.split()[0]) for line in children.stdout.splitlines() if f" {program} {{" in line)
+
+
+@contextmanager
+def killed(program, file, rows):
+    """Kill -9 the child of this process, see :func:`child_pid`, as soon as ``file`` has more than ``rows`` lines."""
+
+    def kill():
+        wait_for_rows(file, rows)
+        os.kill(child_pid(program), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    yield
+    killer.join()
+
+
 @pytest.mark.timeout(100)
 @pytest.mark.parametrize("transport, batch", [("direct", 1), ("direct", 2), ("unix", 1), ("unix", 2)])
 def test_not_a_number(make_input, transport, batch):
@@ -37,24 +59,10 @@ def test_not_a_number(make_input, transport, batch):
 @pytest.mark.parametrize("transport", ["unix", "inet"])
 def test_killed_driver(make_input, transport, free_port):
     path = make_input(transport, steps=150, port=free_port())
-
-    def kill_driver():
-        wait_for_rows(path.parent / "sim.out", 20)
-        os.kill(child_pid("serve"), signal.SIGKILL)
-
-    killer = threading.Thread(target=kill_driver)
-    killer.start()
-    with pytest.raises(UserError, match=r"Driver 0 was killed by signal 9 \(SIGKILL\).*stopped at step"):
+    refused = pytest.raises(UserError, match=r"Driver 0 was killed by signal 9 \(SIGKILL\).*stopped at step")
+    with killed("serve", path.parent / "sim.out", 20), refused:
         run_toy(path, model="toy;delay=0.02")
-    killer.join()
     restart_continues(path, 150)
-
-
-def child_pid(program):
-    """The child of this process with ``program`` (serve, simulate) on its command line."""
-    command = ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(os.getpid())]
-    children = subprocess.run(command, capture_output=True, text=True)
-    return next(int(line.split()[0]) for line in children.stdout.splitlines() if f" {program} {{" in line)
 
 
 @pytest.mark.timeout(100)
@@ -62,16 +70,9 @@ def test_killed_ipi_resumes_from_a_checkpoint(make_input):
     """kill -9 leaves no RESTART, a socket file, and rows beyond the last checkpoint."""
     checkpoint = "<checkpoint filename='chk' stride='25' overwrite='False'/>"
     path = make_input("unix", steps=120, outputs=checkpoint)
-
-    def kill_ipi():
-        wait_for_rows(path.parent / "sim.out", 60)
-        os.kill(child_pid("simulate"), signal.SIGKILL)
-
-    killer = threading.Thread(target=kill_ipi)
-    killer.start()
-    with pytest.raises(UserError, match=r"i-PI was killed by signal 9 .* stopped at step (50|75|100) of 120"):
+    refused = pytest.raises(UserError, match=r"i-PI was killed by signal 9 .* stopped at step (50|75|100) of 120")
+    with killed("simulate", path.parent / "sim.out", 60), refused:
         run_toy(path, model="toy;delay=0.02")
-    killer.join()
     assert not (path.parent / "RESTART").exists()
     restart_continues(path, 120)
 
@@ -84,16 +85,9 @@ def test_a_killed_run_loses_no_step_of_its_current(make_input):
     whole = make_input(**common)
     run_toy(whole, model="toy", **record)
     broken = make_input(**common)
-
-    def kill_ipi():
-        wait_for_rows(broken.parent / "sim.current", 60)
-        os.kill(child_pid("simulate"), signal.SIGKILL)
-
-    killer = threading.Thread(target=kill_ipi)
-    killer.start()
-    with pytest.raises(UserError, match="killed by signal 9"):
+    refused = pytest.raises(UserError, match="killed by signal 9")
+    with killed("simulate", broken.parent / "sim.current", 60), refused:
         run_toy(broken, model="toy;delay=0.01", **record)
-    killer.join()
     with open(broken.parent / "sim.current", "a") as half:
         half.write("  7.7000e+01  1.2")
     restart_continues(broken, 120, **record)

@@ -1,17 +1,15 @@
 """A field-driven run that was stopped or killed goes on as if nothing had happened."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import threading
 
 import numpy as np
 import pytest
 import toy_programs
 from conftest import NVT
-from test_failures import child_pid
+from test_failures import killed
 from test_field import final_positions, protocol, record
 from test_run import wait_for_rows
 from toy_programs import run_toy
@@ -69,16 +67,8 @@ def test_kill_and_resume_from_a_checkpoint(make_input):
     run_toy(whole, field=protocol(whole, TRIANGLE), **HEALTHY)
     broken = make_input(**common)
     file = protocol(broken, TRIANGLE)
-
-    def kill():
-        wait_for_rows(broken.parent / "sim.field", 60)
-        os.kill(child_pid("simulate"), signal.SIGKILL)
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-    with pytest.raises(UserError, match="killed by signal 9"):
+    with killed("simulate", broken.parent / "sim.field", 60), pytest.raises(UserError, match="killed by signal 9"):
         run_toy(broken, model="toy;delay=0.01", dtype="float64", field=file)
-    killer.join()
     table = broken.parent / "sim.field"
     with open(table, "a") as half:
         half.write("77 3.85e+01 0.000")
