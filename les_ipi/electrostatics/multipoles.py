@@ -191,6 +191,12 @@ def potentials_of_rows(rows: Tensor, rank: int, moments: Multipoles, kernel: Lon
     return _without_self(Potentials(columns[:, :, :C], field, gradient), moments, kernel)
 
 
+def waves_at_atoms(positions: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+    """cos k·r and sin k·r (B, N, K) of positions (B, N, 3) and wave vectors (B, K, 3)."""
+    phase = positions @ k.transpose(1, 2)
+    return torch.cos(phase), torch.sin(phase)
+
+
 def structure_factor(sources: Tensor, cosine: Tensor, sine: Tensor, k: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     """Real and imaginary part (B, C, K) of S(k) of moments up to a rank.
 
@@ -225,8 +231,7 @@ def felt_by_atoms(real: Tensor, imaginary: Tensor, cosine: Tensor, sine: Tensor,
 
 def _mode_block(positions: Tensor, k: Tensor, weight: Tensor, sources: Tensor, given: int, wanted: int) -> Tensor:
     """Contribution of some wave vectors k (B, K, 3) to φ, ∇φ, ∇∇φ as rows (B, F, N)."""
-    phase = positions @ k.transpose(1, 2)
-    waves = torch.cos(phase), torch.sin(phase)
+    waves = waves_at_atoms(positions, k)
     factor = structure_factor(sources, *waves, k, given)
     return felt_by_atoms(*(weight[:, None] * x for x in factor), *waves, k, wanted)
 

@@ -13,6 +13,7 @@ from les_ipi.electrostatics.multipoles import (
     moment_rows,
     potentials_of_rows,
     structure_factor,
+    waves_at_atoms,
 )
 from les_ipi.electrostatics.reciprocal import phases_at_a_time, window_and_slope
 from les_ipi.electrostatics.response import Response, linear_response
@@ -72,13 +73,13 @@ def polarizable_sum(
     weight, slope = (4.0 * w / volume[:, None] for w in window_and_slope(kernel, (k * k).sum(-1)))
     step = phases_at_a_time(positions)
     blocks = [slice(first, first + step) for first in range(0, k.shape[1], step)]
-    waves = [_waves(positions, k[:, part]) for part in blocks] if len(blocks) == 1 else None
+    waves = [waves_at_atoms(positions, k[:, part]) for part in blocks] if len(blocks) == 1 else None
 
     def sums(given: Multipoles, wanted: int) -> tuple[Tensor, Tensor]:
         """Structure factor (2, B, C, K), and potential and derivatives at the atoms up to a rank (B, F, N)."""
         sources, factors, rows = moment_rows(given), [], 0.0
         for n, part in enumerate(blocks):
-            wave = waves[n] if waves else _waves(positions, k[:, part])
+            wave = waves[n] if waves else waves_at_atoms(positions, k[:, part])
             factor = structure_factor(sources, *wave, k[:, part], given.rank)
             factors.append(torch.stack(factor))
             rows = rows + felt_by_atoms(*(weight[:, None, part] * x for x in factor), *wave, k[:, part], wanted)
@@ -119,11 +120,6 @@ def polarizable_sum(
         gradient,
         strain,
     )
-
-
-def _waves(positions: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
-    phase = positions @ k.transpose(1, 2)
-    return torch.cos(phase), torch.sin(phase)
 
 
 def _induced(response: Response, moments: Multipoles) -> Multipoles:
