@@ -6,6 +6,7 @@
 ``serve``         one driver process (``les-ipi driver``)
 ``pes``           the same inside i-PI (``ffdirect``)
 ``stopping``      ending i-PI from inside, with RESTART, when an evaluation fails
+``checkpointing`` a RESTART every minute, never ahead of the outputs on the disk
 ``run``           ``les-ipi run``: prepare, start, judge
 ``supervise``     start, watch and stop the processes of a run
 ``simulate``      the i-PI process of a run

@@ -13,6 +13,7 @@ from functools import cache
 from ipi.engine.simulation import Simulation
 from ipi.utils.softexit import softexit
 
+from les_ipi.driver.checkpointing import RESTART_EVERY_S, keep_restart
 from les_ipi.driver.driven import FieldDrive
 from les_ipi.driver.field_record import FieldRecord
 from les_ipi.driver.force_server import ForceServer
@@ -48,10 +49,11 @@ class SimulateOptions:
     single_valued: bool = False
 
 
-def simulate(options: SimulateOptions, load=load_evaluator) -> None:
+def simulate(options: SimulateOptions, load=load_evaluator, restart_every_s: float = RESTART_EVERY_S) -> None:
     """Run i-PI in the current directory until it is done or stopped; does not return (as i-PI itself).
 
-    Parameters: ``options``; ``load`` as in :func:`les_ipi.driver.serve.run_driver`. Raises ``UserError``.
+    Parameters: ``options``; ``load`` as in :func:`les_ipi.driver.serve.run_driver`; ``restart_every_s``, seconds between two
+    RESTART files. Raises ``UserError``.
     """
     with open(options.input) as file:
         records = CURRENT in file.read()
@@ -63,6 +65,7 @@ def simulate(options: SimulateOptions, load=load_evaluator) -> None:
     with open(options.input) as file:
         simulation = Simulation.load_from_xml(file, post_init_hook=before_binding)
     drive = _drive(simulation, options) if options.field else None
+    keep_restart(simulation, restart_every_s)
     _report_progress(simulation, options.report_fd, drive)
     softexit.hard_exit = True  # as in the i-pi program
     simulation.run()
@@ -151,10 +154,10 @@ def _refuse_explosion(simulation: Simulation, drift: float) -> None:
         )
 
 
-def main(argument: str, load=load_evaluator) -> None:
+def main(argument: str, load=load_evaluator, restart_every_s: float = RESTART_EVERY_S) -> None:
     """Run i-PI from its options as JSON text; mistakes end with one marked sentence and status 2."""
     try:
-        simulate(SimulateOptions(**json.loads(argument)), load)
+        simulate(SimulateOptions(**json.loads(argument)), load, restart_every_s)
     except UserError as error:
         print_error(str(error))
         raise SystemExit(2) from error

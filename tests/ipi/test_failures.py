@@ -1,6 +1,7 @@
 """What goes wrong during a run ends in one sentence, nothing hung, and a RESTART that continues."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from conftest import NVT
 from ipi import read_output
 from test_run import wait_for_rows
-from toy_programs import run_toy
+from toy_programs import OFTEN_RESTARTED, run_toy
 
 from analysis.trajectory import RunDirectory
 from les_ipi.errors import UserError
@@ -75,6 +76,20 @@ def test_killed_ipi_resumes_from_a_checkpoint(make_input):
         run_toy(path, model="toy;delay=0.02")
     assert not (path.parent / "RESTART").exists()
     restart_continues(path, 120)
+
+
+@pytest.mark.timeout(100)
+def test_a_killed_run_without_checkpoints_goes_on_without_a_gap(make_input):
+    """RESTART is kept up to date while i-PI runs, and never ahead of outputs that i-PI still holds in memory."""
+    frames = "<trajectory filename='x' stride='1' flush='1000' format='xyz'> positions </trajectory>"
+    path = make_input("direct", beads=2, steps=300, outputs=frames)
+    refused = pytest.raises(UserError, match=r"i-PI was killed by signal 9 .* stopped at step \d+ of 300")
+    with killed("simulate-often", path.parent / "RESTART", 1), refused:
+        run_toy(path, OFTEN_RESTARTED, model="toy;delay=0.01")
+    restart_continues(path, 300)
+    for bead in "01":
+        text = (path.parent / f"sim.x_{bead}.xyz").read_text()
+        assert [int(step) for step in re.findall(r"Step:\s+(\d+)", text)] == list(range(301))
 
 
 @pytest.mark.timeout(120)
