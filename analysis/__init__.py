@@ -8,6 +8,8 @@ every name.
 
 from analysis.compare import Measured, read_measured, water_25c
 from analysis.conductivity import Conductivity, ConductivityEstimate, haven_ratio, ionic_conductivity, nernst_einstein
+from analysis.dielectric import FieldResponse, field_response, fluctuation_susceptibility
+from analysis.dielectric_study import DielectricStudy, study_dielectric
 from analysis.diffusion import Diffusion, SelfDiffusion, self_diffusion, yeh_hummer
 from analysis.field_laws import frequency_law, merz_law
 from analysis.field_table import FieldTable, read_field_table
@@ -31,9 +33,11 @@ __all__ = [
     "WATER_BANDS",
     "Conductivity",
     "ConductivityEstimate",
+    "DielectricStudy",
     "Diffusion",
     "Drive",
     "Estimate",
+    "FieldResponse",
     "FieldTable",
     "HysteresisLoop",
     "HysteresisStudy",
@@ -48,10 +52,12 @@ __all__ = [
     "StructureStudy",
     "TimeSeries",
     "drive_of_table",
+    "field_response",
     "find_cells",
     "find_peaks",
     "find_pulses",
     "fit_switching",
+    "fluctuation_susceptibility",
     "frequency_law",
     "haven_ratio",
     "hysteresis_loop",
@@ -67,6 +73,7 @@ __all__ = [
     "read_measured",
     "run_universe",
     "self_diffusion",
+    "study_dielectric",
     "study_hysteresis",
     "study_infrared",
     "study_structure",

@@ -1,4 +1,4 @@
-"""Command line: ``les-analysis ir``, ``overlay``, ``check`` and ``conductivity``."""
+"""Command line ``les-analysis``: spectra here, every other command in a module of its own."""
 
 import re
 import sys
@@ -11,13 +11,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from analysis.conductivity_command import conductivity
+from analysis.dielectric_command import dielectric
 from analysis.hysteresis_command import hysteresis
 from analysis.outputs import print_notes, write_json, write_outputs
 from analysis.structure_command import structure
 from les_ipi.errors import UserError
 
 app = typer.Typer(
-    help="Spectra and conductivity with error bars from i-PI runs.", pretty_exceptions_enable=False, no_args_is_help=True
+    help="Spectra and responses with error bars from i-PI runs.", pretty_exceptions_enable=False, no_args_is_help=True
 )
 
 app.command()(conductivity)
@@ -142,6 +143,7 @@ def check(
         raise typer.Exit(1)
 
 
+app.command()(dielectric)
 app.command()(hysteresis)
 app.command()(structure)
 

@@ -1,0 +1,139 @@
+"""Static dielectric susceptibility of the nuclei: from fluctuations of the dipole, and from its mean in a static field.
+
+P = ε0 χ E with the macroscopic field E; ε_s = ε_∞ + χ. Conducting (tin-foil) boundaries, as in every Ewald sum here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import constants as si
+from scipy import signal, stats
+
+from analysis.uncertainty import Estimate
+from les_ipi.errors import UserError
+from les_ipi.units import EPSILON_0
+
+_BOLTZMANN_EV = si.k / si.e
+#: Correlation times that a run must hold: with fewer, its own mean follows the fluctuation that is to be measured.
+_LEAST_LENGTH = 6.0
+
+
+@dataclass(frozen=True)
+class Stationary:
+    """Second moments of pooled records, each of which fluctuates about an unknown mean of its own.
+
+    ``variance``; ``inefficiency`` g, records that count as one for the mean; ``samples`` independent samples of the square;
+    ``reliable``: False when the records are too short against their correlation time for their own mean to be told apart.
+    """
+
+    variance: float
+    inefficiency: float
+    samples: float
+    reliable: bool
+
+    def mean_error(self, length: int) -> float:
+        """Standard error of the mean of ``length`` successive records, sqrt(g σ²/T)."""
+        return float(np.sqrt(self.inefficiency * self.variance / length))
+
+
+def stationary(records: Sequence[np.ndarray]) -> Stationary:
+    """Variance and correlation of stationary records, corrected for their unknown means.
+
+    Deviations from the mean of a record of length T lack the variance of that mean, v = σ² g/T, at every lag:
+    C(t) = C_dev(t) + v and g = 1 + 2 Σ_t (1 − t/T) C(t)/C(0) up to the first C(t) ≤ 0, solved together.
+
+    Parameters: ``records``, each (T,). Returns :class:`Stationary`. Raises :class:`UserError` for fewer than 16 values.
+    """
+    records = [np.asarray(record, dtype=float) for record in records]
+    if min(record.size for record in records) < 16:
+        raise UserError("A dielectric response needs runs of at least 16 records: run longer, or discard less.")
+    longest = max(record.size for record in records)
+    total, pairs = np.zeros(longest), np.zeros(longest)
+    for record in records:
+        deviation = record - record.mean()
+        n = record.size
+        total[:n] += signal.correlate(deviation, deviation, mode="full", method="fft")[n - 1 :]
+        pairs[:n] += np.arange(n, 0, -1)
+    covariance = total / pairs
+    length = float(np.mean([record.size for record in records]))
+    if covariance[0] <= 0.0:
+        return Stationary(0.0, 1.0, float(sum(record.size for record in records)), True)
+    lags = np.arange(longest)
+    of_mean, g, whole = 0.0, 1.0, covariance
+    for _ in range(100):
+        whole = covariance + of_mean
+        end = int(np.argmax(whole <= 0)) or longest
+        rho = whole[1:end] / whole[0]
+        g = max(1.0, 1.0 + 2.0 * float(((1.0 - lags[1:end] / length).clip(0.0) * rho).sum()))
+        if g > length / _LEAST_LENGTH:
+            break
+        of_mean, before = whole[0] * g / length, of_mean
+        if abs(of_mean - before) < 1e-6 * whole[0]:
+            break
+    squares = 1.0 + 2.0 * float((whole[1:end] ** 2).sum()) / whole[0] ** 2
+    samples = sum(record.size for record in records) / squares
+    return Stationary(float(whole[0]), g, samples, g <= length / _LEAST_LENGTH)
+
+
+def fluctuation_susceptibility(
+    dipoles: Sequence[np.ndarray], volume_A3: float, temperature_K: float
+) -> tuple[Estimate, bool]:
+    """Susceptibility from the fluctuations of the cell dipole without a field, χ = ⟨δM²⟩/(ε0 V k_B T) along one direction.
+
+    Directions that are equivalent by symmetry are pooled: give their components as records of their own. The error is that
+    of a Gaussian process, σ² √(2/n) with n independent squares.
+
+    Parameters: ``dipoles`` components (T,), e Å, of the itinerant dipole (its origin does not matter; of path integrals the
+    mean over beads); ``volume_A3``; ``temperature_K``. Returns χ and whether the runs are long enough.
+    Source: Neumann, 10.1080/00268978300102721.
+    """
+    moments = stationary(dipoles)
+    factor = 1.0 / (EPSILON_0 * volume_A3 * _BOLTZMANN_EV * temperature_K)
+    value = factor * moments.variance
+    return Estimate(value, value * float(np.sqrt(2.0 / max(moments.samples, 1.0)))), moments.reliable
+
+
+@dataclass(frozen=True)
+class FieldResponse:
+    """Mean dipoles in fields as a polynomial, M = M0 + ε0 V (χ E + χ3 E³).
+
+    ``susceptibility`` χ; ``cubic`` χ3 in Å²/V², None where fewer than four fields differ; ``offset_eA`` M0; ``probability`` of
+    so bad a fit by chance, None without spare data.
+    """
+
+    susceptibility: Estimate
+    cubic: Estimate | None
+    offset_eA: Estimate
+    probability: float | None
+
+
+def field_response(fields: np.ndarray, dipoles: np.ndarray, errors: np.ndarray, volume_A3: float) -> FieldResponse:
+    """Susceptibility from mean dipoles in static fields, weighted least squares.
+
+    Parameters: ``fields`` (R,) V/Å along one line; ``dipoles`` (R,) mean itinerant dipole along it since a common start, e Å;
+    ``errors`` (R,) standard errors; ``volume_A3``. Returns :class:`FieldResponse`. Raises :class:`UserError` for one
+    field only.
+    """
+    fields = np.asarray(fields, dtype=float)
+    different = np.unique(fields.round(9))
+    if different.size < 2:
+        raise UserError(
+            "All runs have the same field: add runs with the opposite field, or without, from the same start."
+        )
+    powers = [0, 1] + [3] * (different.size >= 4)
+    design = np.stack([fields**p for p in powers], axis=1) * np.array(
+        [1.0] + [EPSILON_0 * volume_A3] * (len(powers) - 1)
+    )
+    weighted = design / errors[:, None]
+    covariance = np.linalg.inv(weighted.T @ weighted)
+    solution = covariance @ weighted.T @ (dipoles / errors)
+    spare = fields.size - len(powers)
+    misfit = float((((dipoles - design @ solution) / errors) ** 2).sum())
+    estimates = [Estimate(float(x), float(np.sqrt(v))) for x, v in zip(solution, np.diag(covariance), strict=True)]
+    return FieldResponse(
+        susceptibility=estimates[1],
+        cubic=estimates[2] if len(powers) == 3 else None,
+        offset_eA=estimates[0],
+        probability=float(stats.chi2.sf(misfit, spare)) if spare > 0 else None,
+    )

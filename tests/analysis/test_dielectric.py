@@ -1,0 +1,164 @@
+"""Static susceptibility against dipoles whose fluctuations and response are known, and alignment against known angles."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from ions import write_ions
+from ipi_runs import BOX, written_run
+from loops import write_field_table
+from scipy.signal import lfilter
+
+from analysis.alignment import alignment, find_molecules
+from analysis.cli import main
+from analysis.dielectric import field_response, fluctuation_susceptibility, stationary
+from analysis.dielectric_study import study_dielectric
+from analysis.polarization import Drive
+from analysis.trajectory import RunDirectory
+from les_ipi.errors import UserError
+from les_ipi.units import EPSILON_0
+
+KT_EV = 8.617333262e-5 * 300.0
+TAU, VOLUME = 20.0, 1728.0
+CHI = 3.0
+#: Variance of one component of the dipole that the fluctuation-dissipation theorem demands, e² Å².
+VARIANCE = CHI * EPSILON_0 * VOLUME * KT_EV
+
+
+def bound_dipole(rng, n, columns=3, field=0.0, start=None):
+    """An overdamped dipole in a parabola, (n, columns): the field along the last column moves its mean by ε0 χ V E."""
+    decay = np.exp(-1.0 / TAU)
+    noise = np.sqrt(VARIANCE * (1.0 - decay**2)) * rng.normal(size=(n, columns))
+    mean = np.zeros(columns)
+    mean[-1] = EPSILON_0 * CHI * VOLUME * field
+    first = np.sqrt(VARIANCE) * rng.normal(size=columns) + mean if start is None else start
+    relaxed, _ = lfilter([1.0], [1.0, -decay], noise, axis=0, zi=decay * (first - mean)[None])
+    return relaxed + mean
+
+
+@pytest.mark.parametrize("length, runs", [(20, 4), (50, 4), (200, 1)])
+def test_fluctuations_of_known_variance(length, runs):
+    """Runs of 20 to 200 correlation times: no bias from their unknown means, and errors of the right size."""
+    values, pulls, reliable = [], [], 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        records = [bound_dipole(rng, int(length * TAU), 1)[:, 0] + 50.0 * rng.normal() for _ in range(runs)]
+        estimate, enough = fluctuation_susceptibility(records, VOLUME, 300.0)
+        values.append(estimate.value)
+        pulls.append((estimate.value - CHI) / estimate.error)
+        reliable += enough
+    assert abs(np.mean(values) / CHI - 1.0) < 3 * np.std(values) / CHI / 10
+    assert 0.7 < np.mean(np.square(pulls)) < 1.4
+    assert np.mean(np.abs(pulls) < 2.0) >= 0.9
+    assert reliable >= 80
+
+
+def test_runs_shorter_than_their_correlation_are_told():
+    rng = np.random.default_rng(3)
+    short = [bound_dipole(rng, int(3 * TAU), 1)[:, 0] for _ in range(20)]
+    assert not stationary(short).reliable
+
+
+def test_errors_of_means_have_the_right_size():
+    rng = np.random.default_rng(5)
+    pulls = []
+    for _ in range(200):
+        record = bound_dipole(rng, int(60 * TAU), 1)[:, 0]
+        pulls.append(record.mean() / stationary([record]).mean_error(record.size))
+    assert 0.7 < np.mean(np.square(pulls)) < 1.4
+
+
+def test_response_to_fields():
+    """Polynomial with a cubic term, an unknown origin, and errors that cover."""
+    fields = np.array([-0.2, -0.1, -0.05, 0.05, 0.1, 0.2])
+    rng = np.random.default_rng(11)
+    errors = np.full(fields.size, 0.01)
+    pulls = []
+    for _ in range(200):
+        exact = 7.0 + EPSILON_0 * VOLUME * (CHI * fields - 9.0 * fields**3)
+        found = field_response(fields, exact + errors * rng.normal(size=fields.size), errors, VOLUME)
+        estimates = (found.susceptibility, CHI), (found.cubic, -9.0), (found.offset_eA, 7.0)
+        pulls.append([(estimate.value - known) / estimate.error for estimate, known in estimates])
+    assert np.all(np.mean(np.square(pulls), axis=0) > 0.7) and np.all(np.mean(np.square(pulls), axis=0) < 1.4)
+    pair = field_response(np.array([-0.1, 0.1]), np.array([1.0, 2.0]), errors[:2], VOLUME)
+    assert pair.cubic is None and pair.susceptibility.value == pytest.approx(1.0 / (0.2 * EPSILON_0 * VOLUME))
+    with pytest.raises(UserError, match="All runs have the same field: add runs with the opposite field"):
+        field_response(np.array([0.1, 0.1]), np.ones(2), errors[:2], VOLUME)
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Two runs without a field, and two in opposite fields: one as a field record, one as i-PI's own static field."""
+    rng = np.random.default_rng(2)
+    made = []
+    for name, strength in (("free-1", 0.0), ("free-2", 0.0), ("plus", 0.02), ("minus", -0.02)):
+        start = np.zeros(3) if strength else None
+        dipole = bound_dipole(rng, 6000, field=strength, start=start)[:, [2, 1, 0]]
+        one = dipole / 2.0  # one H+ and one F-, which move against each other
+        velocities = np.stack([np.gradient(one, axis=0), -np.gradient(one, axis=0)], axis=1)
+        made.append(write_ions(tmp_path / name, velocities, 1.0, stride=100, field=strength if name == "minus" else 0.0))
+    n = 6000
+    time = np.arange(n) * 1.0
+    plus = bound_dipole(rng, n, 1, 0.02, np.zeros(1))[:, 0]
+    write_field_table(made[2], Drive(time, np.full(n, 0.02), plus / VOLUME, volume_A3=VOLUME), direction=(1.0, 0, 0), dt=1.0)
+    return made
+
+
+def test_command_compares_both_ways(runs, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "160")
+    files = [tmp_path / name for name in ("d.json", "d.png")]
+    arguments = ["dielectric", *map(str, runs), "--discard-ps", "0.2", "--json", str(files[0]), "--plot", str(files[1])]
+    monkeypatch.setattr(sys, "argv", ["les-analysis", *arguments])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert not end.value.code
+    out = capsys.readouterr().out
+    assert "They agree" in out and "Susceptibility from static fields" in out
+    record = json.loads(files[0].read_text())
+    for key in ("susceptibility_fluctuation", "susceptibility_field"):
+        found = record[key]
+        assert abs(found["value"] - CHI) < 3 * found["error"] < CHI
+    assert files[1].stat().st_size > 10_000
+
+
+def test_fields_of_different_starts_are_refused(runs):
+    path = runs[3] / "run.xc.xyz"
+    path.write_text(path.read_text().replace("H ", "H 1", 1))
+    with pytest.raises(UserError, match=r"began in different structures .* start all runs in fields from one structure"):
+        study_dielectric([RunDirectory(run) for run in runs])
+
+
+def test_changing_fields_are_refused(runs):
+    time = np.arange(64) * 1.0
+    write_field_table(runs[2], Drive(time, 0.01 * np.sin(time), time * 0, volume_A3=VOLUME))
+    with pytest.raises(UserError, match="changes with time; a static response needs a constant one"):
+        study_dielectric([RunDirectory(run) for run in runs])
+
+
+def test_other_systems_are_refused(runs, tmp_path):
+    other = written_run(tmp_path / "water")
+    with pytest.raises(UserError, match="hold different atoms"):
+        study_dielectric([RunDirectory(runs[0]), RunDirectory(other)])
+
+
+def test_alignment_of_known_angles():
+    """Molecules at given angles to z, one of them cut by the boundary of the cell."""
+    angles = np.radians([0.0, 60.0, 90.0, 150.0])
+    cell = np.eye(3) * BOX
+    positions = []
+    for k, angle in enumerate(angles):
+        axis = np.array([np.sin(angle), 0.0, np.cos(angle)])
+        oxygen = np.array([3.0 * k, 3.0, 0.1])
+        side = np.array([0.0, 0.76, 0.0])
+        positions += [oxygen, oxygen + 0.59 * axis + side, oxygen + 0.59 * axis - side]
+    frame = np.array(positions)
+    frame[5] += [0.0, 0.0, BOX]
+    symbols = ["O", "H", "H"] * len(angles)
+    order = np.random.default_rng(0).permutation(len(symbols))
+    molecules = find_molecules([symbols[k] for k in order], frame[order], cell)
+    cosine = alignment(np.stack([frame[order]] * 2), cell, molecules, np.array([0.0, 0.0, 1.0]))
+    np.testing.assert_allclose(cosine, np.cos(angles).mean(), atol=1e-6)
+    frame[1] += 2.0
+    with pytest.raises(UserError, match=r"has 1 hydrogens within 1.4 Å instead of two"):
+        find_molecules(symbols, frame, cell)
