@@ -10,9 +10,9 @@ import sys
 from ase import Atoms
 from ase.io import write
 
-A, C = 3.879, 4.183
+A, C = 3.878, 4.194
 #: Pb, Ti, O below Ti, O beside Ti (two), fractional; oxygens lie below the centres of their faces.
-POSITIONS = [[0, 0, 0], [0.5, 0.5, 0.535], [0.5, 0.5, 0.105], [0.5, 0, 0.615], [0, 0.5, 0.615]]
+POSITIONS = [[0, 0, 0], [0.5, 0.5, 0.535], [0.5, 0.5, 0.112], [0.5, 0, 0.618], [0, 0.5, 0.618]]
 
 
 def tetragonal(repeats: int) -> Atoms:
