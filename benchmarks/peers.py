@@ -22,7 +22,7 @@ import torch
 from e3nn.o3 import Irreps
 from torchpme import CoulombPotential, P3MCalculator
 
-CUTOFF = 4.5
+CUTOFF = 3.7
 #: A peer whose call takes longer is not asked for larger systems.
 LONGEST_CALL_MS = 5000.0
 
