@@ -17,10 +17,10 @@ from analysis.conductivity import (
 )
 from analysis.diffusion import Diffusion, self_diffusion, without_drift, yeh_hummer
 from analysis.einstein import itinerant
-from analysis.finite_field import finite_field_conductivity, read_field
+from analysis.finite_field import finite_field_conductivity, static_field
 from analysis.infrared import Infrared, Signal, infrared_spectrum
 from analysis.onsager import Onsager
-from analysis.trajectory import RunDirectory, TimeSeries
+from analysis.trajectory import RunDirectory, TimeSeries, require_alike
 from analysis.workflow import choose_source
 from les_ipi.errors import UserError
 
@@ -111,13 +111,13 @@ def study_conductivity(
     instead of the input's; ``viscosity_mPa_s`` for the finite-size correction of diffusion. Returns
     :class:`ConductivityStudy`. Raises :class:`UserError` for runs that do not fit together or hold no usable record.
     """
-    first = _require_alike(runs)
+    first = require_alike(runs)
     warnings: tuple[str, ...] = ()
     if charges is not None and (total := require_charges(charges, first.symbols)):
         warnings += (f"the cell has charge {total:+g}: currents are relative to the centre of mass",)
     name, reason, found = _choose(runs, source, charges)
     warnings += found
-    fields = [read_field(run.input.path) for run in runs]
+    fields = [static_field(run) for run in runs]
     kept = [_record(run, name, charges, discard_ps, temperature) for run in runs]
     equilibrium = [record for record, field in zip(kept, fields, strict=True) if field is None]
     driven = [(record.signal, field) for record, field in zip(kept, fields, strict=True) if field is not None]
@@ -160,16 +160,6 @@ def study_conductivity(
         volume_A3=volume,
         warnings=warnings + tuple(w for result in results for w in result.warnings),
     )
-
-
-def _require_alike(runs: Sequence[RunDirectory]) -> RunDirectory:
-    if not runs:
-        raise UserError("There is no run to analyse.")
-    first = runs[0]
-    for run in runs[1:]:
-        if run.n_beads != first.n_beads or sorted(run.symbols) != sorted(first.symbols):
-            raise UserError(f"{first.path} and {run.path} differ in beads or atoms; pool runs of one system.")
-    return first
 
 
 def _choose(

@@ -15,8 +15,7 @@ from les_ipi.errors import UserError
 from les_ipi.units import EPSILON_0
 
 _BOLTZMANN_EV = si.k / si.e
-#: Correlation times that a run must hold: with fewer, its own mean follows the fluctuation that is to be measured.
-_LEAST_LENGTH = 6.0
+_LEAST_LENGTH, _LEAST_TOTAL = 6.0, 40.0  # in units of g
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,9 @@ def stationary(records: Sequence[np.ndarray]) -> Stationary:
     Deviations from the mean of a record of length T lack the variance of that mean, v = σ² g/T, at every lag:
     C(t) = C_dev(t) + v and g = 1 + 2 Σ_t (1 − t/T) C(t)/C(0) up to the first C(t) ≤ 0, solved together.
 
+    Records count as reliable when each holds 6 g and all together 40 g: with less the correlation is not known well enough,
+    and those that happen to look fast would pass.
+
     Parameters: ``records``, each (T,). Returns :class:`Stationary`. Raises :class:`UserError` for fewer than 16 values.
     """
     records = [np.asarray(record, dtype=float) for record in records]
@@ -56,9 +58,10 @@ def stationary(records: Sequence[np.ndarray]) -> Stationary:
         total[:n] += signal.correlate(deviation, deviation, mode="full", method="fft")[n - 1 :]
         pairs[:n] += np.arange(n, 0, -1)
     covariance = total / pairs
-    length = float(np.mean([record.size for record in records]))
-    if covariance[0] <= 0.0:
-        return Stationary(0.0, 1.0, float(sum(record.size for record in records)), True)
+    sizes = [record.size for record in records]
+    length = float(np.mean(sizes))
+    if covariance[0] <= 1e-14 * max(float(record @ record) / record.size for record in records):
+        return Stationary(0.0, 1.0, float(sum(sizes)), True)
     lags = np.arange(longest)
     of_mean, g, whole = 0.0, 1.0, covariance
     for _ in range(100):
@@ -72,8 +75,8 @@ def stationary(records: Sequence[np.ndarray]) -> Stationary:
         if abs(of_mean - before) < 1e-6 * whole[0]:
             break
     squares = 1.0 + 2.0 * float((whole[1:end] ** 2).sum()) / whole[0] ** 2
-    samples = sum(record.size for record in records) / squares
-    return Stationary(float(whole[0]), g, samples, g <= length / _LEAST_LENGTH)
+    reliable = g <= min(length / _LEAST_LENGTH, sum(sizes) / _LEAST_TOTAL)
+    return Stationary(float(whole[0]), g, sum(sizes) / squares, reliable)
 
 
 def fluctuation_susceptibility(
@@ -113,9 +116,11 @@ def field_response(fields: np.ndarray, dipoles: np.ndarray, errors: np.ndarray, 
 
     Parameters: ``fields`` (R,) V/Å along one line; ``dipoles`` (R,) mean itinerant dipole along it since a common start, e Å;
     ``errors`` (R,) standard errors; ``volume_A3``. Returns :class:`FieldResponse`. Raises :class:`UserError` for one
-    field only.
+    field only, and for errors of zero.
     """
     fields = np.asarray(fields, dtype=float)
+    if not (errors > 0).all():
+        raise UserError("The dipole along the field never changes in one of the runs: did the atoms move?")
     different = np.unique(fields.round(9))
     if different.size < 2:
         raise UserError(

@@ -67,7 +67,7 @@ def _summary(record: dict) -> list[str]:
     fluctuation, response = record["susceptibility_fluctuation"], record["susceptibility_field"]
     if fluctuation:
         axes = ", ".join(value_and_error(**estimate) for estimate in record["susceptibility_fluctuation_xyz"])
-        kind = "mean of x, y, z" if record["isotropic"] or not record["direction"] else "along the field"
+        kind = "mean of x, y, z" if record["isotropic"] else "along the field"
         lines.append(f"Susceptibility from fluctuations: {value_and_error(**fluctuation)} ({kind}; x, y, z: {axes}).")
     if response:
         cubic = record["cubic_susceptibility_A2_V2"]
@@ -75,13 +75,8 @@ def _summary(record: dict) -> list[str]:
         lines.append(f"Susceptibility from static fields: {value_and_error(**response)}{beyond}.")
     pull = record["difference_in_standard_errors"]
     if pull is not None:
-        lines.append(
-            f"They {'agree' if abs(pull) < 2.0 else 'DISAGREE'}: {abs(pull):.1f} combined standard errors apart."
-        )
-    best = fluctuation or response
-    if best and record["epsilon_infinity"]:
-        total = {"value": best["value"] + record["epsilon_infinity"], "error": best["error"]}
-        lines.append(
-            f"Static permittivity with epsilon_infinity {record['epsilon_infinity']:g}: {value_and_error(**total)}."
-        )
+        lines.append(f"They {'agree' if abs(pull) < 2.0 else 'DISAGREE'}: {abs(pull):.1f} combined standard errors apart.")
+    if record["static_permittivity"]:
+        total, electrons = value_and_error(**record["static_permittivity"]), record["epsilon_infinity"]
+        lines.append(f"Static permittivity with epsilon_infinity {electrons:g}: {total}.")
     return lines

@@ -37,7 +37,7 @@ def _series(axis, study: DielectricStudy) -> None:
     direction = np.array([0.0, 0.0, 1.0]) if study.direction is None else study.direction
     for run in study.runs:
         every = max(1, len(run.dipole) // 2000)
-        time = np.arange(len(run.dipole)) * run.dt_fs / 1000.0
+        time = (run.begin_fs + np.arange(len(run.dipole)) * run.dt_fs) / 1000.0
         label = f"{run.field @ direction:+g} V/Å" if run.field.any() else "no field"
         axis.plot(time[::every], (run.dipole @ direction)[::every] / run.volume_A3 * _UNIT, lw=0.7, label=label)
     axis.set_xlabel("time [ps]")
@@ -59,11 +59,11 @@ def _response(axis, study: DielectricStudy) -> None:
         low, high = (EPSILON_0 * (chi + sign * 2 * error) * grid * _UNIT for sign in (-1, 1))
         label = f"fluctuations: $\\chi$ = {_text(study.fluctuation)}"
         axis.fill_between(grid, low, high, color="#d55e00", alpha=0.25, lw=0, label=label)
-    common = [run for run in study.runs if run.field.any()]
+    driven = [(run, mean) for run, mean in zip(study.runs, study.means_eA, strict=True) if run.field.any()]
     axis.errorbar(
-        [run.field @ study.direction for run in common],
-        [(run.mean_dipole_eA.value / run.volume_A3 - origin) * _UNIT for run in common],
-        yerr=[2 * run.mean_dipole_eA.error / run.volume_A3 * _UNIT for run in common],
+        [run.field @ study.direction for run, _ in driven],
+        [(mean.value / run.volume_A3 - origin) * _UNIT for run, mean in driven],
+        yerr=[2 * mean.error / run.volume_A3 * _UNIT for run, mean in driven],
         fmt="o", ms=5, capsize=2, color="black",
     )  # fmt: skip
     axis.set_xlabel("field [V/Å]")

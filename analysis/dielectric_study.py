@@ -6,47 +6,27 @@ from importlib.metadata import version
 
 import numpy as np
 
-from analysis.alignment import alignment, find_molecules
-from analysis.compare import is_water
-from analysis.dielectric import FieldResponse, field_response, fluctuation_susceptibility, stationary
-from analysis.einstein import itinerant
-from analysis.field_table import find_field_table, read_field_table
-from analysis.finite_field import read_field
-from analysis.polarization import field_direction
-from analysis.trajectory import RunDirectory, TimeSeries
+from analysis.dielectric import FieldResponse, Stationary, field_response, fluctuation_susceptibility, stationary
+from analysis.dielectric_runs import DielectricRun, read_dielectric_run
+from analysis.finite_field import static_field
+from analysis.trajectory import RunDirectory, require_alike
 from analysis.uncertainty import Estimate
-from analysis.workflow import choose_source
 from les_ipi.errors import UserError
 from les_ipi.units import E_A2_C_M2
-
-_SAME_START_A = 1e-3
-
-
-@dataclass(frozen=True)
-class DielectricRun:
-    """One run: static ``field`` (3,) V/Å, zero without one; ``dipole`` (T, 3) e Å since the start, every ``dt_fs``, after
-    what was discarded; ``mean_dipole_eA`` along the direction of the fields; ``cosine`` ⟨cos θ⟩ of water molecules, or None.
-    """
-
-    path: str
-    field: np.ndarray
-    dipole: np.ndarray
-    dt_fs: float
-    volume_A3: float
-    mean_dipole_eA: Estimate
-    cosine: Estimate | None
 
 
 @dataclass(frozen=True)
 class DielectricStudy:
     """Susceptibilities of runs of one system.
 
-    ``fluctuation`` from runs without a field, None without such runs: ``components`` of x, y, z, and their mean or that along
-    the field (``isotropic``); ``response`` from runs in fields with a common start, None without them; ``pull`` their
-    difference in combined standard errors; ``epsilon_infinity`` of the model, or None.
+    ``means_eA`` mean dipole of each run along ``direction`` (3,) of the fields (z without fields); ``fluctuation`` from runs
+    without a field, None without such runs: mean of x, y and z (``isotropic``) or along the field, and ``components`` of each;
+    ``response`` from runs in fields with a common start, None without them; ``epsilon_infinity`` of the model, or None;
+    ``reliable`` whether the runs without a field are long enough.
     """
 
     runs: tuple[DielectricRun, ...]
+    means_eA: tuple[Estimate, ...]
     direction: np.ndarray | None
     isotropic: bool
     components: tuple[Estimate, ...]
@@ -55,6 +35,7 @@ class DielectricStudy:
     epsilon_infinity: float | None
     temperature_K: float
     volume_A3: float
+    reliable: bool
     warnings: tuple[str, ...]
 
     @property
@@ -65,66 +46,69 @@ class DielectricStudy:
         other = self.response.susceptibility
         return (other.value - self.fluctuation.value) / float(np.hypot(other.error, self.fluctuation.error))
 
+    @property
+    def permittivity(self) -> Estimate | None:
+        """ε_s = ε_∞ + χ from the susceptibility that can be trusted and has the smaller error; None without one, or ε_∞."""
+        found = [self.fluctuation] if self.fluctuation and self.reliable else []
+        found += [self.response.susceptibility] if self.response else []
+        if not found or self.epsilon_infinity is None:
+            return None
+        best = min(found, key=lambda estimate: estimate.error)
+        return Estimate(self.epsilon_infinity + best.value, best.error)
+
 
 def study_dielectric(
-    directories: Sequence[RunDirectory],
-    discard_ps: float = 0.0,
-    isotropic: bool = True,
-    temperature_K: float | None = None,
+    directories: Sequence[RunDirectory], discard_ps: float = 0.0, isotropic: bool = True, temperature_K: float | None = None
 ) -> DielectricStudy:
     """Static susceptibility from runs without a field, from runs in static fields, or both.
 
     Parameters: ``directories``; ``discard_ps`` of each; ``isotropic``: the three directions are equivalent (liquids, cubic
     crystals); ``temperature_K`` instead of the input's. Returns :class:`DielectricStudy`. Raises :class:`UserError` for fields
-    that change or are not along one line, different systems, and runs in fields without a common start.
+    that change or are not along one line, different systems or states, and runs in fields without a common start.
     """
-    first = directories[0]
-    for run in directories[1:]:
-        if sorted(run.symbols) != sorted(first.symbols):
-            raise UserError(f"{first.path} and {run.path} hold different atoms; compare runs of one system.")
-        if abs(run.volume_A3 / first.volume_A3 - 1.0) > 0.02:
-            raise UserError(
-                f"{first.path} and {run.path} differ in volume by more than 2 %; compare runs of one state."
-            )
+    first = require_alike(directories)
     kelvin = temperature_K or first.temperature_K
+    for run in directories[1:]:
+        if temperature_K is None and abs(run.temperature_K - kelvin) > 0.01 * kelvin:
+            raise UserError(
+                f"{first.path} is at {kelvin:g} K and {run.path} at {run.temperature_K:g} K; compare runs of one state."
+            )
+        if abs(run.volume_A3 / first.volume_A3 - 1.0) > 0.02:
+            raise UserError(f"{first.path} and {run.path} differ in volume by more than 2 %; compare runs of one state.")
     fields = [static_field(run) for run in directories]
-    driven = [field for field in fields if field.any()]
-    direction = field_direction(np.array(driven)) if driven else None
-    warnings: list[str] = []
-    positions = [run.positions() for run in directories] if driven else [None] * len(directories)
-    runs = [
-        _read(*known, direction, discard_ps, warnings) for known in zip(directories, fields, positions, strict=True)
-    ]
+    direction = _direction([field for field in fields if field is not None])
+    if direction is None and not isotropic:
+        raise UserError("No run has a field, so there is no direction to look along: leave out --no-isotropic.")
+    runs, warnings = [], []
+    for run, field in zip(directories, fields, strict=True):
+        read, found = read_dielectric_run(run, field, direction, discard_ps)
+        runs.append(read)
+        warnings += found
     volume = float(np.mean([run.volume_A3 for run in runs]))
+    means, short = _means(runs, np.array([0.0, 0.0, 1.0]) if direction is None else direction)
+    warnings += [f"{run.path} is short against the correlation time of its dipole: its error is too small" for run in short]
 
     free = [run for run in runs if not run.field.any()]
     components: tuple[Estimate, ...] = ()
-    fluctuation = None
+    fluctuation, reliable = None, True
     if free:
         estimates = [fluctuation_susceptibility([run.dipole[:, k] for run in free], volume, kelvin) for k in range(3)]
         components = tuple(estimate for estimate, _ in estimates)
-        axes = np.eye(3) if isotropic or direction is None else direction[None]
-        fluctuation, reliable = fluctuation_susceptibility(
-            [run.dipole @ axis for run in free for axis in axes], volume, kelvin
-        )
+        axes = np.eye(3) if isotropic else direction[None]
+        fluctuation, reliable = fluctuation_susceptibility([run.dipole @ axis for run in free for axis in axes], volume, kelvin)
         if not reliable:
             warnings.append(
-                "the runs without a field are shorter than six times the correlation time of the dipole, so their fluctuations "
-                "are underestimated: run longer"
+                "the runs without a field are too short against the correlation time of the dipole, and its fluctuations are "
+                "underestimated: run longer (a conductor has no static susceptibility however long: see conductivity)"
             )
     response = None
     if direction is not None:
-        compared = _with_common_start(runs, positions)
-        response = field_response(
-            np.array([run.field @ direction for run in compared]),
-            np.array([run.mean_dipole_eA.value for run in compared]),
-            np.array([run.mean_dipole_eA.error for run in compared]),
-            volume,
-        )
+        response = _response(runs, means, direction, volume)
         if response.probability is not None and response.probability < 0.01:
             warnings.append("the mean dipoles are no polynomial of the field within their errors: equilibrate longer")
     return DielectricStudy(
         runs=tuple(runs),
+        means_eA=tuple(means),
         direction=direction,
         isotropic=isotropic,
         components=components,
@@ -133,24 +117,9 @@ def study_dielectric(
         epsilon_infinity=first.model.get("epsilon_infinity"),
         temperature_K=kelvin,
         volume_A3=volume,
-        warnings=tuple(warnings),
+        reliable=reliable,
+        warnings=tuple(dict.fromkeys(warnings)),
     )
-
-
-def static_field(run: RunDirectory) -> np.ndarray:
-    """Static field of a run, (3,) V/Å, zero without one; raises :class:`UserError` for a field that changes with time."""
-    if list(run.path.glob("*.field")):
-        field = read_field_table(run.path).field
-        if np.ptp(field, axis=0).max() > 1e-9:
-            raise UserError(
-                f"The field of {run.path} changes with time; a static response needs a constant one (see hysteresis)."
-            )
-        return field[0]
-    constant = run.model.get("constant_field")
-    if constant is not None:
-        return np.asarray(constant, dtype=float)
-    field = read_field(run.input.path)
-    return np.zeros(3) if field is None else field
 
 
 def dielectric_record(study: DielectricStudy, command: str) -> dict[str, object]:
@@ -170,71 +139,74 @@ def dielectric_record(study: DielectricStudy, command: str) -> dict[str, object]
         "cubic_susceptibility_A2_V2": response and response.cubic and asdict(response.cubic),
         "fit_probability": response and response.probability,
         "difference_in_standard_errors": study.pull,
+        "static_permittivity": study.permittivity and asdict(study.permittivity),
         "runs": [
             {
                 "run": run.path,
                 "field_V_A": run.field.tolist(),
                 "length_ps": run.dipole.shape[0] * run.dt_fs / 1000.0,
                 "polarization_C_m2": {
-                    "value": run.mean_dipole_eA.value / run.volume_A3 * E_A2_C_M2,
-                    "error": run.mean_dipole_eA.error / run.volume_A3 * E_A2_C_M2,
+                    "value": mean.value / run.volume_A3 * E_A2_C_M2,
+                    "error": mean.error / run.volume_A3 * E_A2_C_M2,
                 },
                 "mean_cosine": run.cosine and asdict(run.cosine),
             }
-            for run in study.runs
+            for run, mean in zip(study.runs, study.means_eA, strict=True)
         ],
         "warnings": list(study.warnings),
     }
 
 
-def _read(
-    run: RunDirectory,
-    field: np.ndarray,
-    positions: TimeSeries | None,
-    direction: np.ndarray | None,
-    discard_ps: float,
-    warnings: list[str],
-) -> DielectricRun:
-    series = _dipole(run).after(discard_ps)
-    along = series.values @ (np.array([0.0, 0.0, 1.0]) if direction is None else direction)
-    moments = stationary([along])
-    if field.any() and not moments.reliable:
-        warnings.append(
-            f"{run.path} is shorter than six times the correlation time of its dipole: its error is too small"
-        )
-    cosine = None
-    if positions is not None and run.cell is not None and is_water(run.symbols):
-        molecules = find_molecules(run.symbols, positions.values[0], run.cell)
-        values = alignment(positions.after(discard_ps).values, run.cell, molecules, direction)
-        cosine = Estimate(float(values.mean()), stationary([values]).mean_error(values.size))
-    mean = Estimate(float(along.mean()), moments.mean_error(along.size))
-    return DielectricRun(str(run.path), field, series.values, series.dt_fs, run.volume_A3, mean, cosine)
+def _direction(fields: Sequence[np.ndarray]) -> np.ndarray | None:
+    """Unit vector of the fields, its largest component positive; None without fields."""
+    if not fields:
+        return None
+    strongest = max(fields, key=np.linalg.norm)
+    axis = strongest / np.linalg.norm(strongest)
+    axis = axis * np.sign(axis[np.argmax(np.abs(axis))])
+    for field in fields:
+        if np.linalg.norm(np.cross(field, axis)) > 1e-6 * np.linalg.norm(field):
+            raise UserError(
+                f"The fields are along different lines ({strongest} and {field} V/Å); give runs along one line at a time."
+            )
+    return axis
 
 
-def _dipole(run: RunDirectory) -> TimeSeries:
-    """Itinerant dipole since the start, e Å: of the field record, else of the current, else single-valued dipoles."""
-    if list(run.path.glob("*.field")):
-        table = read_field_table(run.path)
-        return TimeSeries(table.steps, table.dipole, "e Å", table.dt_fs, (find_field_table(run.path).name,))
-    source, _, _ = choose_source([run])
-    series = run.series(source)
-    values = series.values - series.values[0] if source == "dipole" else itinerant(series.values, series.dt_fs)
-    return TimeSeries(series.steps, values, "e Å", series.dt_fs, series.files)
+def _means(runs: Sequence[DielectricRun], axis: np.ndarray) -> tuple[list[Estimate], list[DielectricRun]]:
+    """Mean dipole of each run along a direction, and the runs that are too short for its error.
+
+    Runs in fields of one strength fluctuate alike, so their correlation is found together.
+    """
+    strengths = [round(float(np.linalg.norm(run.field)), 9) for run in runs]
+    alike: dict[float, Stationary] = {
+        strength: stationary([run.dipole @ axis for run, s in zip(runs, strengths, strict=True) if s == strength])
+        for strength in set(strengths)
+    }
+    means = [
+        Estimate(float((run.dipole @ axis).mean()), alike[strength].mean_error(len(run.dipole)))
+        for run, strength in zip(runs, strengths, strict=True)
+    ]
+    return means, [run for run, s in zip(runs, strengths, strict=True) if s > 0 and not alike[s].reliable]
 
 
-def _with_common_start(runs: Sequence[DielectricRun], positions: Sequence[TimeSeries | None]) -> list[DielectricRun]:
-    """The runs that began where the first run in a field did: those in a field must, those without one may."""
-    reference, start = next((run, x) for run, x in zip(runs, positions, strict=True) if run.field.any())
+def _response(
+    runs: Sequence[DielectricRun], means: Sequence[Estimate], direction: np.ndarray, volume: float
+) -> FieldResponse:
+    """Response of the runs that began where the first run in a field did: those in a field must, those without one may."""
+    reference = next(run for run in runs if run.field.any())
     compared = []
-    for run, x in zip(runs, positions, strict=True):
-        same = run is reference or (
-            x is not None and start is not None and np.abs(x.values[0] - start.values[0]).max() < _SAME_START_A
-        )
-        if same:
-            compared.append(run)
+    for run, mean in zip(runs, means, strict=True):
+        if run is reference or run.began_like(reference):
+            compared.append((run, mean))
         elif run.field.any():
             raise UserError(
-                f"{run.path} and {reference.path} began in different structures (or wrote no positions), so the origins of "
-                "their dipoles differ: start all runs in fields from one structure and write x_centroid."
+                f"{run.path} and {reference.path} do not begin in one structure, recorded with its dipole, so the origins of "
+                "their dipoles differ: start all runs in fields from one structure, and write x_centroid and the current from "
+                "the first step."
             )
-    return compared
+    return field_response(
+        np.array([run.field @ direction for run, _ in compared]),
+        np.array([mean.value for _, mean in compared]),
+        np.array([mean.error for _, mean in compared]),
+        volume,
+    )

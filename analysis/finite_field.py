@@ -1,5 +1,6 @@
-"""Conductivity from the mean current in a static field."""
+"""Static fields of runs, and conductivity from the mean current in them."""
 
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,11 +10,15 @@ from ipi.utils.units import unit_to_internal
 from scipy import constants as si
 
 from analysis.conductivity import ConductivityEstimate
+from analysis.field_table import read_field_table
 from analysis.green_kubo import green_kubo
 from analysis.infrared import Signal
+from analysis.trajectory import RunDirectory
 from les_ipi.errors import UserError
 from les_ipi.units import HARTREE_BOHR_EV_A
 
+#: What the driver is told in <parameters>, see les_ipi.driver.pes.
+_SERVED = re.compile(r"(constant_field|voltage)\s*:\s*([^\s,{}]+)")
 _S_M = si.e / (1e-15 * 1e-10)  # e/(fs Å V) in S/m
 
 
@@ -35,6 +40,29 @@ def read_field(path: Path) -> np.ndarray | None:
     if float(field.findtext("freq", "0")) != 0.0 or (peak > 0.0 and field.find("sigma") is not None):
         raise UserError(f"The field in {path} changes with time; the mean current needs a static one (freq 0, no pulse).")
     return vector * np.cos(float(field.findtext("phase", "0")))
+
+
+def static_field(run: RunDirectory) -> np.ndarray | None:
+    """Static field of a run, (3,) V/Å, or None without one: of a protocol, of the driver, or of i-PI itself.
+
+    Raises :class:`UserError` for a field that changes with time, and for a fixed voltage.
+    """
+    if list(run.path.glob("*.field")):
+        field = read_field_table(run.path).field
+        if np.ptp(field, axis=0).max() > 1e-9:
+            raise UserError(
+                f"The field of {run.path} changes with time; a static response needs a constant one (les-analysis hysteresis "
+                "takes the others)."
+            )
+        return field[0] if field[0].any() else None
+    parameters = " ".join(e.text or "" for e in ET.parse(run.input.path).getroot().iter("parameters"))
+    served = dict(_SERVED.findall(parameters)) | {k: v for k in ("constant_field", "voltage") if (v := run.model.get(k))}
+    if served.get("voltage"):
+        raise UserError(f"{run.path} was run at a fixed voltage; a static response needs a field: --constant-field or --field.")
+    if text := served.get("constant_field"):
+        field = np.array([float(x) for x in text.split(";")])
+        return field if field.any() else None
+    return read_field(run.input.path)
 
 
 def finite_field_conductivity(signals: Sequence[Signal], fields: Sequence[np.ndarray]) -> ConductivityEstimate:

@@ -1,6 +1,7 @@
 """An i-PI run directory as time series with units, and as an MDAnalysis Universe."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -319,6 +320,17 @@ class RunDirectory:
     def _series(self, steps: np.ndarray, values: np.ndarray, unit: str, files: tuple[str, ...]) -> TimeSeries:
         stride = stride_of(steps, files[0])
         return TimeSeries(steps, values, unit, stride * self.timestep_fs, files)
+
+
+def require_alike(runs: Sequence[RunDirectory]) -> RunDirectory:
+    """The first of runs that may be compared; raises :class:`UserError` for none, or for other beads or atoms."""
+    if not runs:
+        raise UserError("There is no run to analyse.")
+    first = runs[0]
+    for run in runs[1:]:
+        if run.n_beads != first.n_beads or sorted(run.symbols) != sorted(first.symbols):
+            raise UserError(f"{first.path} and {run.path} differ in beads or atoms; pool runs of one system.")
+    return first
 
 
 def _is_centroid(path: Path) -> bool:

@@ -53,7 +53,7 @@ def choose_source(runs: Sequence[RunDirectory], wanted: str = "auto") -> tuple[s
         if wanted == "dipole" and multivalued:
             warnings = (
                 "THE DIPOLE OF THIS MODEL IS NOT SINGLE-VALUED in a periodic cell (fluctuating charges times "
-                "positions): this spectrum depends on the choice of origin and images, do not trust it",
+                "positions): everything made of it depends on the choice of origin and images, do not trust it",
             )
         if wanted != "dipole" and scaled:
             warnings = ("CMD bead velocities are not physical: this spectrum is wrong, use --source dipole",)
@@ -70,7 +70,7 @@ def choose_source(runs: Sequence[RunDirectory], wanted: str = "auto") -> tuple[s
         unknown = usable[0] == "dipole" and any("dipole_single_valued" not in run.model for run in runs)
         warnings = (
             "les_ipi_run.json is not there to tell whether this model's dipole is single-valued: it is for the "
-            "'transfer' head and for fixed charges, for a 'latent' head this spectrum is meaningless",
+            "'transfer' head and for fixed charges, for a 'latent' head what is made of it is meaningless",
         )
         return usable[0], reasons[usable[0]], warnings if unknown and not scaled else ()
     if "dipole" in common:

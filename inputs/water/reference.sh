@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The reference spectra: equilibrate, then independent energy-conserving (classical) and TRPMD (quantum) runs.
 #   bash inputs/water/reference.sh [RUNS] [THREADS]
-# About two hours on two idle cores; every step is skipped when its result is there and resumed when it was interrupted.
+# About two and a half hours on two idle cores; every step is skipped when its result is there and resumed when it was interrupted.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 runs=${1:-runs/water}

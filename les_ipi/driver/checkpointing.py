@@ -6,6 +6,7 @@ so that a run which was killed would lose hours, or go on with a hole in its tra
 
 import os
 import time
+from collections.abc import Callable
 
 from ipi.engine.outputs import CheckpointOutput
 from ipi.engine.simulation import Simulation
@@ -14,27 +15,37 @@ from ipi.engine.simulation import Simulation
 RESTART_EVERY_S = 60.0
 
 
-def keep_restart(simulation: Simulation, every_s: float = RESTART_EVERY_S) -> None:
-    """Replace RESTART every ``every_s`` seconds, and let no checkpoint be ahead of the outputs on the disk.
+def keep_restart(simulation: Simulation, sync: Callable[[], None], every_s: float = RESTART_EVERY_S) -> None:
+    """Replace RESTART every ``every_s`` seconds, and write no checkpoint before all other outputs are on the disk.
 
     RESTART holds the last state that i-PI stored (every ``safe_stride`` steps) and is always whole: it is written under
     another name first.
+
+    Parameters: ``simulation``; ``sync`` brings the outputs that i-PI does not know to the disk; ``every_s`` seconds.
     """
     state = simulation.chk
     write_state, write_outputs = state.write, simulation.write_outputs
+    checkpoints = [output for output in simulation.outputs if isinstance(output, CheckpointOutput)]
+    simulation.outputs = [output for output in simulation.outputs if output not in checkpoints]
     written = time.monotonic()
 
     def write_whole(store: bool = True) -> None:
         state.filename, state._continued = "RESTART.part", True  # _continued: no backup of an earlier RESTART.part
         write_state(store)
+        with open("RESTART.part") as part:
+            os.fsync(part)
         os.replace("RESTART.part", "RESTART")
 
     def write_and_keep() -> None:
         nonlocal written
         write_outputs()
         due = time.monotonic() - written > every_s
-        if due or any(isinstance(o, CheckpointOutput) and o.active() for o in simulation.outputs):
+        active = [checkpoint for checkpoint in checkpoints if checkpoint.active()]
+        if due or active:
             _flush(simulation)
+            sync()
+        for checkpoint in active:
+            checkpoint.write()
         if due:
             state.write(store=False)
             written = time.monotonic()

@@ -1,5 +1,6 @@
 """``PREFIX.field``: the record of a field-driven run, one row a step, and the state that a resumed run starts from."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ _START_DIPOLE = "start_dipole_eA"
 
 
 class FieldRecord:
-    """The open file of a run; every row reaches the disk before i-PI stores the state of its step."""
+    """The open file of a run; every row leaves this process before i-PI stores the state of its step."""
 
     def __init__(self, path: str | Path, mode: str):
         self._file = open(path, mode, encoding="utf-8")
@@ -71,6 +72,10 @@ class FieldRecord:
         """Write one row of :data:`les_ipi.conventions.FIELD_COLUMNS`."""
         self._file.write(f"{int(row[0]):d} " + " ".join(f"{value:.14e}" for value in row[1:]) + "\n")
         self._file.flush()
+
+    def sync(self) -> None:
+        """Bring all rows to the disk."""
+        os.fsync(self._file)
 
 
 def _header(header: dict[str, str], start_dipole: str) -> str:

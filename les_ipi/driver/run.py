@@ -147,7 +147,7 @@ def _prepare_directory(options: RunOptions) -> tuple[Path, SimulationInput, Simu
 
 
 def _find_restart(simulation: SimulationInput, directory: Path) -> SimulationInput | None:
-    """The most advanced of RESTART and the checkpoints (a killed i-PI writes no RESTART), if there is any."""
+    """The most advanced of RESTART and the checkpoints (a killed i-PI leaves one that can be a minute old), if there is any."""
     candidates = []
     for name in ["RESTART", *(f"{start}*" for start in simulation.checkpoint_names)]:
         for path in directory.glob(name):

@@ -64,8 +64,8 @@ def simulate(options: SimulateOptions, load=load_evaluator, restart_every_s: flo
 
     with open(options.input) as file:
         simulation = Simulation.load_from_xml(file, post_init_hook=before_binding)
-    drive = _drive(simulation, options) if options.field else None
-    keep_restart(simulation, restart_every_s)
+    drive, record = _drive(simulation, options) if options.field else (None, None)
+    keep_restart(simulation, record.sync if record else lambda: None, restart_every_s)
     _report_progress(simulation, options.report_fd, drive)
     softexit.hard_exit = True  # as in the i-pi program
     simulation.run()
@@ -81,7 +81,7 @@ def _current_server(simulation: Simulation, options: SimulateOptions, load) -> F
     return ForceServer(evaluator, read_template(options.template))
 
 
-def _drive(simulation: Simulation, options: SimulateOptions) -> FieldDrive:
+def _drive(simulation: Simulation, options: SimulateOptions) -> tuple[FieldDrive, FieldRecord]:
     """Put the field on the system and its record on the disk, one row with the outputs of every step."""
     protocol = read_protocol(options.field)
     header, path = describe(protocol), f"{simulation.output_maker.prefix}.field"
@@ -107,7 +107,7 @@ def _drive(simulation: Simulation, options: SimulateOptions) -> FieldDrive:
             stop_simulation(str(error))
 
     simulation.write_outputs = write_and_record
-    return drive
+    return drive, record
 
 
 def _report_progress(simulation: Simulation, fd: int, drive: FieldDrive | None) -> None:

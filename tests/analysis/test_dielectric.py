@@ -29,17 +29,17 @@ VARIANCE = CHI * EPSILON_0 * VOLUME * KT_EV
 def bound_dipole(rng, n, columns=3, field=0.0, start=None):
     """An overdamped dipole in a parabola, (n, columns): the field along the last column moves its mean by ε0 χ V E."""
     decay = np.exp(-1.0 / TAU)
-    noise = np.sqrt(VARIANCE * (1.0 - decay**2)) * rng.normal(size=(n, columns))
+    noise = np.sqrt(VARIANCE * (1.0 - decay**2)) * rng.normal(size=(n - 1, columns))
     mean = np.zeros(columns)
     mean[-1] = EPSILON_0 * CHI * VOLUME * field
     first = np.sqrt(VARIANCE) * rng.normal(size=columns) + mean if start is None else start
     relaxed, _ = lfilter([1.0], [1.0, -decay], noise, axis=0, zi=decay * (first - mean)[None])
-    return relaxed + mean
+    return np.concatenate([first[None], relaxed + mean])
 
 
-@pytest.mark.parametrize("length, runs", [(20, 4), (50, 4), (200, 1)])
+@pytest.mark.parametrize("length, runs", [(30, 4), (50, 4), (200, 1)])
 def test_fluctuations_of_known_variance(length, runs):
-    """Runs of 20 to 200 correlation times: no bias from their unknown means, and errors of the right size."""
+    """Runs of 30 to 200 relaxation times: no bias from their unknown means, and errors of the right size."""
     values, pulls, reliable = [], [], 0
     for seed in range(100):
         rng = np.random.default_rng(seed)
@@ -56,7 +56,7 @@ def test_fluctuations_of_known_variance(length, runs):
 
 def test_runs_shorter_than_their_correlation_are_told():
     rng = np.random.default_rng(3)
-    short = [bound_dipole(rng, int(3 * TAU), 1)[:, 0] for _ in range(20)]
+    short = [bound_dipole(rng, int(5 * TAU), 1)[:, 0] for _ in range(40)]
     assert not stationary(short).reliable
 
 
@@ -87,22 +87,32 @@ def test_response_to_fields():
         field_response(np.array([0.1, 0.1]), np.ones(2), errors[:2], VOLUME)
 
 
+def write_run(directory, rng, strength=0.0, n=6000):
+    """An i-PI run of one H⁺ and one F⁻ that move against each other: the dipole starts at zero; the field is along x."""
+    dipole = bound_dipole(rng, n, field=strength, start=np.zeros(3))[:, [2, 1, 0]]
+    half = np.gradient(dipole, axis=0) / 2.0
+    return write_ions(directory, np.stack([half, -half], axis=1), 1.0, stride=100)
+
+
+def set_field(directory, text):
+    """Let a run say that its driver served a field."""
+    (directory / "les_ipi_run.json").write_text(json.dumps({"dipole_single_valued": False, "epsilon_infinity": 2.0, **text}))
+    return directory
+
+
 @pytest.fixture
 def runs(tmp_path):
-    """Two runs without a field, and two in opposite fields: one as a field record, one as i-PI's own static field."""
+    """Two runs without a field, and two in opposite fields that the driver served."""
     rng = np.random.default_rng(2)
     made = []
     for name, strength in (("free-1", 0.0), ("free-2", 0.0), ("plus", 0.02), ("minus", -0.02)):
-        start = np.zeros(3) if strength else None
-        dipole = bound_dipole(rng, 6000, field=strength, start=start)[:, [2, 1, 0]]
-        one = dipole / 2.0  # one H+ and one F-, which move against each other
-        velocities = np.stack([np.gradient(one, axis=0), -np.gradient(one, axis=0)], axis=1)
-        made.append(write_ions(tmp_path / name, velocities, 1.0, stride=100, field=strength if name == "minus" else 0.0))
-    n = 6000
-    time = np.arange(n) * 1.0
-    plus = bound_dipole(rng, n, 1, 0.02, np.zeros(1))[:, 0]
-    write_field_table(made[2], Drive(time, np.full(n, 0.02), plus / VOLUME, volume_A3=VOLUME), direction=(1.0, 0, 0), dt=1.0)
+        text = {"constant_field": f"{strength};0;0"} if strength else {}
+        made.append(set_field(write_run(tmp_path / name, rng, strength), text))
     return made
+
+
+def study(*runs, **options):
+    return study_dielectric([RunDirectory(run) for run in runs], **options)
 
 
 def test_command_compares_both_ways(runs, tmp_path, monkeypatch, capsys):
@@ -119,27 +129,88 @@ def test_command_compares_both_ways(runs, tmp_path, monkeypatch, capsys):
     for key in ("susceptibility_fluctuation", "susceptibility_field"):
         found = record[key]
         assert abs(found["value"] - CHI) < 3 * found["error"] < CHI
+    assert record["static_permittivity"]["value"] == pytest.approx(2.0 + CHI, abs=1.0)
+    assert record["fit_probability"] > 0.01 and record["warnings"] == []
     assert files[1].stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("way", ["protocol", "ipi", "parameters"])
+def test_every_kind_of_static_field_is_seen(runs, tmp_path, way):
+    """A constant protocol, i-PI's own field, and a driver without ``les-ipi run``, each next to one run without a field."""
+    run = runs[2]
+    (run / "les_ipi_run.json").unlink()
+    xml = run / "input.xml"
+    if way == "protocol":
+        time = np.arange(6000) * 1.0
+        dipole = bound_dipole(np.random.default_rng(4), 6000, 1, 0.02, np.zeros(1))[:, 0]
+        drive = Drive(time, np.full(6000, 0.02), dipole / VOLUME, volume_A3=VOLUME)
+        write_field_table(run, drive, direction=(1.0, 0.0, 0.0), dt=1.0)
+    elif way == "ipi":
+        field = "<efield><amp units='v/ang'>[0.02, 0, 0]</amp></efield>"
+        text = xml.read_text().replace("<motion mode='dynamics'>", "<motion mode='driven_dynamics'>")
+        text = text.replace("<dynamics mode='nve'>", f"<driven_dynamics mode='eda-nve'>{field}")
+        xml.write_text(text.replace("</dynamics>", "</driven_dynamics>"))
+    else:
+        served = "</pes_path><parameters>{model: m, constant_field: 0.02;0;0, beads: 1}</parameters>"
+        xml.write_text(xml.read_text().replace("</pes_path>", served))
+    found = study(runs[0], run)
+    np.testing.assert_allclose(found.runs[1].field, [0.02, 0.0, 0.0], atol=1e-9)
+    np.testing.assert_allclose(found.direction, [1.0, 0.0, 0.0])
+    chi = found.response.susceptibility
+    assert abs(chi.value - CHI) < 3 * chi.error < CHI
+
+
+def test_along_the_field_only(runs):
+    along = study(*runs, isotropic=False)
+    assert along.fluctuation == along.components[0]
+    with pytest.raises(UserError, match="there is no direction to look along: leave out --no-isotropic"):
+        study(*runs[:2], isotropic=False)
 
 
 def test_fields_of_different_starts_are_refused(runs):
     path = runs[3] / "run.xc.xyz"
     path.write_text(path.read_text().replace("H ", "H 1", 1))
-    with pytest.raises(UserError, match=r"began in different structures .* start all runs in fields from one structure"):
-        study_dielectric([RunDirectory(run) for run in runs])
+    with pytest.raises(UserError, match=r"do not begin in one structure.* start all runs in fields from one structure"):
+        study(*runs)
 
 
-def test_changing_fields_are_refused(runs):
+def test_a_current_that_begins_later_is_refused(runs):
+    """Its dipole is counted from another moment than that of the other runs, as after --resume --record current."""
+    path = runs[3] / "run.current"
+    lines = path.read_text().splitlines(keepends=True)
+    header = sum(line.startswith("#") for line in lines)
+    path.write_text("".join(lines[:header] + lines[header + 150 :]))
+    with pytest.raises(UserError, match="write x_centroid and the current from the first step"):
+        study(*runs)
+
+
+def test_nonsense_is_refused(runs, tmp_path):
     time = np.arange(64) * 1.0
-    write_field_table(runs[2], Drive(time, 0.01 * np.sin(time), time * 0, volume_A3=VOLUME))
+    changing = write_run(tmp_path / "changing", np.random.default_rng(1), n=64)
+    write_field_table(changing, Drive(time, 0.01 * np.sin(time), 0.01 * np.cos(time), volume_A3=VOLUME))
     with pytest.raises(UserError, match="changes with time; a static response needs a constant one"):
-        study_dielectric([RunDirectory(run) for run in runs])
-
-
-def test_other_systems_are_refused(runs, tmp_path):
-    other = written_run(tmp_path / "water")
-    with pytest.raises(UserError, match="hold different atoms"):
-        study_dielectric([RunDirectory(runs[0]), RunDirectory(other)])
+        study(runs[0], changing)
+    with pytest.raises(UserError, match="differ in beads or atoms"):
+        study(runs[0], written_run(tmp_path / "water"))
+    with pytest.raises(UserError, match="There is no run"):
+        study()
+    set_field(runs[3], {"constant_field": "0;0.02;0"})
+    with pytest.raises(UserError, match="along different lines"):
+        study(*runs)
+    set_field(runs[3], {"voltage": "0;0;1"})
+    with pytest.raises(UserError, match="was run at a fixed voltage"):
+        study(*runs)
+    (runs[1] / "input.xml").write_text((runs[1] / "input.xml").read_text().replace(">300<", ">600<"))
+    with pytest.raises(UserError, match=r"300 K and .* at 600 K; compare runs of one state"):
+        study(*runs[:2])
+    current = runs[0] / "run.current"
+    rows = current.read_text().splitlines()
+    current.write_text("\n".join([*rows[:-1], rows[-1].rsplit(None, 1)[0] + " nan"]) + "\n")
+    with pytest.raises(UserError, match="is not finite: the run broke down"):
+        study(runs[0])
+    still = write_ions(tmp_path / "still", np.zeros((100, 2, 3)), 1.0)
+    with pytest.raises(UserError, match="never changes: has the model charges"):
+        study(still)
 
 
 def test_alignment_of_known_angles():

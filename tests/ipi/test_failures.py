@@ -14,7 +14,7 @@ import pytest
 from conftest import NVT
 from ipi import read_output
 from test_run import wait_for_rows
-from toy_programs import OFTEN_RESTARTED, run_toy
+from toy_programs import OFTEN_RESTARTED, PROGRAMS, run_toy
 
 from analysis.trajectory import RunDirectory
 from les_ipi.errors import UserError
@@ -68,7 +68,7 @@ def test_killed_driver(make_input, transport, free_port):
 
 @pytest.mark.timeout(100)
 def test_killed_ipi_resumes_from_a_checkpoint(make_input):
-    """kill -9 leaves no RESTART, a socket file, and rows beyond the last checkpoint."""
+    """kill -9 within the first minute leaves no RESTART, a socket file, and rows beyond the last checkpoint."""
     checkpoint = "<checkpoint filename='chk' stride='25' overwrite='False'/>"
     path = make_input("unix", steps=120, outputs=checkpoint)
     refused = pytest.raises(UserError, match=r"i-PI was killed by signal 9 .* stopped at step (50|75|100) of 120")
@@ -79,13 +79,18 @@ def test_killed_ipi_resumes_from_a_checkpoint(make_input):
 
 
 @pytest.mark.timeout(100)
-def test_a_killed_run_without_checkpoints_goes_on_without_a_gap(make_input):
-    """RESTART is kept up to date while i-PI runs, and never ahead of outputs that i-PI still holds in memory."""
-    frames = "<trajectory filename='x' stride='1' flush='1000' format='xyz'> positions </trajectory>"
-    path = make_input("direct", beads=2, steps=300, outputs=frames)
+@pytest.mark.parametrize("kept", ["RESTART", "checkpoints"])
+def test_a_killed_run_with_buffered_outputs_goes_on_without_a_gap(make_input, kept):
+    """RESTART is kept up to date while i-PI runs, and neither it nor a checkpoint is ahead of buffered outputs."""
+    outputs = "<trajectory filename='x' stride='1' flush='1000' format='xyz'> positions </trajectory>"
+    if kept == "checkpoints":
+        outputs = f"<checkpoint filename='chk' stride='25' overwrite='False'/> {outputs}"
+    path = make_input("direct", beads=2, steps=300, outputs=outputs)
+    program, programs = ("simulate-often", OFTEN_RESTARTED) if kept == "RESTART" else ("simulate", PROGRAMS)
+    awaited = path.parent / ("RESTART" if kept == "RESTART" else "sim.chk_2")
     refused = pytest.raises(UserError, match=r"i-PI was killed by signal 9 .* stopped at step \d+ of 300")
-    with killed("simulate-often", path.parent / "RESTART", 1), refused:
-        run_toy(path, OFTEN_RESTARTED, model="toy;delay=0.01")
+    with killed(program, awaited, 1), refused:
+        run_toy(path, programs, model="toy;delay=0.01")
     restart_continues(path, 300)
     for bead in "01":
         text = (path.parent / f"sim.x_{bead}.xyz").read_text()

@@ -1,0 +1,106 @@
+"""What one run tells about the static dielectric response: its field, the dipole since its start, alignment of water."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from analysis.alignment import alignment, find_molecules
+from analysis.compare import is_water
+from analysis.dielectric import stationary
+from analysis.einstein import itinerant
+from analysis.field_table import find_field_table, read_field_table
+from analysis.trajectory import RunDirectory, TimeSeries
+from analysis.uncertainty import Estimate
+from analysis.workflow import choose_source
+from les_ipi.errors import UserError
+
+_SAME_START_A = 1e-3
+
+
+@dataclass(frozen=True)
+class DielectricRun:
+    """One run: static ``field`` (3,) V/Å, zero without one; ``dipole`` (T, 3) e Å since the start, every ``dt_fs`` from
+    ``begin_fs``; ``cosine`` ⟨cos θ⟩ of water molecules, or None; ``start`` (N, 3) Å, the first positions, or None where they
+    are not those of the first dipole.
+    """
+
+    path: str
+    field: np.ndarray
+    dipole: np.ndarray
+    dt_fs: float
+    begin_fs: float
+    volume_A3: float
+    cosine: Estimate | None
+    start: np.ndarray | None
+
+    def began_like(self, other: "DielectricRun") -> bool:
+        """Whether both dipoles are relative to one structure."""
+        return (
+            self.start is not None and other.start is not None and np.abs(self.start - other.start).max() < _SAME_START_A
+        )
+
+
+def read_dielectric_run(
+    run: RunDirectory, field: np.ndarray | None, direction: np.ndarray | None, discard_ps: float
+) -> tuple[DielectricRun, list[str]]:
+    """Read a run.
+
+    Parameters: ``run``; its static ``field`` (3,) V/Å, or None; ``direction`` (3,) of the fields of all runs, or None;
+    ``discard_ps``. Returns the run and warnings. Raises :class:`UserError` for dipoles that are not finite or do not fluctuate.
+    """
+    whole, warnings = _dipole(run)
+    series = whole.after(discard_ps)
+    if not np.isfinite(series.values).all():
+        raise UserError(f"The dipole of {run.path} is not finite: the run broke down, analyse the part before.")
+    if not (np.ptp(series.values, axis=0) > 0).any():
+        raise UserError(f"The dipole of {run.path} never changes: has the model charges, and did the atoms move?")
+    start = cosine = None
+    positions = None if direction is None else run.positions()
+    if positions is not None:
+        if positions.steps[0] == whole.steps[0]:
+            start = positions.values[0]
+        if is_water(run.symbols):
+            cosine, found = _cosine(run, positions, direction, discard_ps)
+            warnings += found
+    return (
+        DielectricRun(
+            path=str(run.path),
+            field=np.zeros(3) if field is None else field,
+            dipole=series.values,
+            dt_fs=series.dt_fs,
+            begin_fs=float(series.time_fs[0]),
+            volume_A3=run.volume_A3,
+            cosine=cosine,
+            start=start,
+        ),
+        warnings,
+    )
+
+
+def _dipole(run: RunDirectory) -> tuple[TimeSeries, list[str]]:
+    """Itinerant dipole since the start, e Å: of the field record, else from the source that suits the model."""
+    if list(run.path.glob("*.field")):
+        table = read_field_table(run.path)
+        return TimeSeries(table.steps, table.dipole, "e Å", table.dt_fs, (find_field_table(run.path).name,)), []
+    source, _, warnings = choose_source([run])
+    # Born charges that do not add up to zero would carry a current of the centre of mass, which grows in the integral.
+    series = run.neutral_born_current[0] if source == "bec" else run.series(source)
+    values = series.values - series.values[0] if source == "dipole" else itinerant(series.values, series.dt_fs)
+    return replace(series, values=values, unit="e Å"), list(warnings)
+
+
+def _cosine(
+    run: RunDirectory, positions: TimeSeries, direction: np.ndarray, discard_ps: float
+) -> tuple[Estimate | None, list[str]]:
+    """⟨cos θ⟩, or why it is unknown: it is an extra, without which the susceptibility still stands."""
+    try:
+        if run.cell is None:
+            raise UserError(f"{run.path} tells no cell.")
+        values = alignment(
+            positions.after(discard_ps).values, run.cell, find_molecules(run.symbols, positions.values[0], run.cell), direction
+        )
+    except UserError as error:
+        return None, [f"no alignment of the molecules of {run.path}: {str(error).rstrip('.')}"]
+    moments = stationary([values])
+    short = [] if moments.reliable else [f"<cos> of {run.path} has too small an error: the run is too short for it"]
+    return Estimate(float(values.mean()), moments.mean_error(values.size)), short
