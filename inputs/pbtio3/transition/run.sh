@@ -5,8 +5,8 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 runs=${1:-runs/transition}
-heating="300 400 500 600 650 700 750 800 850 900"
-cooling="850 800 750 700 650 600 500 400 300"
+heating="300 400 500 525 550 575 600 650"
+cooling="600 575 550 525 500 400 300"
 
 ladder() { # ladder BRANCH TEMPERATURE...: continues from $last
   local branch=$1 temperature directory input
