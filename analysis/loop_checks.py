@@ -65,8 +65,8 @@ def _closure(loop: "HysteresisLoop", _: int) -> list[str]:
     drift, largest = loop.metrics["closure_C_m2"], loop.metrics["maximum_polarization_C_m2"].value
     if abs(drift.value) < LARGEST_OPENING * largest and not _significant(loop, "closure_C_m2", 0.01):
         return []
-    return [f"the loop does not close: P changes by {drift.value:.3g} C/m^2 per cycle (conduction, a record of M that drifts as "
-            "it can with a head without single-valued dipole, or no steady state yet)"]  # fmt: skip
+    return [f"the loop does not close: P changes by {drift.value:.3g} C/m^2 per cycle (conduction, a record of M that drifts "
+            "as it can with a head without single-valued dipole, or no steady state yet)"]  # fmt: skip
 
 
 def _steadiness(loop: "HysteresisLoop", discarded: int) -> list[str]:
