@@ -102,3 +102,11 @@ def test_lengths_of_the_water_runs():
         steps = int(re.search(r"<total_steps>(\d+)<", text)[1])
         timestep = float(re.search(r"<timestep units='femtosecond'>([\d.]+)<", text)[1])
         assert steps * timestep == float(length) * 1000.0, name
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "inputs").rglob("*.chk")), ids=lambda path: str(path.relative_to(ROOT)))
+def test_start_files_name_no_machine(path):
+    """i-PI writes host, folder and the path of the driver into its checkpoints."""
+    text = path.read_text()
+    assert "Working Directory" not in text
+    assert set(re.findall(r"<pes_path>(.*?)</pes_path>", text)) <= {"les_ipi_pes.py"}
