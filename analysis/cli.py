@@ -13,7 +13,7 @@ from rich.table import Table
 from analysis.conductivity_command import conductivity
 from analysis.dielectric_command import dielectric
 from analysis.hysteresis_command import hysteresis
-from analysis.outputs import print_notes, write_json, write_outputs
+from analysis.outputs import command_line, print_notes, write_json, write_outputs
 from analysis.structure_command import structure
 from les_ipi.errors import UserError
 
@@ -79,7 +79,7 @@ def ir(
         bands = _ranges(peaks)
     else:
         bands = WATER_BANDS if water else automatic_bands(study.spectrum)
-    record = infrared_record(study, find_peaks(study.spectrum, bands), measured, _command())
+    record = infrared_record(study, find_peaks(study.spectrum, bands), measured, command_line())
     console = Console()
     console.print(infrared_table(record))
     print_notes(console, infrared_summary(record), study.warnings)
@@ -167,7 +167,3 @@ def _ranges(text: str) -> dict[str, tuple[float, float]]:
             )
         bands[f"{part.strip()} cm-1"] = (float(match.group(1)), float(match.group(2)))
     return bands
-
-
-def _command() -> str:
-    return " ".join(["les-analysis", *sys.argv[1:]])

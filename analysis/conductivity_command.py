@@ -1,13 +1,12 @@
 """The command ``les-analysis conductivity``."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from analysis.outputs import print_notes, write_json, write_outputs
+from analysis.outputs import command_line, print_notes, write_json, write_outputs
 
 
 def conductivity(
@@ -52,7 +51,7 @@ def conductivity(
     study = study_conductivity(
         runs, source, parse_charges(charges) if charges else None, discard_ps, temperature, viscosity
     )
-    record = conductivity_record(study, " ".join(["les-analysis", *sys.argv[1:]]))
+    record = conductivity_record(study, command_line())
     console = Console()
     console.print(conductivity_table(record))
     if record["diffusion"]:

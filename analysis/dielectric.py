@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import constants as si
 from scipy import signal, stats
 
+from analysis.optics import dielectric_increment
 from analysis.uncertainty import Estimate
 from les_ipi.errors import UserError
 from les_ipi.units import EPSILON_0
 
-_BOLTZMANN_EV = si.k / si.e
 _LEAST_LENGTH, _LEAST_TOTAL = 6.0, 40.0  # in units of g
 
 
@@ -92,8 +91,8 @@ def fluctuation_susceptibility(
     Source: Neumann, 10.1080/00268978300102721.
     """
     moments = stationary(dipoles)
-    factor = 1.0 / (EPSILON_0 * volume_A3 * _BOLTZMANN_EV * temperature_K)
-    value = factor * moments.variance
+    # The increment is that of all three directions.
+    value = dielectric_increment(3.0 * moments.variance, volume_A3, temperature_K)
     return Estimate(value, value * float(np.sqrt(2.0 / max(moments.samples, 1.0)))), moments.reliable
 
 

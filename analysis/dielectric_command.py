@@ -1,6 +1,5 @@
 """The command ``les-analysis dielectric``."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from analysis.outputs import print_notes, value_and_error, write_json, write_outputs
+from analysis.outputs import command_line, print_notes, value_and_error, write_json, write_outputs
 
 
 def dielectric(
@@ -36,7 +35,7 @@ def dielectric(
     from analysis.trajectory import RunDirectory
 
     study = study_dielectric([RunDirectory(path, input_name) for path in run_dirs], discard_ps, isotropic, temperature)
-    record = dielectric_record(study, " ".join(["les-analysis", *sys.argv[1:]]))
+    record = dielectric_record(study, command_line())
     console = Console()
     console.print(_runs(record["runs"]))
     print_notes(console, _summary(record), study.warnings)

@@ -8,7 +8,6 @@ from analysis.alignment import alignment, find_molecules
 from analysis.compare import is_water
 from analysis.dielectric import stationary
 from analysis.einstein import itinerant
-from analysis.field_table import find_field_table, read_field_table
 from analysis.trajectory import RunDirectory, TimeSeries
 from analysis.uncertainty import Estimate
 from analysis.workflow import choose_source
@@ -79,9 +78,9 @@ def read_dielectric_run(
 
 def _dipole(run: RunDirectory) -> tuple[TimeSeries, list[str]]:
     """Itinerant dipole since the start, e Å: of the field record, else from the source that suits the model."""
-    if list(run.path.glob("*.field")):
-        table = read_field_table(run.path)
-        return TimeSeries(table.steps, table.dipole, "e Å", table.dt_fs, (find_field_table(run.path).name,)), []
+    table = run.field_table
+    if table is not None:
+        return TimeSeries(table.steps, table.dipole, "e Å", table.dt_fs, (table.path.name,)), []
     source, _, warnings = choose_source([run])
     # Born charges that do not add up to zero would carry a current of the centre of mass, which grows in the integral.
     series = run.neutral_born_current[0] if source == "bec" else run.series(source)

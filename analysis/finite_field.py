@@ -10,7 +10,6 @@ from ipi.utils.units import unit_to_internal
 from scipy import constants as si
 
 from analysis.conductivity import ConductivityEstimate
-from analysis.field_table import read_field_table
 from analysis.green_kubo import green_kubo
 from analysis.infrared import Signal
 from analysis.trajectory import RunDirectory
@@ -47,8 +46,8 @@ def static_field(run: RunDirectory) -> np.ndarray | None:
 
     Raises :class:`UserError` for a field that changes with time, and for a fixed voltage.
     """
-    if list(run.path.glob("*.field")):
-        field = read_field_table(run.path).field
+    if run.field_table is not None:
+        field = run.field_table.field
         if np.ptp(field, axis=0).max() > 1e-9:
             raise UserError(
                 f"The field of {run.path} changes with time; a static response needs a constant one (les-analysis hysteresis "

@@ -1,6 +1,5 @@
 """The command ``les-analysis hysteresis``."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from analysis.outputs import print_notes, value_and_error, write_json, write_outputs
+from analysis.outputs import command_line, print_notes, value_and_error, write_json, write_outputs
 
 #: Rows of the table: title, metric, factor from the metric's unit.
 _ROWS = (
@@ -54,7 +53,7 @@ def hysteresis(
     from analysis.hysteresis_study import hysteresis_record, study_hysteresis
 
     study = study_hysteresis(run_dirs, source, folded, volume, discard_ps, discard_cycles)
-    record = hysteresis_record(study, " ".join(["les-analysis", *sys.argv[1:]]))
+    record = hysteresis_record(study, command_line())
     console = Console()
     for table in (_loop_table(record["loops"]), _switching_table(record["switching"])):
         if table is not None:

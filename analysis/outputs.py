@@ -1,6 +1,7 @@
 """What every command writes: numbers with errors, JSON, and its files where the user or the default says."""
 
 import json
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -24,6 +25,11 @@ def value_and_error(value: float | None, error: float | None, factor: float = 1.
 def write_json(path: Path, record: dict[str, object]) -> None:
     """Write a record as strict JSON, which has no NaN."""
     path.write_text(json.dumps(record, allow_nan=False))
+
+
+def command_line() -> str:
+    """The command as it was given, for the record of a result."""
+    return " ".join(["les-analysis", *sys.argv[1:]])
 
 
 def print_notes(console: Console, lines: Iterable[str], warnings: Iterable[str], of: str = "") -> None:

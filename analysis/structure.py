@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.field_table import find_field_table, read_field_table
 from analysis.readers import AtomFile
 from analysis.trajectory import RunDirectory
 from analysis.uncertainty import Estimate, mean_and_error
@@ -35,9 +34,9 @@ def read_cells(run: RunDirectory) -> CellSeries:
 
     Parameters: ``run``. Returns :class:`CellSeries`. Raises :class:`UserError` when none of them is there.
     """
-    if any(run.path.glob("*.field")):
-        table = read_field_table(run.path)
-        return CellSeries(table.time_fs, table.cells, find_field_table(run.path).name)
+    table = run.field_table
+    if table is not None:
+        return CellSeries(table.time_fs, table.cells, table.path.name)
     series = run.property("cell_h")
     if series is not None:
         # i-PI prints the upper triangle of h, whose columns are the lattice vectors: xx, yy, zz, xy, xz, yz.

@@ -1,7 +1,6 @@
 """The command ``les-analysis structure``."""
 
 import re
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from analysis.outputs import print_notes, value_and_error, write_json, write_outputs
+from analysis.outputs import command_line, print_notes, value_and_error, write_json, write_outputs
 from les_ipi.errors import UserError
 
 _TITLES = {
@@ -56,7 +55,7 @@ def structure(
         for path in run_dirs
     ]
     console = Console()
-    record = structure_record(studies, " ".join(["les-analysis", *sys.argv[1:]]))
+    record = structure_record(studies, command_line())
     console.print(_table(record["runs"]))
     print_notes(console, dict.fromkeys(f"{note}." for run in record["runs"] for note in run["notes"]), ())
     for run in record["runs"]:

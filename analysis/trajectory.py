@@ -15,6 +15,7 @@ from analysis.beads import (
     require_all_beads,
     sum_rule_current,
 )
+from analysis.field_table import FieldTable, read_field_table
 from analysis.inputfile import RunInput, find_input, read_input
 from analysis.readers import (
     AtomFile,
@@ -87,6 +88,11 @@ class RunDirectory:
     def bead_files(self) -> dict[str, list[Path]]:
         """Per-bead output files by name; see :func:`analysis.beads.group_bead_files`."""
         return group_bead_files(self.path, self.input.prefix)
+
+    @cached_property
+    def field_table(self) -> FieldTable | None:
+        """The record of a field-driven run, see :func:`analysis.field_table.read_field_table`; None without one."""
+        return read_field_table(self.path) if any(self.path.glob("*.field")) else None
 
     @cached_property
     def properties(self) -> dict[str, dict[str, np.ndarray]]:
