@@ -31,8 +31,6 @@ class LocalBlocks:
         self.compiled = compile
         self._function: Callable = self._local
         if compile:
-            # The pass is differentiated several times, so its buffers must survive the first.
-            torch._functorch.config.donated_buffer = False
             self._function = torch.compile(self._local, dynamic=False)
 
     def _local(
@@ -90,6 +88,10 @@ class LocalBlocks:
 
     def _evaluate(self, *block: Tensor | None) -> tuple[Tensor, ChargeOutput | None]:
         if self.compiled:
+            # The pass is differentiated several times, so its buffers must survive the first. Such a setting holds for one
+            # thread, and i-PI evaluates in threads of its own.
+            if torch._functorch.config.donated_buffer:
+                torch._functorch.config.donated_buffer = False
             try:
                 return self._function(*block)
             except Exception as error:
