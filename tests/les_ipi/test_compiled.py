@@ -1,19 +1,17 @@
 """The compiled graph gives what eager evaluation gives, and its absence is not an error."""
 
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from ase.io import read
+import torch._functorch.config
 
 from les_ipi.blocks import LocalBlocks
 from les_ipi.evaluator import Evaluator
 from les_ipi.models import ChargesConfig, ModelConfig, ShortRangeConfig, build_model
 from les_ipi.system import AtomicSystem
 
-START = Path(__file__).parents[2] / "inputs/water/start.xyz"
 PROPERTIES = ["energy", "forces", "virial", "dipole", "charges", "born_effective_charges"]
 
 
@@ -59,16 +57,22 @@ def test_compiled_blocks_of_moments_and_responses(monkeypatch: pytest.MonkeyPatc
 
 
 def test_compiled_in_one_thread_and_evaluated_in_another():
-    """i-PI makes the evaluator in its main thread and calls it from others; Born charges take a second pass back."""
-    wanted = ("energy", "forces", "born_effective_charges")
-    water = AtomicSystem.from_ase(read(START))
-    fused = Evaluator.load("water-pbe0-ts", compile=True)
+    """i-PI makes the evaluator in its main thread and calls it from others; Born charges take a second pass back.
+
+    Whether torch gives the buffers of a pass away is a setting of each thread; whether that breaks the second pass depends
+    on what its cache of compiled code holds, so the setting itself is looked at as well.
+    """
+
+    def evaluate() -> tuple:
+        result = small_fused([water_box(1)], PROPERTIES)[0]
+        return result, torch._functorch.config.donated_buffer
+
+    small_fused = small_evaluator(True)
     with ThreadPoolExecutor(1) as threads:
-        found = threads.submit(fused, [water], wanted).result()[0]
-    expected = Evaluator.load("water-pbe0-ts")([water], wanted)[0]
-    np.testing.assert_allclose(found.forces, expected.forces, atol=1e-4)
-    np.testing.assert_allclose(found.born_effective_charges, expected.born_effective_charges, atol=1e-4)
-    assert fused._engine.blocks.compiled
+        found, gives_away = threads.submit(evaluate).result()
+    expected = small_evaluator(False)([water_box(1)], PROPERTIES)[0]
+    assert not gives_away
+    np.testing.assert_allclose(found.born_effective_charges, expected.born_effective_charges, rtol=1e-9, atol=1e-10)
 
 
 def test_without_a_compiler_eager_takes_over(monkeypatch: pytest.MonkeyPatch):
