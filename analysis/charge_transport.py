@@ -117,7 +117,7 @@ def study_conductivity(
         warnings += (f"the cell has charge {total:+g}: currents are relative to the centre of mass",)
     name, reason, found = _choose(runs, source, charges)
     warnings += found
-    fields = [static_field(run) for run in runs]
+    fields = [static_field(run, discard_ps) for run in runs]
     kept = [_record(run, name, charges, discard_ps, temperature) for run in runs]
     equilibrium = [record for record, field in zip(kept, fields, strict=True) if field is None]
     driven = [(record.signal, field) for record, field in zip(kept, fields, strict=True) if field is not None]

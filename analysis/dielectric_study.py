@@ -75,7 +75,7 @@ def study_dielectric(
             )
         if abs(run.volume_A3 / first.volume_A3 - 1.0) > 0.02:
             raise UserError(f"{first.path} and {run.path} differ in volume by more than 2 %; compare runs of one state.")
-    fields = [static_field(run) for run in directories]
+    fields = [static_field(run, discard_ps) for run in directories]
     direction = _direction([field for field in fields if field is not None])
     if direction is None and not isotropic:
         raise UserError("No run has a field, so there is no direction to look along: leave out --no-isotropic.")

@@ -1,11 +1,12 @@
 """The table of a field-driven run, ``PREFIX.field``: applied field, dipole, current, cell and work at every step."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from analysis.anchors import read_anchors, tie
 from analysis.readers import last_of_each_step, stride_of
 from les_ipi.conventions import FIELD_COLUMNS, LARGEST_FIELD_V_A
 from les_ipi.errors import UserError
@@ -20,7 +21,8 @@ class FieldTable:
 
     ``steps`` (T,); ``time_fs`` (T,); ``field`` (T, 3) macroscopic field, V/Å; ``dipole`` (T, 3) itinerant cell dipole,
     e Å (bead average); ``current`` (T, 3) dM/dt, e Å/fs; ``volume_A3`` (T,); ``cells`` (T, 3, 3) rows of lattice
-    vectors, Å; ``work_eV`` (T,) accumulated ∫E·dM; ``header`` the ``# key: value`` lines; ``path``.
+    vectors, Å; ``work_eV`` (T,) accumulated ∫E·dM; ``header`` the ``# key: value`` lines; ``path``; ``n_anchors`` frames
+    at which the dipole is that of the atoms, see :mod:`analysis.anchors` (0: as recorded).
     """
 
     path: Path
@@ -33,6 +35,7 @@ class FieldTable:
     volume_A3: np.ndarray
     cells: np.ndarray
     work_eV: np.ndarray
+    n_anchors: int = 0
 
     @property
     def dt_fs(self) -> float:
@@ -76,7 +79,7 @@ def read_field_table(path: str | Path) -> FieldTable:
     """Read and check the field table of a run.
 
     Of a step written twice (a run continued from a checkpoint) the last copy counts; an unfinished last line is
-    left out.
+    left out. Beside a file ``PREFIX.anchors`` the dipole is tied to it.
 
     Parameters: ``path`` of the run directory or of the file. Returns :class:`FieldTable`. Raises :class:`UserError` for
     missing columns, other units, gaps, a waveform that was not continued, or numbers that contradict each other.
@@ -115,7 +118,15 @@ def read_field_table(path: str | Path) -> FieldTable:
         work_eV=columns["work"],
     )
     _check(result)
-    return result
+    anchors = read_anchors(path)
+    if anchors is None:
+        return result
+    return replace(
+        result,
+        dipole=tie(anchors, result.steps, result.dipole),
+        header=header | {"absolute_dipole": str(anchors.absolute).lower()},
+        n_anchors=anchors.steps.size,
+    )
 
 
 def _column_names(path: Path, comments: list[str]) -> list[str]:

@@ -41,17 +41,19 @@ def read_field(path: Path) -> np.ndarray | None:
     return vector * np.cos(float(field.findtext("phase", "0")))
 
 
-def static_field(run: RunDirectory) -> np.ndarray | None:
+def static_field(run: RunDirectory, discard_ps: float = 0.0) -> np.ndarray | None:
     """Static field of a run, (3,) V/Å, or None without one: of a protocol, of the driver, or of i-PI itself.
 
-    Raises :class:`UserError` for a field that changes with time, and for a fixed voltage.
+    Parameters: ``run``; ``discard_ps`` of it are not looked at, in which a field may still rise. Raises :class:`UserError`
+    for a field that changes with time, and for a fixed voltage.
     """
-    if run.field_table is not None:
-        field = run.field_table.field
-        if np.ptp(field, axis=0).max() > 1e-9:
+    table = run.field_table
+    if table is not None:
+        field = table.field[table.time_fs - table.time_fs[0] > 1000.0 * discard_ps - 1e-6]
+        if not field.size or np.ptp(field, axis=0).max() > 1e-9:
             raise UserError(
-                f"The field of {run.path} changes with time; a static response needs a constant one (les-analysis hysteresis "
-                "takes the others)."
+                f"The field of {run.path} changes with time; a static response needs one that is constant after --discard-ps "
+                "(les-analysis hysteresis takes the others)."
             )
         return field[0] if field[0].any() else None
     parameters = " ".join(e.text or "" for e in ET.parse(run.input.path).getroot().iter("parameters"))

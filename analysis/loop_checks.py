@@ -66,7 +66,7 @@ def _closure(loop: "HysteresisLoop", _: int) -> list[str]:
     if abs(drift.value) < LARGEST_OPENING * largest and not _significant(loop, "closure_C_m2", 0.01):
         return []
     return [f"the loop does not close: P changes by {drift.value:.3g} C/m^2 per cycle (conduction, a record of M that drifts "
-            "as it can with a head without single-valued dipole, or no steady state yet)"]  # fmt: skip
+            "as it can with a head without single-valued dipole: see les-ipi anchors; or no steady state yet)"]  # fmt: skip
 
 
 def _steadiness(loop: "HysteresisLoop", discarded: int) -> list[str]:
@@ -85,5 +85,6 @@ def _work(loop: "HysteresisLoop", _: int) -> list[str]:
     slack = 3.0 * np.hypot(work.error, area.error) if np.isfinite(closing) else np.inf
     if abs(work.value - area.value) <= max(slack, 0.05 * abs(work.value)):
         return []
-    return [f"the recorded work is {work.value:.4g} eV per cycle but the loop encloses {area.value:.4g} eV: M, E and the "
-            "work column do not belong together, or the loop does not close"]  # fmt: skip
+    return [f"the recorded work is {work.value:.4g} eV per cycle but the loop encloses {area.value:.4g} eV: the forces Z E did "
+            "work that no polarization accounts for (a head without single-valued dipole), the loop does not close, or M, E "
+            "and the work column do not belong together"]  # fmt: skip

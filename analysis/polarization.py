@@ -139,7 +139,8 @@ def drive_of_table(
         _require_continuous(table)
     varies = np.ptp(table.volume_A3) > 1e-6 * table.volume_A3.mean()
     size = table.volume_A3 if volume == "instantaneous" else table.volume_A3.mean()
-    note = f"P = M·n/V from {'∫J dt' if source == 'current' else 'the dipole'}"
+    origin = f"the dipole of the atoms in {table.n_anchors} frames and ∫J dt between" if table.n_anchors else "the dipole"
+    note = f"P = M·n/V from {'∫J dt' if source == 'current' else origin}"
     note += f", {volume} volume" if varies else ", constant volume"
     return Drive(
         time_fs=table.time_fs[start:],

@@ -46,9 +46,9 @@ class LocalBlocks:
         return rows, math.ceil(n_atoms / rows)
 
     def connected(
-        self, edges: Tensor, near: Tensor, species: Tensor, reverse: Tensor | None = None, state: Tensor | None = None
+        self, edges: Tensor, near: Tensor, species: Tensor, state: Tensor | None = None
     ) -> tuple[Tensor, ChargeOutput | None]:
-        """:meth:`LESModel.local` for any number of rows, with the graph back to ``edges``; ``reverse`` is not needed."""
+        """:meth:`LESModel.local` for any number of rows, with the graph back to ``edges``."""
         rows, n_blocks = self.padded_rows(len(edges), edges.device.type)
         missing = rows * n_blocks - len(edges)
         tables = []

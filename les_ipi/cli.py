@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from les_ipi.driver.cli import driver, run
+from les_ipi.driver.cli import anchors, driver, run
 from les_ipi.errors import UserError
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(driver)
+app.command()(anchors)
 
 
 @app.command()

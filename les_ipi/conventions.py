@@ -50,6 +50,9 @@ FIELD_COLUMNS = (
     *("step", "time_fs", "Ex", "Ey", "Ez", "Mx", "My", "Mz", "Jx", "Jy", "Jz", "volume"),
     *("h11", "h12", "h13", "h21", "h22", "h23", "h31", "h32", "h33", "work"),
 )
+#: Columns and file name suffix of the dipole that is a function of the atoms (``PREFIX.anchors``): e·Å, mean over beads.
+ANCHOR_COLUMNS = ("step", "Mx", "My", "Mz")
+ANCHOR_SUFFIX = ".anchors"
 #: A macroscopic field above this, in V/Å, is taken for one in other units.
 LARGEST_FIELD_V_A = 5.0
 

@@ -69,9 +69,9 @@ class Evaluator:
 
     Parameters: ``model`` and ``card`` as from :func:`les_ipi.models.load_model`; ``dtype`` of the network arithmetic
     (geometry and sums of reference energies are always float64); ``skin`` Å of the Verlet lists; ``sum_rule`` for Born
-    charges; ``compile`` fuses the local part of a model, unless its head is ``transfer`` (tens of seconds once, then twice
-    as fast); ``long_range_accuracy`` relative error of the long-range potential and forces of large systems with charges
-    alone, None for about the rounding error of ``dtype``.
+    charges; ``compile`` fuses the local part of a model (tens of seconds once, then twice as fast); ``long_range_accuracy``
+    relative error of the long-range potential and forces of large systems with charges alone, None for about the rounding
+    error of ``dtype``.
     """
 
     def __init__(

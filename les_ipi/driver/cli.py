@@ -1,4 +1,4 @@
-"""The commands ``les-ipi driver`` and ``les-ipi run``."""
+"""The commands ``les-ipi driver``, ``les-ipi run`` and ``les-ipi anchors``."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -139,3 +139,21 @@ def run(
         typer.echo(f"Stopped at step {result.step} of {result.total_steps}; --resume continues from there.", err=True)
         raise typer.Exit(128 + result.signal)
     typer.echo(f"Step {result.step} of {result.total_steps} reached.", err=True)
+
+
+def anchors(
+    run_dirs: Annotated[list[Path], typer.Argument(help="Finished runs of crystals, with a trajectory.")],
+    reference: Annotated[
+        Path | None, typer.Option(help="Non-polar structure, same atoms (extended xyz): M gets an origin. Default: first frame.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Default: the model of the run.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch.")] = None,
+) -> None:
+    """Compute the dipole of a crystal run from its atoms alone, to PREFIX.anchors; les-analysis ties the integrated current to it.
+
+    Example: les-ipi anchors runs/pbtio3/3-5ps
+    """
+    from les_ipi.driver.anchors import write_anchors
+
+    for directory in run_dirs:
+        typer.echo(f"{write_anchors(directory, model, reference, threads)} written.", err=True)

@@ -47,7 +47,7 @@ class EquilibrationHead(ChargeHead):
         self.raw_hardness = nn.Parameter(torch.full((n_species,), math.log(math.expm1(FIRST_HARDNESS))))
 
     def forward(
-        self, features: Tensor, edges: Tensor, near: Tensor, reverse: Tensor, species: Tensor
+        self, features: Tensor, edges: Tensor, near: Tensor, species: Tensor
     ) -> ChargeOutput:
         """Charges of lone atoms (A, 1) and hardnesses (A,)."""
         alone = self.scaled_formal_charges(species)[:, None] + self.sign * self.networks(features, species)

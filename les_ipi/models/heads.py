@@ -15,9 +15,10 @@ class ChargeOutput(NamedTuple):
     ==================  ===========  =================================================================
     field               shape        meaning, unit
     ==================  ===========  =================================================================
-    charges             (A, C)       e, before any neutrality projection
+    charges             (A, C)       e, before any neutrality projection, and before ``transfers``
     local_dipole        (A, 3)       e·Å; the polarization is Σ q⁰ r + Σ local_dipole (transfer), or None
     reference_charges   (A,)         q⁰ in e (transfer), or None
+    transfers           (A, M)       t_ij in e that the centre gives along each edge (transfer), or None
     dipoles             (A, 3, C)    e·Å (multipole), or None
     quadrupoles         (A, 3, 3, C) traceless, e·Å² (multipole), or None
     kappa               (A, C)       response of the charge, e/V (multipole), or None
@@ -30,11 +31,19 @@ class ChargeOutput(NamedTuple):
     charges: Tensor
     local_dipole: Tensor | None = None
     reference_charges: Tensor | None = None
+    transfers: Tensor | None = None
     dipoles: Tensor | None = None
     quadrupoles: Tensor | None = None
     kappa: Tensor | None = None
     alpha: Tensor | None = None
     hardness: Tensor | None = None
+
+    def exchanged(self, reverse: Tensor) -> Tensor:
+        """Charges after all transfers, q_i + Σ_j (t_ji − t_ij), (A, C) e; ``reverse`` (A, M) flat places of the reverse edges."""
+        if self.transfers is None:
+            return self.charges
+        incoming = self.transfers.reshape(-1)[reverse]
+        return self.charges + (incoming - self.transfers).sum(1, keepdim=True)
 
 
 class ChargeHead(nn.Module):
@@ -46,8 +55,6 @@ class ChargeHead(nn.Module):
     induces_charge = induces_dipole = False
     #: Whether charges come from a minimisation over the whole structure.
     equilibrates = False
-    #: Whether atoms need what their neighbours give along the reverse edges.
-    pairwise = False
     #: Whether permanent charges are all there is, so that closed sums serve.
     charges_alone = False
 
@@ -95,7 +102,7 @@ class LatentHead(ChargeHead):
         super().__init__(n_species, n_features, channels, formal_charges, hidden, scale)
 
     def forward(
-        self, features: Tensor, edges: Tensor, near: Tensor, reverse: Tensor, species: Tensor
+        self, features: Tensor, edges: Tensor, near: Tensor, species: Tensor
     ) -> ChargeOutput:
         """Charges of shape (A, C)."""
         return ChargeOutput(self.scaled_formal_charges(species)[:, None] + self.sign * self.networks(features, species))
@@ -113,7 +120,6 @@ class TransferHead(ChargeHead):
 
     name = "transfer"
     single_valued_polarization = True
-    pairwise = True
 
     def __init__(
         self,
@@ -130,15 +136,13 @@ class TransferHead(ChargeHead):
         self.radial = RadialBasis(n_radial, cutoff)
 
     def forward(
-        self, features: Tensor, edges: Tensor, near: Tensor, reverse: Tensor, species: Tensor
+        self, features: Tensor, edges: Tensor, near: Tensor, species: Tensor
     ) -> ChargeOutput:
-        """Charges of shape (A, 1), local dipoles and reference charges."""
+        """Reference charges of shape (A, 1), what every centre gives to its neighbours, and local dipoles."""
         r = torch.sqrt((edges * edges).sum(-1))
         coefficients = self.networks(features, species).view(-1, self.n_species, self.n_radial)
         by_species = self.radial(r) @ coefficients.transpose(1, 2)
         transfer = self.sign * torch.gather(by_species, 2, near[..., None])[..., 0]
         base = self.scaled_formal_charges(species)
-        incoming = transfer.reshape(-1)[reverse]
-        charges = base + (incoming - transfer).sum(1)
         local_dipole = (transfer[..., None] * edges).sum(1)
-        return ChargeOutput(charges[:, None], local_dipole, base)
+        return ChargeOutput(base[:, None], local_dipole, base, transfer)

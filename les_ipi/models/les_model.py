@@ -104,7 +104,7 @@ class LESModel(nn.Module):
     @property
     def blockwise(self) -> bool:
         """Whether :meth:`local` may be called for some atoms at a time: they depend on their own edges alone."""
-        return self.short_range.local and not (self.head is not None and self.head.pairwise)
+        return self.short_range.local
 
     def forward(
         self,
@@ -128,11 +128,11 @@ class LESModel(nn.Module):
         mask = batch.atom_mask.to(positions.dtype)
         state = None if self.state is None else state_of_atoms(batch, edges.dtype)
         near = batch.species[batch.neighbors]
-        energies, output = (local or self.local)(edges, near, batch.species, batch.reverse, state)
+        energies, output = (local or self.local)(edges, near, batch.species, state)
         energy = (energies * mask).view(B, N).sum(1)
         if output is None:
             return Evaluation(energy, None, None, None, None)
-        local = output.charges * mask[:, None]
+        local = output.exchanged(batch.reverse) * mask[:, None]
         screening = self._screening(batch, cell, output, mask)
         latent_field = None if field is None else screening.sqrt()[:, None] * field
         if self.head.equilibrates:
@@ -166,6 +166,9 @@ class LESModel(nn.Module):
                 permanent = atoms.moments.dipoles.sum((1, 3))
                 atomic_dipole = permanent if atomic_dipole is None else atomic_dipole + permanent
             moments = atoms.with_response(charges, response.dipoles)
+        elif closed and batch.boundary == "periodic":
+            atoms_alone = Polarizable(moments, own, None, None)
+            long_range = respond(batch, positions, cell, atoms_alone, self.kernel, closed=True)[0]
         else:
             long_range = self.long_range_energy(batch, positions, cell, charges)
         energy = energy + long_range
@@ -187,14 +190,12 @@ class LESModel(nn.Module):
         edges: Tensor,
         near: Tensor,
         species: Tensor,
-        reverse: Tensor | None = None,
         state: Tensor | None = None,
     ) -> tuple[Tensor, ChargeOutput | None]:
         """What atoms have from their neighbourhood alone: short-range energies (A,) in eV and charges.
 
         Parameters: ``edges`` (A, M, 3) Å; ``near`` (A, M) and ``species`` (A,) elements of neighbours and centres;
-        ``reverse`` (A, M) places of the reverse edges, which only a transfer head needs; ``state`` (A, 2) charge and spin
-        per atom of the structure, which only a model with a state embedding needs.
+        ``state`` (A, 2) charge and spin per atom of the structure, which only a model with a state embedding needs.
         """
         tensors = None
         if self.head is not None and self.head.equivariant and self.charge_descriptor is None:
@@ -216,7 +217,7 @@ class LESModel(nn.Module):
             return energies, self.head(_joined(features, vectors), tensors, species)
         if self.charge_descriptor is not None:
             features = self.charge_descriptor.features(edges, near, species)
-        return energies, self.head(_joined(features, vectors), edges, near, reverse, species)
+        return energies, self.head(_joined(features, vectors), edges, near, species)
 
     def _shift(self, charges: Tensor, batch: Batch, mask: Tensor, screening: Tensor) -> Tensor:
         """What every charge (B, N, C) of a structure is shifted by to the wanted total, (B, 1, C) e."""

@@ -14,6 +14,7 @@ from analysis.alignment import alignment, find_molecules
 from analysis.cli import main
 from analysis.dielectric import field_response, fluctuation_susceptibility, stationary
 from analysis.dielectric_study import study_dielectric
+from analysis.finite_field import static_field
 from analysis.polarization import Drive
 from analysis.trajectory import RunDirectory
 from les_ipi.errors import UserError
@@ -160,6 +161,16 @@ def test_every_kind_of_static_field_is_seen(runs, tmp_path, way):
     assert abs(chi.value - CHI) < 3 * chi.error < CHI
 
 
+def test_a_field_may_rise_in_what_is_left_out(tmp_path):
+    time = np.arange(64) * 1.0
+    rising = write_run(tmp_path / "rising", np.random.default_rng(1), n=64)
+    write_field_table(rising, Drive(time, 0.01 * np.minimum(time / 20.0, 1.0), 0.01 * np.cos(time), volume_A3=VOLUME))
+    np.testing.assert_allclose(static_field(RunDirectory(rising), discard_ps=0.02), [0, 0, 0.01])
+    for discard_ps in (0.0, 0.019, 1.0):
+        with pytest.raises(UserError, match="constant after --discard-ps"):
+            static_field(RunDirectory(rising), discard_ps)
+
+
 def test_along_the_field_only(runs):
     along = study(*runs, isotropic=False)
     assert along.fluctuation == along.components[0]
@@ -188,7 +199,7 @@ def test_nonsense_is_refused(runs, tmp_path):
     time = np.arange(64) * 1.0
     changing = write_run(tmp_path / "changing", np.random.default_rng(1), n=64)
     write_field_table(changing, Drive(time, 0.01 * np.sin(time), 0.01 * np.cos(time), volume_A3=VOLUME))
-    with pytest.raises(UserError, match="changes with time; a static response needs a constant one"):
+    with pytest.raises(UserError, match="changes with time; a static response needs one that is constant after"):
         study(runs[0], changing)
     with pytest.raises(UserError, match="differ in beads or atoms"):
         study(runs[0], written_run(tmp_path / "water"))

@@ -1,0 +1,100 @@
+"""les-ipi anchors on real runs: the frames that i-PI wrote, beads, free cells, and what the analysis reads."""
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.io import read
+
+from analysis.field_table import read_field_table
+from les_ipi.driver.anchors import read_frames, write_anchors
+from les_ipi.driver.run import RunOptions, run
+from les_ipi.driver.xml_input import SimulationInput
+from les_ipi.errors import UserError
+from les_ipi.evaluator import Evaluator
+from les_ipi.polarization import dipole_from_reference
+from les_ipi.system import AtomicSystem
+
+HYSTERESIS = Path(__file__).parents[2] / "inputs" / "pbtio3" / "hysteresis"
+CUBIC = HYSTERESIS.parent / "permittivity" / "cubic-3.xyz"
+FIELD = 'waveform = "triangle"\namplitude = 0.2\nperiod_fs = 200\ndirection = [0, 0, 1]\n'
+CENTROIDS = "stride='2' format='xyz' cell_units='angstrom' flush='1'> x_centroid{angstrom}"
+
+
+def shortened(directory: Path, source: str, changes: dict[str, str]) -> Path:
+    """Ten steps of a shipped input with one unit cell repeated thrice; ``changes`` are regular expressions."""
+    directory.mkdir()
+    shutil.copy(HYSTERESIS / "start-3.xyz", directory)
+    (directory / "field.toml").write_text(FIELD)
+    text = (HYSTERESIS / source).read_text()
+    changes = {r"<total_steps>\d+": "<total_steps>10", r"stride='\d+' format.*?x_centroid\{angstrom\}": CENTROIDS, **changes}
+    for pattern, replacement in changes.items():
+        text, count = re.subn(pattern, replacement, text, flags=re.S)
+        assert count, pattern
+    path = directory / "short.xml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.timeout(240)
+def test_anchors_of_a_run(tmp_path):
+    """On so short a way the integrated current and the dipole of the atoms are the same."""
+    path = shortened(tmp_path / "run", "nvt-3.xml", {})
+    run(RunOptions(path, threads=1, field=path.with_name("field.toml")))
+    recorded = read_field_table(path.parent).dipole
+    rows = np.loadtxt(write_anchors(path.parent, None, None, 1))
+    np.testing.assert_array_equal(rows[:, 0], [0, 2, 4, 6, 8, 10])
+    largest = np.abs(recorded).max()
+    assert largest > 0.5  # e·Å
+    np.testing.assert_allclose(rows[:, 1:], recorded[::2], atol=0.02 * largest)
+    table = read_field_table(path.parent)
+    assert table.n_anchors == 6
+    np.testing.assert_allclose(table.dipole[::2], rows[:, 1:], atol=1e-6)
+
+
+@pytest.mark.timeout(240)
+def test_a_moving_cell_needs_a_reference_that_is_not_polar(tmp_path):
+    path = shortened(tmp_path / "run", "nst-3.xml", {r"<total_steps>\d+": "<total_steps>20"})
+    run(RunOptions(path, threads=1, field=path.with_name("field.toml")))
+    with pytest.raises(UserError, match="needs a non-polar reference"):
+        write_anchors(path.parent, None, None, 1)
+    rows = np.loadtxt(write_anchors(path.parent, None, CUBIC, 1))
+    # The start is polarized along −z by what the model has at 0 K, 92 µC/cm², its displacements being rounded.
+    volume = read_field_table(path.parent).volume_A3[0]
+    assert rows[0, 3] * 1602.18 / volume == pytest.approx(-92.0, abs=5.0)
+
+
+@pytest.mark.timeout(240)
+def test_beads_and_a_reference(tmp_path):
+    beads = {
+        r"nbeads='1'": "nbeads='2'",
+        r"x_centroid\{angstrom\}": "positions{angstrom}",
+        r"filename='xc'": "filename='pos'",
+        r"mode='svr'": "mode='pile_g'",
+    }
+    path = shortened(tmp_path / "beads", "nvt-3.xml", beads)
+    run(RunOptions(path, threads=1, field=path.with_name("field.toml")))
+    frames = list(read_frames(path.parent, SimulationInput(path)))
+    assert [len(frame.beads) for frame in frames] == [2] * 6
+    assert np.ptp([bead.positions for bead in frames[-1].beads], axis=0).max() > 0.01
+    rows = np.loadtxt(write_anchors(path.parent, "pbtio3-pbesol", path.with_name("start-3.xyz"), 1))
+    reference = AtomicSystem.from_ase(read(path.with_name("start-3.xyz")))
+    evaluator = Evaluator.load("pbtio3-pbesol", threads=1)
+    expected = np.mean([dipole_from_reference(evaluator, reference, [bead])[0] for bead in frames[-1].beads], axis=0)
+    np.testing.assert_allclose(rows[-1, 1:], expected, atol=1e-4)
+    assert read_field_table(path.parent).absolute_dipole
+    other = tmp_path / "other.xyz"
+    other.write_text("2\nno lattice\nPb 0 0 0\nO 1 1 1\n")
+    with pytest.raises(UserError, match="in crystals only"):
+        write_anchors(path.parent, None, other, 1)
+    for bead in (0, 1):
+        path.with_name(f"pbtio3.pos_{bead}.xyz").unlink()
+    with pytest.raises(UserError, match="no trajectory of positions, all 2 beads, as xyz"):
+        write_anchors(path.parent, None, None, 1)
+
+
+def test_a_directory_that_is_no_run(tmp_path):
+    with pytest.raises(UserError, match="is no run of les-ipi run"):
+        write_anchors(tmp_path, None, None, 1)
