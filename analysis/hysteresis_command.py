@@ -80,6 +80,7 @@ def _loop_table(loops: list[dict]) -> Table | None:
     table = Table("", title="P-E loops (± one standard error over cycles and runs)")
     for loop in loops:
         table.add_column(f"{loop['frequency_GHz']:.4g} GHz\n±{loop['amplitude_MV_cm']:.4g} MV/cm", justify="right")
+    table.add_row("volume [Å³]", *(f"{loop['volume_A3']:.0f}" for loop in loops))
     table.add_row("cycles / runs", *(f"{loop['n_switched_cycles']} / {loop['n_runs']}" for loop in loops))
     for title, name, factor in _ROWS:
         table.add_row(escape(title), *(value_and_error(**loop["metrics"][name], factor=factor) for loop in loops))

@@ -42,6 +42,7 @@ def _field_unit(amplitude_V_A: float) -> tuple[float, str]:
 def _draw_loops(axis, study: HysteresisStudy) -> None:
     scale, unit = _field_unit(max(loop.amplitude_V_A for loop in study.loops))
     alone = len(study.loops) == 1
+    sizes = len({round(loop.volume_A3) for loop in study.loops})
     for k, loop in enumerate(study.loops):
         colour = _COLOURS[k % len(_COLOURS)]
         x, y = scale * loop.field_V_A, UC_CM2_PER_C_M2 * loop.polarization_C_m2
@@ -51,7 +52,7 @@ def _draw_loops(axis, study: HysteresisStudy) -> None:
         half = x.size // 2
         for part in (slice(0, half), slice(half, None)):
             axis.fill_between(x[part], (y - band)[part], (y + band)[part], color=colour, alpha=0.3, lw=0, zorder=2)
-        axis.plot(np.append(x, x[0]), np.append(y, y[0]), color=colour, lw=1.6, zorder=3, label=_label(loop))
+        axis.plot(np.append(x, x[0]), np.append(y, y[0]), color=colour, lw=1.6, zorder=3, label=_label(loop, sizes > 1))
         for name in ("coercive_field_plus_MV_cm", "coercive_field_minus_MV_cm"):
             metric = loop.metrics[name]
             error = 0.0 if np.isnan(metric.error) else 2 * metric.error * scale / MV_CM_PER_V_A
@@ -69,9 +70,10 @@ def _draw_loops(axis, study: HysteresisStudy) -> None:
     axis.set_title(f"{kelvin}thin: cycles, band: mean ± 2σ, points: ± 2σ of E$_c$", fontsize=8, loc="left")
 
 
-def _label(loop: HysteresisLoop) -> str:
+def _label(loop: HysteresisLoop, with_volume: bool) -> str:
     runs = f", {loop.n_runs} runs" if loop.n_runs > 1 else ""
-    return f"{1e6 / loop.period_fs:.4g} GHz, {loop.n_cycles} cycles{runs}"
+    volume = f", {loop.volume_A3:.0f} Å³" if with_volume else ""
+    return f"{1e6 / loop.period_fs:.4g} GHz, {loop.n_cycles} cycles{runs}{volume}"
 
 
 def _draw_frequency(axis, study: HysteresisStudy) -> None:

@@ -125,7 +125,7 @@ class Workspace:
         with socket.socket() as probe:
             probe.bind(("localhost", 0))
             self._port = probe.getsockname()[1]
-        for source in sorted((ROOT / "inputs" / "water").rglob("*")):
+        for source in sorted(path for system in ("water", "pbtio3") for path in (ROOT / "inputs" / system).rglob("*")):
             target = path / source.relative_to(ROOT)
             target.parent.mkdir(parents=True, exist_ok=True)
             if source.suffix in (".xml", ".toml", ".sh"):

@@ -1,20 +1,25 @@
 #!/usr/bin/env bash
 # P-E loops of lead titanate at 300 K: six periods of each triangle, then metrics and figure of all.
-#   bash inputs/pbtio3/hysteresis/run.sh [RUNS] [CELLS]
-# CELLS: unit cells along each edge, 3 or 4. A finished run is skipped, an interrupted one is resumed.
+#   bash inputs/pbtio3/hysteresis/run.sh [RUNS] [CELLS] [ENSEMBLE]
+# CELLS: unit cells along each edge, 3 or 4. ENSEMBLE: nvt (fixed cell), or nst (free cell, 3 only).
+# A finished run is skipped, an interrupted one is resumed.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 runs=${1:-runs/pbtio3}
 cells=${2:-3}
+ensemble=${3:-nvt}
+per_ps=1000 # steps
+[ "$ensemble" = nst ] && per_ps=500
 for period in 2.5 5 10; do
-  directory="$runs/$cells-${period}ps"
+  directory="$runs/$ensemble-$cells-${period}ps"
   [ -e "$directory/DONE" ] && continue
   mkdir -p "$directory-input"
   cp "$here/start-$cells.xyz" "$directory-input/"
-  steps=$(python3 -c "print(int(6020 * $period))")
-  sed "s/<total_steps>[0-9]*/<total_steps>$steps/" "$here/nvt-$cells.xml" > "$directory-input/input.xml"
+  steps=$(python3 -c "print(int(6.02 * $per_ps * $period))")
+  sed "s/<total_steps>[0-9]*/<total_steps>$steps/" "$here/$ensemble-$cells.xml" > "$directory-input/input.xml"
   resume=(); [ -e "$directory/RESTART" ] && resume=(--resume)
   les-ipi run "$directory-input/input.xml" --field "$here/triangle-${period}ps.toml" --directory "$directory" --threads 1 --compile "${resume[@]}"
+  les-ipi anchors "$directory" --reference "$here/../permittivity/cubic-$cells.xyz" --threads 1
   touch "$directory/DONE"
 done
-les-analysis hysteresis "$runs/$cells"-*ps --json "$runs/$cells.json" --plot "$runs/$cells.png"
+les-analysis hysteresis "$runs/$ensemble-$cells"-*ps --json "$runs/$ensemble-$cells.json" --plot "$runs/$ensemble-$cells.png"
