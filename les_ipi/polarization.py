@@ -36,8 +36,8 @@ def displacements_from(reference: AtomicSystem, system: AtomicSystem) -> np.ndar
     farthest = np.linalg.norm(moved, axis=1).max()
     if farthest > LARGEST_DISPLACEMENT_A:
         raise UserError(
-            f"An atom is {farthest:.2f} Å away from its site in the reference (at most {LARGEST_DISPLACEMENT_A} Å): the reference "
-            "belongs to another crystal, or atoms diffuse, and then the integral of the current is the dipole to use."
+            f"An atom is {farthest:.2f} Å away from its site in the reference (at most {LARGEST_DISPLACEMENT_A} Å): the "
+            "reference belongs to another crystal, or atoms diffuse, and then the integral of the current is the dipole to use."
         )
     return moved
 

@@ -43,8 +43,9 @@ def _trajectories(directory: Path, simulation: SimulationInput) -> list[Path]:
     for element, start in simulation.output_files:
         quantity = (element.text or "").strip().partition("{")[0]
         if element.tag == "trajectory" and (quantity == "positions" or (quantity == "x_centroid" and beads == 1)):
-            names = [start] if quantity == "x_centroid" else [f"{start}_{bead:0{len(str(beads - 1))}d}" for bead in range(beads)]
-            files = [directory / f"{name}.xyz" for name in names]
+            digits = len(str(beads - 1))
+            ends = [""] if quantity == "x_centroid" else [f"_{bead:0{digits}d}" for bead in range(beads)]
+            files = [directory / f"{start}{end}.xyz" for end in ends]
             if all(file.is_file() for file in files):
                 return files
     wanted = "x_centroid or positions" if beads == 1 else f"positions, all {beads} beads,"

@@ -31,7 +31,7 @@ def test_difference_of_dipoles_of_a_single_valued_head():
 
 
 def test_constant_charges_times_displacements():
-    """Rock salt in which every ion of one kind has one charge: M = Σ q u, in a strained cell as well; strain alone gives nothing."""
+    """Rock salt in which every ion of one kind has one charge: M = Σ q u, in a strained cell as well; strain gives nothing."""
     positions, signs, cell = rock_salt(1, 5.6)
     model = make_model("latent")
     reference = AtomicSystem(np.where(signs > 0, 1, 8), positions, cell)

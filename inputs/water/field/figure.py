@@ -52,8 +52,8 @@ def main(runs: Path, image: Path) -> None:
             axis.errorbar(strengths, values[:, 0], yerr=2 * values[:, 1], fmt="o-", color=colour, capsize=3, label=KINDS[kind])
         for field, band, angle in zip(FIELDS, bands, cosine, strict=True):
             shift, error = band[0] - bands[0, 0], np.hypot(band[1], bands[0, 1])
-            text = "" if field == FIELDS[0] else f"{shift:.0f} ± {error:.0f}"
-            print(f"{kind} {field} V/Å: stretch {band[0]:.0f} ± {band[1]:.0f}, shift {text}, <cos> {angle[0]:.3f} ± {angle[1]:.3f}")
+            moved = "" if field == FIELDS[0] else f", shift {shift:.0f} ± {error:.0f}"
+            print(f"{kind} {field} V/Å: stretch {band[0]:.0f} ± {band[1]:.0f}{moved}, <cos> {angle[0]:.3f} ± {angle[1]:.3f}")
     axes[1, 0].set(xlabel="E / V Å$^{-1}$", ylabel="stretch band / cm$^{-1}$ (± 2σ)")
     axes[1, 1].set(xlabel="E / V Å$^{-1}$", ylabel="⟨cos θ⟩ (± 2σ)")
     axes[1, 0].legend(frameon=False)
