@@ -39,7 +39,7 @@ class ChargeOutput(NamedTuple):
     hardness: Tensor | None = None
 
     def exchanged(self, reverse: Tensor) -> Tensor:
-        """Charges q_i + Σ_j (t_ji − t_ij) after all transfers, (A, C) e; ``reverse`` (A, M) flat places of the reverse edges."""
+        """Charges after all transfers, q_i + Σ_j (t_ji − t_ij), (A, C) e; ``reverse`` (A, M) as in :class:`Batch`."""
         if self.transfers is None:
             return self.charges
         incoming = self.transfers.reshape(-1)[reverse]
