@@ -137,6 +137,10 @@ MEANING: dict[tuple[type[BaseModel], str], tuple[str, str]] = {
         "e⁻²",
         "weight of the mean squared deviation of latent from scaled formal charges",
     ),
+    (LossStage, "charge_conservation"): (
+        "(e/Å)⁻²",
+        "weight of the mean squared ∂Q_tot/∂r of every atom: charge is moved, not made ([fields](fields.md)); latent charges",
+    ),
 }
 
 _SIGNS = {Ge: "≥", Gt: ">", Le: "≤", Lt: "<"}

@@ -9,7 +9,9 @@ import math
 from collections.abc import Callable
 
 import torch
+import torch._dynamo
 import torch._functorch.config
+import torch._inductor.config
 from torch import Tensor
 
 from les_ipi.models.heads import ChargeOutput
@@ -17,6 +19,9 @@ from les_ipi.models.les_model import LESModel
 
 #: Block sizes to choose from, on a processor and on a GPU.
 _ROWS_CPU, _ROWS_GPU = range(256, 31, -32), [2**k for k in range(17, 5, -1)]
+
+#: Compiled and eager code add in different orders; what differs by more than this, relative to the largest, is another number.
+_LARGEST_DEVIATION = 1e-2
 
 
 class LocalBlocks:
@@ -30,6 +35,7 @@ class LocalBlocks:
         self.model = model
         self.compiled = compile
         self._function: Callable = self._local
+        self._checked: set[tuple[int, ...]] = set()
         if compile:
             self._function = torch.compile(self._local, dynamic=False)
 
@@ -93,12 +99,51 @@ class LocalBlocks:
             if torch._functorch.config.donated_buffer:
                 torch._functorch.config.donated_buffer = False
             try:
+                shape = tuple(block[0].shape)
+                if shape not in self._checked:
+                    self._check(*block)
+                    self._checked.add(shape)
                 return self._function(*block)
             except Exception as error:
                 # Compilers fail in many ways (none installed, no disk, unsupported platform); eager always works.
                 logging.getLogger(__name__).info("torch.compile is not available here: %s", error)
                 self.compiled, self._function = False, self._local
         return self._function(*block)
+
+    def _check(self, *block: Tensor | None) -> None:
+        """Hold what was compiled for blocks of a new shape to the eager function; raise ``RuntimeError`` where they differ.
+
+        torch keeps compiled code on the disk and does not tell code that gives its buffers away from code that keeps them:
+        a second pass back would then read memory that the first has overwritten. Such code is compiled anew.
+        """
+        if self._deviation(*block) < _LARGEST_DEVIATION:
+            return
+        logging.getLogger(__name__).warning("Compiled code from the cache of torch gives wrong numbers: it is made anew.")
+        torch._dynamo.reset()
+        with (
+            torch._inductor.config.patch(fx_graph_cache=False),
+            torch._functorch.config.patch(enable_autograd_cache=False, donated_buffer=False),
+        ):
+            deviation = self._deviation(*block)
+        if not deviation < _LARGEST_DEVIATION:
+            raise RuntimeError(f"compiled code deviates by {deviation:.2g}")
+
+    def _deviation(self, *block: Tensor | None) -> float:
+        """Largest difference of compiled and eager derivatives, relative to the largest or 1."""
+        with torch.enable_grad():
+            found, expected = (_derivatives(function, *block) for function in (self._function, self._local))
+        pairs = zip(found, expected, strict=True)
+        return max(float((a - b).abs().max() / b.abs().max().clamp(min=1.0)) for a, b in pairs)
+
+
+def _derivatives(function: Callable, edges: Tensor, *rest: Tensor | None) -> list[Tensor]:
+    """Gradients ∂/∂edges of the energies, of everything, and of the energies again, in passes back through one evaluation."""
+    leaf = edges.detach().requires_grad_()
+    energies, output = function(leaf, *rest)
+    scalars = [energies.sum()]
+    if output is not None:
+        scalars += [sum(x.sum() for x in output if x is not None and x.requires_grad), energies.sum()]
+    return [torch.autograd.grad(scalar, leaf, retain_graph=True)[0] for scalar in scalars]
 
 
 def _joined(blocks: list[Tensor], rows: int) -> Tensor:

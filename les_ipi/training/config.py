@@ -47,7 +47,9 @@ class LossStage(_Strict):
     modulo the quantum of polarization, see :func:`les_ipi.training.responses.dipole_difference_errors`.
 
     ``charge_variation`` (e²) multiplies the mean squared deviation of the latent charges from λ × formal charge: many charge
-    patterns give nearly the same far field, and this prefers the one with the least modulation.
+    patterns give nearly the same far field, and this prefers the one with the least modulation. ``charge_conservation`` (e/Å)²
+    multiplies the mean of |∂Q_tot/∂r_i|² over atoms, with the sum Q_tot of the latent charges before it is made the wanted
+    total: where it vanishes, the Born charges of a latent head are the derivatives of a dipole.
     """
 
     from_epoch: int = Field(0, ge=0)
@@ -60,6 +62,7 @@ class LossStage(_Strict):
     quadrupole: float = 0.0
     polarizability: float = 0.0
     charge_variation: float = Field(0.0, ge=0)
+    charge_conservation: float = Field(0.0, ge=0)
 
 
 class OptimiserConfig(_Strict):

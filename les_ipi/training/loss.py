@@ -111,6 +111,11 @@ def training_loss(
         formal = model.head.scaled_formal_charges(batch.species)
         deviation = (evaluation.local_charges - formal)[batch.atom_mask]
         parts["charge_variation"] = (deviation * deviation).mean()
+    if stage.charge_conservation and model.head is not None:
+        # The sum before any projection to the wanted total: a displacement must move charge, not make it.
+        made = gradient(evaluation.local_charges.sum(), leaves, create_graph=True, with_cell=False)
+        by_atom = (atom_gradient(batch, made) ** 2).sum(2) * batch.atom_mask.view(batch.n_structures, -1)
+        parts["charge_conservation"] = by_atom.sum() / batch.atom_mask.sum()
     if model.head is not None:
         parts.update(_response_errors(model, batch, leaves, evaluation, targets, stage))
     loss = sum(getattr(stage, name) * value for name, value in parts.items())

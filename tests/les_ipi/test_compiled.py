@@ -92,3 +92,22 @@ def test_without_a_compiler_eager_takes_over(monkeypatch: pytest.MonkeyPatch):
     result = fused([water_box(1)], PROPERTIES)[0]
     assert not fused._engine.blocks.compiled
     np.testing.assert_allclose(result.forces, small_evaluator(False)([water_box(1)], PROPERTIES)[0].forces, atol=1e-12)
+
+
+def test_wrong_compiled_code_is_found_and_not_used(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+    """Right values and forces with a wrong second pass, which is what code from the cache that gives its buffers away does."""
+
+    def wrong(function, **_):
+        def evaluate(edges, *rest):
+            energies, output = function(edges, *rest)
+            return energies, output._replace(charges=output.charges + 0.1 * (edges - edges.detach()).sum((1, 2))[:, None])
+
+        return evaluate
+
+    monkeypatch.setattr(torch, "compile", wrong)
+    fused = small_evaluator(True)
+    with caplog.at_level("WARNING"):
+        found = fused([water_box(1)], PROPERTIES)[0]
+    assert "wrong numbers" in caplog.text and not fused._engine.blocks.compiled
+    expected = small_evaluator(False)([water_box(1)], PROPERTIES)[0]
+    np.testing.assert_array_equal(found.born_effective_charges, expected.born_effective_charges)

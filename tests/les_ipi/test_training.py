@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 import torch
 from ase import Atoms, units
 from ase.calculators.singlepoint import SinglePointCalculator
+from physics_cases import batch_of, make_model, water_cluster
 from toy_frames import toy_frames, training_text, write_frames
 
 from les_ipi import cli
@@ -20,11 +22,12 @@ from les_ipi.batch import Padding
 from les_ipi.errors import UserError
 from les_ipi.evaluator import Evaluator
 from les_ipi.models import ModelConfig, ShortRangeConfig, build_model
+from les_ipi.models.derivatives import Leaves
 from les_ipi.models.storage import load_model
 from les_ipi.system import AtomicSystem
 from les_ipi.training.compiled import CompiledLoss
 from les_ipi.training.config import LossStage, OptimiserConfig, read_config
-from les_ipi.training.data import load_frames, reference_energies, shortest_distances, split_blocks
+from les_ipi.training.data import Frame, Labels, load_frames, reference_energies, shortest_distances, split_blocks
 from les_ipi.training.evaluate import evaluate_frames
 from les_ipi.training.loss import make_batch, make_targets, training_loss
 from les_ipi.training.module import PotentialModule
@@ -368,6 +371,31 @@ def test_compiled_loss_equals_eager(tmp_path) -> None:
         slopes = [torch.autograd.grad(x[0], list(model.parameters()), allow_unused=True) for x in (found, expected)]
         for fused, eager in zip(*slopes, strict=True):
             torch.testing.assert_close(fused, torch.zeros_like(fused) if eager is None else eager, rtol=1e-7, atol=1e-9)
+
+
+def test_charge_that_is_made_where_it_should_be_moved() -> None:
+    """Mean of |∂Q_tot/∂r_i|² against finite differences of the sum of the latent charges; a transfer head makes none."""
+    stage = LossStage(energy=0.0, forces=0.0, charge_conservation=1.0)
+    system = water_cluster(4, 1, 6.4 * np.eye(3))
+    for head in ("latent", "transfer"):
+        model = make_model(head)
+
+        def total(positions: np.ndarray, model=model) -> float:
+            moved = batch_of(model, [replace(system, positions=positions)])
+            leaves = Leaves.of(moved, torch.float64)
+            return float(model(moved, leaves.edges, leaves.positions, leaves.cell).local_charges.detach().sum())
+
+        slopes = np.zeros_like(system.positions)
+        for place in np.ndindex(slopes.shape):
+            step = np.zeros_like(slopes)
+            step[place] = 1e-4
+            slopes[place] = (total(system.positions + step) - total(system.positions - step)) / 2e-4
+        frame = Frame(system, Labels(), None)
+        targets = make_targets([frame], np.zeros((1, 2)), model.species, len(system.numbers), torch.float64)
+        loss, parts = training_loss(model, batch_of(model, [system]), targets, stage)
+        expected = (slopes**2).sum(1).mean()
+        assert parts["charge_conservation"].item() == pytest.approx(expected, rel=1e-6, abs=1e-14)
+        assert (expected > 1e-6) == (head == "latent") and loss.item() == pytest.approx(expected, rel=1e-6, abs=1e-14)
 
 
 def test_groups_of_shapes_are_the_cheapest_and_no_more_than_useful() -> None:
