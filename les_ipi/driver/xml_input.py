@@ -1,5 +1,6 @@
 """Reading and rewriting i-PI's XML: what ``les-ipi run`` must know and change, nothing else."""
 
+import re
 import shutil
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 from les_ipi.driver.record import CURRENT
 from les_ipi.errors import UserError
 
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _SHIM_NAME = "les_ipi_pes.py"
 _FORCE_FIELD_TAGS = ("ffsocket", "ffdirect")
 
@@ -19,7 +21,9 @@ class SimulationInput:
         if not self.path.is_file():
             raise UserError(f"The i-PI input '{path}' does not exist.")
         try:
-            self.root = ET.parse(self.path).getroot()
+            # i-PI writes its directory into a comment, and two dashes in a name (run--2) are no XML there.
+            bare = _COMMENT.sub(lambda comment: "\n" * comment[0].count("\n"), self.path.read_text(encoding="utf-8"))
+            self.root = ET.fromstring(bare)
         except ET.ParseError as error:
             raise UserError(f"The i-PI input '{path}' is not valid XML ({error}).") from error
         if self.root.tag != "simulation":

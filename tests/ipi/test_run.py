@@ -60,7 +60,8 @@ def test_stop_and_resume_equals_an_uninterrupted_run(make_input, transport, numb
 
 @pytest.mark.timeout(60)
 def test_resume_extends_a_finished_run(make_input):
-    path = make_input("unix", steps=20)
+    # Two dashes end a comment in XML, and i-PI writes the name of the directory into one.
+    path = make_input("unix", steps=20, name="run--2")
     run_toy(path, model="toy", dtype="float64")
     path.write_text(path.read_text().replace("<total_steps>20<", "<total_steps>35<"))
     assert run_toy(path, model="toy", dtype="float64", resume=True).step == 35
