@@ -37,19 +37,19 @@ def read_anchors(table: Path) -> Anchors | None:
     return Anchors(path, rows[:, 0].round().astype(int), rows[:, 1:], "# absolute_dipole: true" in text)
 
 
-def tie(anchors: Anchors, steps: np.ndarray, dipole: np.ndarray) -> np.ndarray:
+def tie(anchors: Anchors, steps: np.ndarray, dipole: np.ndarray) -> tuple[np.ndarray, int]:
     """The dipole that is exact at the anchors and follows the integrated current between them.
 
     M(t) = M_J(t) + [M_anchor − M_J] interpolated linearly; relative to the start unless the anchors are absolute.
-    Parameters: ``steps`` (T,) and ``dipole`` (T, 3) e Å of the record. Returns (T, 3), e Å. Raises :class:`UserError`
-    when the anchors do not span the record.
+    Parameters: ``steps`` (T,) and ``dipole`` (T, 3) e Å of the record. Returns (T, 3), e Å, and the number of
+    anchors on it. Raises :class:`UserError` when the anchors do not cover the record.
     """
     common, at, of = np.intersect1d(steps, anchors.steps, return_indices=True)
-    gap = np.diff(common).max(initial=0)
-    if common.size < 2 or common[0] != steps[0] or steps[-1] - common[-1] > 2 * gap:
+    gaps = np.diff([*common, steps[-1]])
+    if common.size < 2 or common[0] != steps[0] or gaps.max() > 2 * np.median(gaps[:-1]):
         raise UserError(f"{anchors.path} does not cover steps {steps[0]} to {steps[-1]} of the field record; make it anew with "
                         "'les-ipi anchors'.")  # fmt: skip
     missing = anchors.dipole[of] - dipole[at]
     correction = np.stack([np.interp(steps, common, column) for column in missing.T], axis=1)
     tied = dipole + correction
-    return tied if anchors.absolute else tied - tied[0]
+    return (tied if anchors.absolute else tied - tied[0]), common.size

@@ -80,7 +80,7 @@ def _dipole(run: RunDirectory) -> tuple[TimeSeries, list[str]]:
     """Itinerant dipole since the start, e Å: of the field record, else from the source that suits the model."""
     table = run.field_table
     if table is not None:
-        return TimeSeries(table.steps, table.dipole, "e Å", table.dt_fs, (table.path.name,)), []
+        return TimeSeries(table.steps, table.dipole - table.dipole[0], "e Å", table.dt_fs, (table.path.name,)), []
     source, _, warnings = choose_source([run])
     # Born charges that do not add up to zero would carry a current of the centre of mass, which grows in the integral.
     series = run.neutral_born_current[0] if source == "bec" else run.series(source)

@@ -121,12 +121,9 @@ def read_field_table(path: str | Path) -> FieldTable:
     anchors = read_anchors(path)
     if anchors is None:
         return result
-    return replace(
-        result,
-        dipole=tie(anchors, result.steps, result.dipole),
-        header=header | {"absolute_dipole": str(anchors.absolute).lower()},
-        n_anchors=anchors.steps.size,
-    )
+    dipole, n_anchors = tie(anchors, result.steps, result.dipole)
+    absolute = {"absolute_dipole": str(anchors.absolute).lower()}
+    return replace(result, dipole=dipole, header=header | absolute, n_anchors=n_anchors)
 
 
 def _column_names(path: Path, comments: list[str]) -> list[str]:

@@ -50,7 +50,9 @@ def static_field(run: RunDirectory, discard_ps: float = 0.0) -> np.ndarray | Non
     table = run.field_table
     if table is not None:
         field = table.field[table.time_fs - table.time_fs[0] > 1000.0 * discard_ps - 1e-6]
-        if not field.size or np.ptp(field, axis=0).max() > 1e-9:
+        if not field.size:
+            raise UserError(f"Discarding {discard_ps:g} ps leaves nothing of the field record of {run.path}.")
+        if np.ptp(field, axis=0).max() > 1e-9:
             raise UserError(
                 f"The field of {run.path} changes with time; a static response needs one that is constant after --discard-ps "
                 "(les-analysis hysteresis takes the others)."

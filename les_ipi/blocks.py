@@ -35,7 +35,7 @@ class LocalBlocks:
         self.model = model
         self.compiled = compile
         self._function: Callable = self._local
-        self._checked: set[tuple[int, ...]] = set()
+        self._checked: set[tuple[int, torch.Size]] = set()
         if compile:
             self._function = torch.compile(self._local, dynamic=False)
 
@@ -94,15 +94,11 @@ class LocalBlocks:
 
     def _evaluate(self, *block: Tensor | None) -> tuple[Tensor, ChargeOutput | None]:
         if self.compiled:
-            # The pass is differentiated several times, so its buffers must survive the first. Such a setting holds for one
-            # thread, and i-PI evaluates in threads of its own.
-            if torch._functorch.config.donated_buffer:
-                torch._functorch.config.donated_buffer = False
+            _set_compiler()
             try:
-                shape = tuple(block[0].shape)
-                if shape not in self._checked:
+                if (_Compiled.generation, block[0].shape) not in self._checked:
                     self._check(*block)
-                    self._checked.add(shape)
+                    self._checked.add((_Compiled.generation, block[0].shape))
                 return self._function(*block)
             except Exception as error:
                 # Compilers fail in many ways (none installed, no disk, unsupported platform); eager always works.
@@ -114,26 +110,44 @@ class LocalBlocks:
         """Hold what was compiled for blocks of a new shape to the eager function; raise ``RuntimeError`` where they differ.
 
         torch keeps compiled code on the disk and does not tell code that gives its buffers away from code that keeps them:
-        a second pass back would then read memory that the first has overwritten. Such code is compiled anew.
+        a second pass back would then read memory that the first has overwritten. Once that was seen, the process compiles
+        everything anew and without the cache.
         """
-        if self._deviation(*block) < _LARGEST_DEVIATION:
-            return
-        logging.getLogger(__name__).warning("Compiled code from the cache of torch gives wrong numbers: it is made anew.")
-        torch._dynamo.reset()
-        with (
-            torch._inductor.config.patch(fx_graph_cache=False),
-            torch._functorch.config.patch(enable_autograd_cache=False, donated_buffer=False),
-        ):
+        deviation = self._deviation(*block)
+        if not deviation < _LARGEST_DEVIATION and _Compiled.from_cache:
+            logging.getLogger(__name__).warning("Compiled code from the cache of torch gives wrong numbers: it is made anew.")
+            _Compiled.from_cache = False
+            _Compiled.generation += 1
+            _set_compiler()
+            torch._dynamo.reset()
             deviation = self._deviation(*block)
         if not deviation < _LARGEST_DEVIATION:
             raise RuntimeError(f"compiled code deviates by {deviation:.2g}")
 
     def _deviation(self, *block: Tensor | None) -> float:
-        """Largest difference of compiled and eager derivatives, relative to the largest or 1."""
+        """Largest difference of compiled and eager derivatives, relative to the largest of each pass."""
         with torch.enable_grad():
             found, expected = (_derivatives(function, *block) for function in (self._function, self._local))
         pairs = zip(found, expected, strict=True)
-        return max(float((a - b).abs().max() / b.abs().max().clamp(min=1.0)) for a, b in pairs)
+        # The maximum of a tensor keeps what is not a number.
+        return float(torch.stack([(a - b).abs().max() / b.abs().max().clamp(min=1e-6) for a, b in pairs]).max())
+
+
+class _Compiled:
+    """Of all compiled code of this process: whether it may come from the disk, and how often it was thrown away."""
+
+    from_cache = True
+    generation = 0
+
+
+def _set_compiler() -> None:
+    """Settings of the compiler, which hold for one thread, and i-PI evaluates in threads of its own."""
+    functorch, inductor = torch._functorch.config, torch._inductor.config
+    if functorch.donated_buffer:
+        # A pass is differentiated several times, so its buffers must survive the first.
+        functorch.donated_buffer = False
+    if not _Compiled.from_cache and functorch.enable_autograd_cache:
+        functorch.enable_autograd_cache = inductor.fx_graph_cache = False
 
 
 def _derivatives(function: Callable, edges: Tensor, *rest: Tensor | None) -> list[Tensor]:

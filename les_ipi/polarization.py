@@ -1,5 +1,6 @@
 """The dipole of a crystal as a function of where its atoms are: Born charges integrated from a reference structure."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,8 +50,8 @@ def dipole_from_reference(
 
     M_a = ∫₀¹ dλ Σ_i Σ_b Z_i,ab(λ) u_ib with u from :func:`displacements_from` and Z at the sites of the reference + λu, in
     the cell of each structure. A single-valued function of the atoms for every head, also where ∮Z·dr ≠ 0; where it
-    vanishes (``transfer`` head) this is the difference of dipoles. Where cells differ the reference must not be polar:
-    straining it then carries no current.
+    vanishes (``transfer`` head) this is the difference of dipoles. Where cells differ the reference must
+    have inversion symmetry: straining it then carries no current.
 
     Parameters: ``reference`` and ``systems``, see :func:`displacements_from`; ``points`` of the Gauss-Legendre rule.
     Returns (B, 3), e·Å. Raises ``UserError`` as :func:`displacements_from`, and for models without Born charges.
@@ -59,7 +60,7 @@ def dipole_from_reference(
     nodes, weights = np.polynomial.legendre.leggauss(points)
     moved = [displacements_from(reference, system) for system in systems]
     path = [
-        AtomicSystem(system.numbers, system.positions - (1 - fraction) * u, system.cell)
+        replace(system, positions=system.positions - (1 - fraction) * u)
         for system, u in zip(systems, moved, strict=True)
         for fraction in 0.5 * (nodes + 1)
     ]

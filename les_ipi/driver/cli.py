@@ -144,14 +144,14 @@ def run(
 def anchors(
     run_dirs: Annotated[list[Path], typer.Argument(help="Finished runs of crystals, with a trajectory.")],
     reference: Annotated[
-        Path | None, typer.Option(help="Non-polar structure of the same atoms (extended xyz). Default: first frame.")
+        Path | None, typer.Option(help="Structure with inversion symmetry, same atoms (extended xyz). Default: first frame.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="Default: the model of the run.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch.")] = None,
 ) -> None:
     """Compute the dipole of crystal runs from their atoms, to PREFIX.anchors; les-analysis ties the integrated current to it.
 
-    Example: les-ipi anchors runs/pbtio3/3-5ps
+    Example: les-ipi anchors runs/pbtio3/nvt-3-5ps --reference inputs/pbtio3/permittivity/cubic-3.xyz
     """
     from les_ipi.driver.anchors import write_anchors
 

@@ -4,10 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ipi_runs import written_run
 from loops import DT_FS, hysteron, hysteron_truth, triangle, write_field_table
 
+from analysis.dielectric_runs import read_dielectric_run
 from analysis.field_table import read_field_table
 from analysis.hysteresis_study import study_hysteresis
+from analysis.trajectory import RunDirectory
 from les_ipi.conventions import ANCHOR_COLUMNS
 from les_ipi.errors import UserError
 
@@ -55,10 +58,25 @@ def test_the_loop_closes_with_its_known_numbers(tmp_path):
     assert any("the dipole of the atoms in" in note for note in tied.notes)
 
 
+def test_the_susceptibility_knows_no_origin(tmp_path):
+    """Runs with anchors of other origins may be compared: their dipoles are those since the start."""
+    true = drifting_run(tmp_path, absolute=True)
+    assert abs(true.polarization[0]) > 0.01
+    written_run(tmp_path)
+    run, _ = read_dielectric_run(RunDirectory(tmp_path), None, None, 0.0)
+    np.testing.assert_array_equal(run.dipole[0], 0.0)
+
+
 def test_anchors_that_do_not_fit_are_refused(tmp_path):
     drifting_run(tmp_path / "short", until=20)
     with pytest.raises(UserError, match="does not cover steps 0 to"):
         read_field_table(tmp_path / "short")
+    drifting_run(tmp_path / "holes")
+    path = tmp_path / "holes" / "simulation.anchors"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:30] + lines[60:]))
+    with pytest.raises(UserError, match="does not cover"):
+        read_field_table(tmp_path / "holes")
     drifting_run(tmp_path / "broken")
     (tmp_path / "broken" / "simulation.anchors").write_text("# step Mx My Mz\n0 1 2\n")
     with pytest.raises(UserError, match="is not a table of step, Mx, My, Mz"):

@@ -166,7 +166,9 @@ def test_a_field_may_rise_in_what_is_left_out(tmp_path):
     rising = write_run(tmp_path / "rising", np.random.default_rng(1), n=64)
     write_field_table(rising, Drive(time, 0.01 * np.minimum(time / 20.0, 1.0), 0.01 * np.cos(time), volume_A3=VOLUME))
     np.testing.assert_allclose(static_field(RunDirectory(rising), discard_ps=0.02), [0, 0, 0.01])
-    for discard_ps in (0.0, 0.019, 1.0):
+    with pytest.raises(UserError, match="Discarding 1 ps leaves nothing"):
+        static_field(RunDirectory(rising), 1.0)
+    for discard_ps in (0.0, 0.019):
         with pytest.raises(UserError, match="constant after --discard-ps"):
             static_field(RunDirectory(rising), discard_ps)
 

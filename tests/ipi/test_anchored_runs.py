@@ -11,6 +11,7 @@ from ase.io import read
 from analysis.field_table import read_field_table
 from les_ipi.driver.anchors import read_frames, write_anchors
 from les_ipi.driver.run import RunOptions, run
+from les_ipi.driver.template import read_template
 from les_ipi.driver.xml_input import SimulationInput
 from les_ipi.errors import UserError
 from les_ipi.evaluator import Evaluator
@@ -58,7 +59,7 @@ def test_anchors_of_a_run(tmp_path):
 def test_a_moving_cell_needs_a_reference_that_is_not_polar(tmp_path):
     path = shortened(tmp_path / "run", "nst-3.xml", {r"<total_steps>\d+": "<total_steps>20"})
     run(RunOptions(path, threads=1, field=path.with_name("field.toml")))
-    with pytest.raises(UserError, match="needs a non-polar reference"):
+    with pytest.raises(UserError, match="needs a reference with inversion symmetry"):
         write_anchors(path.parent, None, None, 1)
     rows = np.loadtxt(write_anchors(path.parent, None, CUBIC, 1))
     # The start is polarized along −z by what the model has at 0 K, 92 µC/cm², its displacements being rounded.
@@ -69,15 +70,15 @@ def test_a_moving_cell_needs_a_reference_that_is_not_polar(tmp_path):
 @pytest.mark.timeout(240)
 def test_beads_and_a_reference(tmp_path):
     beads = {
-        r"nbeads='1'": "nbeads='2'",
+        r"nbeads='1'": "nbeads='10'",  # the first number for which i-PI writes two digits
         r"x_centroid\{angstrom\}": "positions{angstrom}",
         r"filename='xc'": "filename='pos'",
         r"mode='svr'": "mode='pile_g'",
     }
     path = shortened(tmp_path / "beads", "nvt-3.xml", beads)
     run(RunOptions(path, threads=1, field=path.with_name("field.toml")))
-    frames = list(read_frames(path.parent, SimulationInput(path)))
-    assert [len(frame.beads) for frame in frames] == [2] * 6
+    frames = list(read_frames(path.parent, SimulationInput(path), read_template(path.with_name("start-3.xyz"))))
+    assert [len(frame.beads) for frame in frames] == [10] * 6
     assert np.ptp([bead.positions for bead in frames[-1].beads], axis=0).max() > 0.01
     rows = np.loadtxt(write_anchors(path.parent, "pbtio3-pbesol", path.with_name("start-3.xyz"), 1))
     reference = AtomicSystem.from_ase(read(path.with_name("start-3.xyz")))
@@ -89,9 +90,21 @@ def test_beads_and_a_reference(tmp_path):
     other.write_text("2\nno lattice\nPb 0 0 0\nO 1 1 1\n")
     with pytest.raises(UserError, match="in crystals only"):
         write_anchors(path.parent, None, other, 1)
-    for bead in (0, 1):
-        path.with_name(f"pbtio3.pos_{bead}.xyz").unlink()
-    with pytest.raises(UserError, match="no trajectory of positions, all 2 beads, as xyz"):
+    folded = read(path.with_name("start-3.xyz"))
+    folded.positions[::7] += folded.cell[2] - 2 * folded.cell[0]
+    folded.write(tmp_path / "folded.xyz", format="extxyz")
+    with open(path.with_name("pbtio3.pos_04.xyz"), "a") as file:
+        file.write("135\n# CELL(abcABC): 11.6 11.6 12.6 90 90 90 Step: 12 Bead: 4 positions{angstrom} cell{angstrom}\nPb 0 0")
+    again = np.loadtxt(write_anchors(path.parent, None, tmp_path / "folded.xyz", 1))
+    np.testing.assert_allclose(again, rows, atol=1e-4)
+    path.with_name("pbtio3.pos_04.xyz").unlink()
+    with pytest.raises(UserError, match="no trajectory of positions, all 10 beads, as xyz"):
+        write_anchors(path.parent, None, None, 1)
+    path.with_name("les_ipi_run.json").write_text("{")
+    with pytest.raises(UserError, match="is not valid JSON"):
+        write_anchors(path.parent, None, None, 1)
+    path.with_name("pbtio3.field").unlink()
+    with pytest.raises(UserError, match="has no field record"):
         write_anchors(path.parent, None, None, 1)
 
 

@@ -1,12 +1,14 @@
 """The compiled graph gives what eager evaluation gives, and its absence is not an error."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 import torch._functorch.config
 
+from les_ipi import blocks
 from les_ipi.blocks import LocalBlocks
 from les_ipi.evaluator import Evaluator
 from les_ipi.models import ChargesConfig, ModelConfig, ShortRangeConfig, build_model
@@ -54,8 +56,8 @@ def test_compiled_blocks_of_moments_and_responses(monkeypatch: pytest.MonkeyPatc
     for seeds in ((1, 2), (3, 4)):
         systems, wanted = [water_box(seed) for seed in seeds], [*PROPERTIES, *(["polarizability"] if name == "uiqiu" else [])]
         for a, b in zip(eager(systems, wanted), fused(systems, wanted), strict=True):
-            for name in wanted:
-                np.testing.assert_allclose(getattr(b, name), getattr(a, name), rtol=1e-9, atol=1e-10, err_msg=name)
+            for quantity in wanted:
+                np.testing.assert_allclose(getattr(b, quantity), getattr(a, quantity), rtol=1e-9, atol=1e-10, err_msg=quantity)
     assert fused._engine.blocks.compiled
 
 
@@ -111,3 +113,28 @@ def test_wrong_compiled_code_is_found_and_not_used(monkeypatch: pytest.MonkeyPat
     assert "wrong numbers" in caplog.text and not fused._engine.blocks.compiled
     expected = small_evaluator(False)([water_box(1)], PROPERTIES)[0]
     np.testing.assert_array_equal(found.born_effective_charges, expected.born_effective_charges)
+
+
+def test_code_from_the_cache_is_distrusted_once_it_was_wrong(monkeypatch: pytest.MonkeyPatch):
+    """Wrong code for every shape as long as the cache is on: all shapes are made anew, once, and right ever after."""
+    monkeypatch.setattr(blocks._Compiled, "from_cache", True)
+    compiled = []
+
+    def cached(function, **_):
+        def evaluate(edges, *rest):
+            compiled.append(edges.shape)
+            energies, output = function(edges, *rest)
+            wrong = (torch.nan if torch._inductor.config.fx_graph_cache else 0.0) * (edges - edges.detach()).sum((1, 2))
+            return energies, output._replace(charges=output.charges + wrong[:, None])
+
+        return evaluate
+
+    monkeypatch.setattr(torch, "compile", cached)
+    boxes = [water_box(1), replace(water_box(2), positions=0.9 * water_box(2).positions, cell=5.4 * np.eye(3))]
+    eager, fused = small_evaluator(False), small_evaluator(True)
+    with ThreadPoolExecutor(1) as threads:  # whose settings end with it
+        for box in boxes * 2:
+            found = threads.submit(fused, [box], PROPERTIES).result()[0]
+            expected = eager([box], PROPERTIES)[0].born_effective_charges
+            np.testing.assert_allclose(found.born_effective_charges, expected, rtol=1e-9, atol=1e-10)
+    assert len(set(compiled)) == 2 and fused._engine.blocks.compiled

@@ -18,7 +18,7 @@ for period in 2.5 5 10; do
   steps=$(python3 -c "print(int(6.02 * $per_ps * $period))")
   sed "s/<total_steps>[0-9]*/<total_steps>$steps/" "$here/$ensemble-$cells.xml" > "$directory-input/input.xml"
   resume=(); [ -e "$directory/RESTART" ] && resume=(--resume)
-  les-ipi run "$directory-input/input.xml" --field "$here/triangle-${period}ps.toml" --directory "$directory" --threads 1 --compile "${resume[@]}"
+  les-ipi run "$directory-input/input.xml" --field "$here/triangle-${period}ps.toml" --directory "$directory" --threads 1 --compile ${resume[@]+"${resume[@]}"}
   les-ipi anchors "$directory" --reference "$here/../permittivity/cubic-$cells.xyz" --threads 1
   touch "$directory/DONE"
 done

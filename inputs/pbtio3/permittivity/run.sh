@@ -9,7 +9,7 @@ for field in free plus minus; do
   directory="$runs/$field"
   [ -e "$directory/DONE" ] && continue
   resume=(); [ -e "$directory/RESTART" ] && resume=(--resume)
-  les-ipi run "$here/nvt.xml" --field "$here/field-$field.toml" --directory "$directory" --threads 1 --compile "${resume[@]}"
+  les-ipi run "$here/nvt.xml" --field "$here/field-$field.toml" --directory "$directory" --threads 1 --compile ${resume[@]+"${resume[@]}"}
   les-ipi anchors "$directory" --reference "$here/cubic-3.xyz" --threads 1
   touch "$directory/DONE"
 done

@@ -34,7 +34,7 @@ def cosines(path: Path) -> dict[str, tuple[float, float]]:
 
 
 def main(runs: Path, image: Path) -> None:
-    """Print the table and draw the figure of the runs that exist."""
+    """Print the table and draw the figure."""
     figure, axes = plt.subplots(2, 2, figsize=(11, 7), constrained_layout=True)
     strengths = np.array(FIELDS, dtype=float)
     for kind, panel, colour in zip(KINDS, axes[0], ("#0072b2", "#d55e00"), strict=True):
