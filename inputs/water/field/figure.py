@@ -15,7 +15,7 @@ from matplotlib import pyplot as plt
 FIELDS = ("0.00", "0.05", "0.10", "0.20")
 KINDS = {"classical": "classical nuclei", "trpmd": "TRPMD, 8 beads"}
 COLOURS = ("#000000", "#0072b2", "#009e73", "#d55e00")
-STRETCH = "OH stretch"
+STRETCH = "O-H stretch"
 
 
 def stretch(record: dict) -> tuple[float, float]:
@@ -34,10 +34,13 @@ def cosines(path: Path) -> dict[str, tuple[float, float]]:
 
 
 def main(runs: Path, image: Path) -> None:
-    """Print the table and draw the figure."""
+    """Print the table and draw the figure of the kinds of nuclei that were run."""
+    kinds = [kind for kind in KINDS if (runs / f"{kind}-dielectric.json").is_file()]
     figure, axes = plt.subplots(2, 2, figsize=(11, 7), constrained_layout=True)
+    for panel in axes[0, len(kinds) :]:
+        panel.set_visible(False)
     strengths = np.array(FIELDS, dtype=float)
-    for kind, panel, colour in zip(KINDS, axes[0], ("#0072b2", "#d55e00"), strict=True):
+    for kind, panel, colour in zip(kinds, axes[0], ("#0072b2", "#d55e00"), strict=False):
         records = [json.loads((runs / f"{kind}-{field}.json").read_text()) for field in FIELDS]
         for field, record, shade in zip(FIELDS, records, COLOURS, strict=True):
             x, y, error = (np.array(record[key], float) for key in ("wavenumber_cm1", "n_alpha_cm1", "n_alpha_error_cm1"))
