@@ -35,7 +35,7 @@ class LocalBlocks:
         self.model = model
         self.compiled = compile
         self._function: Callable = self._local
-        self._checked: set[tuple[int, torch.Size]] = set()
+        self._checked: set[tuple[bool, torch.Size]] = set()
         if compile:
             self._function = torch.compile(self._local, dynamic=False)
 
@@ -96,9 +96,9 @@ class LocalBlocks:
         if self.compiled:
             _set_compiler()
             try:
-                if (_Compiled.generation, block[0].shape) not in self._checked:
+                if (_Compiled.from_cache, block[0].shape) not in self._checked:
                     self._check(*block)
-                    self._checked.add((_Compiled.generation, block[0].shape))
+                    self._checked.add((_Compiled.from_cache, block[0].shape))
                 return self._function(*block)
             except Exception as error:
                 # Compilers fail in many ways (none installed, no disk, unsupported platform); eager always works.
@@ -117,7 +117,6 @@ class LocalBlocks:
         if not deviation < _LARGEST_DEVIATION and _Compiled.from_cache:
             logging.getLogger(__name__).warning("Compiled code from the cache of torch gives wrong numbers: it is made anew.")
             _Compiled.from_cache = False
-            _Compiled.generation += 1
             _set_compiler()
             torch._dynamo.reset()
             deviation = self._deviation(*block)
@@ -134,10 +133,9 @@ class LocalBlocks:
 
 
 class _Compiled:
-    """Of all compiled code of this process: whether it may come from the disk, and how often it was thrown away."""
+    """Whether the compiled code of this process may come from the disk; when it may no more, all of it is thrown away."""
 
     from_cache = True
-    generation = 0
 
 
 def _set_compiler() -> None:

@@ -1,8 +1,11 @@
 """A lattice of toy waters and i-PI inputs for it."""
 
 import os
+import re
+import shutil
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +58,19 @@ def water_lattice(per_side: int, seed: int = 3):
         arms = 0.97 * np.array([[np.sin(half), 0, np.cos(half)], [-np.sin(half), 0, np.cos(half)]]) @ rotation
         molecules.append(corner + np.vstack([np.zeros(3), arms]) + 0.02 * rng.normal(size=(3, 3)))
     return ["O", "H", "H"] * len(grid), np.concatenate(molecules), SPACING * per_side
+
+
+def changed_input(source: Path, target: Path, files: Sequence[str], changes: dict[str, str]) -> Path:
+    """A shipped input in a new directory, with ``files`` beside it; ``changes`` are regular expressions that must match."""
+    target.parent.mkdir()
+    for name in files:
+        shutil.copy(source.with_name(name), target.parent)
+    text = source.read_text()
+    for pattern, replacement in changes.items():
+        text, count = re.subn(pattern, replacement, text, flags=re.S)
+        assert count, pattern
+    target.write_text(text)
+    return target
 
 
 def write_start(path, per_side=2, deformation=None):

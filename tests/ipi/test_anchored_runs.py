@@ -1,12 +1,11 @@
 """les-ipi anchors on real runs: the frames that i-PI wrote, beads, free cells, and what the analysis reads."""
 
-import re
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from ase.io import read
+from conftest import changed_input
 
 from analysis.field_table import read_field_table
 from les_ipi.driver.anchors import read_frames, write_anchors
@@ -25,17 +24,10 @@ CENTROIDS = "stride='2' format='xyz' cell_units='angstrom' flush='1'> x_centroid
 
 
 def shortened(directory: Path, source: str, changes: dict[str, str]) -> Path:
-    """Ten steps of a shipped input with one unit cell repeated thrice; ``changes`` are regular expressions."""
-    directory.mkdir()
-    shutil.copy(HYSTERESIS / "start-3.xyz", directory)
-    (directory / "field.toml").write_text(FIELD)
-    text = (HYSTERESIS / source).read_text()
+    """Ten steps of a shipped input, with a field; ``changes`` are regular expressions."""
     changes = {r"<total_steps>\d+": "<total_steps>10", r"stride='\d+' format.*?x_centroid\{angstrom\}": CENTROIDS, **changes}
-    for pattern, replacement in changes.items():
-        text, count = re.subn(pattern, replacement, text, flags=re.S)
-        assert count, pattern
-    path = directory / "short.xml"
-    path.write_text(text)
+    path = changed_input(HYSTERESIS / source, directory / "short.xml", ["start-3.xyz"], changes)
+    path.with_name("field.toml").write_text(FIELD)
     return path
 
 

@@ -1,12 +1,10 @@
 """The default water model under i-PI: energy conservation, and the same trajectory through every transport."""
 
-import re
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SOCKET
+from conftest import SOCKET, changed_input
 from ipi import read_output
 
 from les_ipi.driver.run import RunOptions, run
@@ -20,21 +18,12 @@ pytestmark = pytest.mark.skipif(
 
 def prepare(directory: Path, source: str, steps: int, changes: dict[str, str]) -> Path:
     """A shortened copy of a shipped input, every step printed; ``changes`` are regular expressions."""
-    directory.mkdir()
-    for name in ("start.xyz", "classical-start.chk"):
-        shutil.copy(WATER / name, directory)
-    text = (WATER / source).read_text()
     changes = {
         r"<total_steps>\d+": f"<total_steps>{steps}",
         r"filename='out' stride='\d+'": "filename='out' stride='1'",
         **changes,
     }
-    for pattern, replacement in changes.items():
-        text, count = re.subn(pattern, replacement, text, flags=re.S)
-        assert count, pattern
-    path = directory / "input.xml"
-    path.write_text(text)
-    return path
+    return changed_input(WATER / source, directory / "input.xml", ["start.xyz", "classical-start.chk"], changes)
 
 
 @pytest.mark.timeout(240)
