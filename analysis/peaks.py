@@ -1,6 +1,6 @@
-"""Band positions by local fits, with jackknife errors."""
+"""Band positions, by local fits and as centroids, with jackknife errors."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,9 +20,9 @@ WATER_BANDS = {
 
 @dataclass(frozen=True)
 class Peak:
-    """A band: position and height (n·α) with one standard deviation, all cm⁻¹.
+    """A band: centroid, position of the maximum and height (n·α) with one standard deviation, all cm⁻¹.
 
-    The numbers are None when the range holds no maximum.
+    Position and height are None when the range holds no maximum.
     """
 
     name: str
@@ -32,34 +32,54 @@ class Peak:
     position_error_cm1: float | None = None
     height_cm1: float | None = None
     height_error_cm1: float | None = None
+    centroid_cm1: float | None = None
+    centroid_error_cm1: float | None = None
 
 
 def find_peaks(spectrum: Infrared, bands: Mapping[str, tuple[float, float]]) -> list[Peak]:
-    """Position and height of the highest maximum in each named range.
+    """Position and height of the highest maximum in each named range, and the centroid of the range.
 
     A parabola is fitted to ln(n·α) (a Gaussian) where the smoothed band is above 4/5 of its maximum;
-    the same points serve every jackknife replicate, whose scatter is the error.
+    the same points serve every jackknife replicate, whose scatter is the error. The centroid is
+    ∫ν n·α dν / ∫n·α dν over the whole range: it does not depend on the shape of the top, but contains whatever
+    else absorbs in the range.
 
     Parameters: ``spectrum``; ``bands`` name → (low, high) cm⁻¹. Returns one :class:`Peak` a range, in order.
     """
+    x = spectrum.wavenumber_cm1
     peaks = []
     for name, (low, high) in bands.items():
-        points = fit_range(spectrum.wavenumber_cm1, spectrum.n_alpha_cm1, low, high, spectrum.resolution_cm1)
-        fit = (
-            None
-            if points is None
-            else fit_vertex(spectrum.wavenumber_cm1[points], spectrum.n_alpha_cm1[points])
-        )
-        if fit is None or not low < fit[0] < high:
-            peaks.append(Peak(name, low, high))
-            continue
-        fits = [fit_vertex(spectrum.wavenumber_cm1[points], row[points]) for row in spectrum.replicates]
-        fits = [pair for pair in fits if pair is not None]
-        complete = len(fits) == len(spectrum.replicates) > 1
-        error = jackknife_error(np.array(fits)) if complete else (np.nan, np.nan)
-        position_error, height_error = (float(e) if np.isfinite(e) else None for e in error)
-        peaks.append(Peak(name, low, high, fit[0], position_error, fit[1], height_error))
+        inside = slice(*np.searchsorted(x, (low, np.nextafter(high, np.inf))))
+        centroid = _with_error(_centroid, spectrum, inside)
+        points = fit_range(x, spectrum.n_alpha_cm1, low, high, spectrum.resolution_cm1)
+        vertex = None if points is None else _with_error(fit_vertex, spectrum, points)
+        if vertex is not None and not low < vertex[0] < high:
+            vertex = None
+        peaks.append(Peak(name, low, high, *(vertex or (None,) * 4), *(centroid or (None,) * 2)))
     return peaks
+
+
+def _with_error(
+    estimate: Callable[[np.ndarray, np.ndarray], tuple[float, ...] | None], spectrum: Infrared, points: slice
+) -> tuple[float | None, ...] | None:
+    """(value, jackknife error, value, error, ...) of an estimate on some points; None where it finds nothing."""
+    x = spectrum.wavenumber_cm1[points]
+    values = estimate(x, spectrum.n_alpha_cm1[points])
+    if values is None:
+        return None
+    replicates = [estimate(x, row[points]) for row in spectrum.replicates]
+    found = [one for one in replicates if one is not None]
+    complete = len(found) == len(replicates) > 1
+    errors = jackknife_error(np.array(found)) if complete else np.full(len(values), np.nan)
+    return tuple(
+        part for value, error in zip(values, errors, strict=True)
+        for part in (value, float(error) if np.isfinite(error) else None)
+    )
+
+
+def _centroid(x: np.ndarray, y: np.ndarray) -> tuple[float] | None:
+    """First moment of ``y`` over its integral; None for fewer than five points or without a positive integral."""
+    return (float(x @ y / y.sum()),) if x.size >= 5 and y.sum() > 0 else None
 
 
 def automatic_bands(spectrum: Infrared) -> dict[str, tuple[float, float]]:

@@ -20,7 +20,7 @@ def infrared_record(
 
     Keys: ``wavenumber_cm1, n_alpha_cm1, n_alpha_error_cm1`` (one standard deviation), ``cepstral_cm1,
     cepstral_error_cm1`` (statistical part only), ``experiment_cm1`` (null outside the measured range),
-    ``peaks`` (name, position, height, errors, ``experiment_cm1``), ``f_sum_ratio`` (integral over mean
+    ``peaks`` (name, position, height, centroid, errors, ``experiment_cm1``), ``f_sum_ratio`` (integral over mean
     square current), ``f_sum_mass_ratio`` (integral over Σ|Z|²/m), ``integral_cm2``, ``source,
     source_reason, estimator, notes, warnings``, ``temperature_K, volume_A3, n_beads, n_atoms, n_runs,
     n_blocks, n_segments, dt_fs, total_time_ps, resolution_cm1, nyquist_cm1``, ``cepstral_coefficients``,
@@ -89,10 +89,10 @@ def write_csv(path: Path, record: dict[str, object]) -> None:
 
 
 def infrared_table(record: dict) -> Table:
-    """Peaks of a record as a terminal table: band, position, height, experiment."""
-    table = Table(title="Infrared bands, n·α (± one standard deviation)")
+    """Peaks of a record as a terminal table: band, position, height, centroid, experiment."""
+    table = Table(title="Infrared bands, n·α, all in cm-1 (± one standard deviation)")
     table.add_column("band")
-    for head in ("range [cm-1]", "position [cm-1]", "height [cm-1]", "experiment [cm-1]"):
+    for head in ("range", "maximum", "height", "centroid", "measured"):
         table.add_column(head, justify="right")
     for peak in record["peaks"]:
         measured = peak["experiment_cm1"]
@@ -101,6 +101,7 @@ def infrared_table(record: dict) -> Table:
             f"{peak['low_cm1']:.0f}-{peak['high_cm1']:.0f}",
             _value(peak["position_cm1"], peak["position_error_cm1"]),
             _value(peak["height_cm1"], peak["height_error_cm1"]),
+            _value(peak["centroid_cm1"], peak["centroid_error_cm1"], "no absorption"),
             "-" if measured is None else f"{measured:.0f}",
         )
     return table
@@ -137,7 +138,7 @@ def _floats(values: np.ndarray) -> list[float | None]:
     return [float(value) if np.isfinite(value) else None for value in values]
 
 
-def _value(value: float | None, error: float | None) -> str:
+def _value(value: float | None, error: float | None, missing: str = "no maximum") -> str:
     if value is None:
-        return "no maximum"
-    return f"{value:.0f}" if error is None else f"{value:.0f} ± {error:.1f}"
+        return missing
+    return f"{value:.0f}" if error is None else f"{value:.0f} ± {error:.{1 if error < 10 else 0}f}"

@@ -1,4 +1,4 @@
-"""Figure and table of water in fields: spectra, position of the stretch band, alignment, for both kinds of nuclei.
+"""Figure and table of water in fields: spectra, centroid of the stretch band, alignment, for both kinds of nuclei.
 
     python inputs/water/field/figure.py RUNS field.png
 
@@ -19,9 +19,9 @@ STRETCH = "O-H stretch"
 
 
 def stretch(record: dict) -> tuple[float, float]:
-    """Position of the stretch band and its standard error, cm⁻¹; NaN where the fit found no maximum."""
+    """Centroid of the stretch band and its standard error, cm⁻¹: the band is broad, its maximum is not stable."""
     peak = next(peak for peak in record["peaks"] if peak["name"] == STRETCH)
-    return tuple(np.nan if peak[key] is None else peak[key] for key in ("position_cm1", "position_error_cm1"))
+    return peak["centroid_cm1"], peak["centroid_error_cm1"]
 
 
 def cosines(path: Path) -> dict[str, tuple[float, float]]:
@@ -56,8 +56,8 @@ def main(runs: Path, image: Path) -> None:
         for field, band, angle in zip(FIELDS, bands, cosine, strict=True):
             shift, error = band[0] - bands[0, 0], np.hypot(band[1], bands[0, 1])
             moved = "" if field == FIELDS[0] else f", shift {shift:.0f} ± {error:.0f}"
-            print(f"{kind} {field} V/Å: stretch {band[0]:.0f} ± {band[1]:.0f}{moved}, <cos> {angle[0]:.3f} ± {angle[1]:.3f}")
-    axes[1, 0].set(xlabel="E / V Å$^{-1}$", ylabel="stretch band / cm$^{-1}$ (± 2σ)")
+            print(f"{kind} {field} V/Å: centroid of the stretch {band[0]:.0f} ± {band[1]:.0f}{moved}, <cos> {angle[0]:.3f} ± {angle[1]:.3f}")
+    axes[1, 0].set(xlabel="E / V Å$^{-1}$", ylabel="centroid of the O-H stretch / cm$^{-1}$ (± 2σ)")
     axes[1, 1].set(xlabel="E / V Å$^{-1}$", ylabel="⟨cos θ⟩ (± 2σ)")
     axes[1, 0].legend(frameon=False)
     figure.savefig(image, dpi=150)
