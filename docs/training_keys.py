@@ -51,6 +51,7 @@ MEANING: dict[tuple[type[BaseModel], str], tuple[str, str]] = {
         "extended XYZ files (also `.gz`), relative to `--data-root`, else to the TOML file; `file.xyz@28:46` is a slice",
     ),
     (DataConfig, "validation"): ("frames", 'held-out slices of all frames in order, like `"60:75"`; use blocks'),
+    (DataConfig, "ignore"): ("", 'table: file as in `files` → its labels that are not used, like `["energy", "forces"]`'),
     (DataConfig, "energy_zero"): ("", "`per_file`: every file has its own energy zero, fitted with the model"),
     (DataConfig, "energy_networks"): ("", "`per_file`: energy networks of its own for every file; the first file's are kept"),
     (DataConfig, "source"): ("", "where the data come from, for the card"),

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from les_ipi.conventions import LABEL_ALIASES
 from les_ipi.errors import UserError
 from les_ipi.models.config import ChargesConfig, ShortRangeConfig, StateConfig
 
@@ -21,11 +22,13 @@ class DataConfig(_Strict):
     concatenated frames ("60:75"), in blocks because neighbouring frames of a trajectory are correlated. ``energy_zero``
     says whether all files share one zero of energy or each has its own, as files of different programs do.
     ``energy_networks = "per_file"`` gives every file energy networks of its own as well, for files of different functionals:
-    the model that is written, and its held-out errors, are those of the first file.
+    the model that is written, and its held-out errors, are those of the first file. ``ignore`` (file → names of labels) leaves
+    out labels that a file has but should not teach, such as energies of calculations that converged Born charges only.
     """
 
     files: list[str] = Field(min_length=1)
     validation: list[str] = []
+    ignore: dict[str, list[str]] = {}
     energy_zero: Literal["shared", "per_file"] = "shared"
     energy_networks: Literal["shared", "per_file"] = "shared"
     source: str = "not stated"
@@ -36,6 +39,16 @@ class DataConfig(_Strict):
     def _networks_need_zeros(self) -> "DataConfig":
         if self.energy_networks == "per_file" and self.energy_zero != "per_file":
             raise ValueError('energy_networks = "per_file" needs energy_zero = "per_file": add it to [data]')
+        return self
+
+    @model_validator(mode="after")
+    def _ignored_labels_exist(self) -> "DataConfig":
+        for file, labels in self.ignore.items():
+            if file not in self.files:
+                raise ValueError(f"ignore names {file!r}, which is not in files: write it as it stands there")
+            for label in labels:
+                if label not in LABEL_ALIASES:
+                    raise ValueError(f"ignore names the label {label!r} of {file}: labels are {', '.join(LABEL_ALIASES)}")
         return self
 
 

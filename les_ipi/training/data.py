@@ -1,7 +1,7 @@
 """Labelled frames from extended XYZ files."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -109,14 +109,20 @@ def read_frames(path: Path) -> list[Atoms]:
     return select(frames, chosen) if chosen else frames
 
 
-def load_frames(paths: list[Path], cutoff: float, energy_zero: str = "shared") -> list[Frame]:
-    """Frames of several files in order, with neighbours within ``cutoff`` Å; energy zeros shared or ``per_file``."""
+def load_frames(
+    paths: list[Path], cutoff: float, energy_zero: str = "shared", ignore: Mapping[Path, Sequence[str]] | None = None
+) -> list[Frame]:
+    """Frames of several files in order, with neighbours within ``cutoff`` Å; energy zeros shared or ``per_file``.
+
+    ``ignore``: file → fields of :class:`Labels` that are left out for all its frames.
+    """
     frames = []
     for i, path in enumerate(paths):
+        without = dict.fromkeys((ignore or {}).get(path, ()))
         for atoms in read_frames(path):
             system = AtomicSystem.from_ase(atoms)
             zero = i if energy_zero == "per_file" else 0
-            frames.append(Frame(system, labels_of(atoms), neighbor_matrix(system, cutoff), zero))
+            frames.append(Frame(system, replace(labels_of(atoms), **without), neighbor_matrix(system, cutoff), zero))
     return frames
 
 

@@ -77,7 +77,8 @@ def train(
     start = remembered_start(work, start, resume)
     parent = None if start is None else load_parent(start, config)
     cutoff = (parent.config if parent else config).short_range.cutoff
-    frames = load_frames(paths, cutoff, config.data.energy_zero)
+    ignore = {data_root / file: labels for file, labels in config.data.ignore.items()}
+    frames = load_frames(paths, cutoff, config.data.energy_zero, ignore)
     if not any(f.labels.forces is not None for f in frames):
         raise UserError(f"{paths[0]} has no forces under any known name: training needs energies and forces.")
     training_rows, held_out_rows = split_blocks(len(frames), config.data.validation)
@@ -242,6 +243,8 @@ def _export(
         "loss": [s.model_dump() for s in config.training.stages],
         "held_out_errors": {},
     }
+    if config.data.ignore:
+        card["data"]["ignored_labels"] = config.data.ignore
     if parent:
         card["fine_tuned_from"] = parent.origin
     if len(zeros) > 1:

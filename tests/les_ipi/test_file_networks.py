@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import read
 from toy_frames import toy_frames, training_text, write_frames
 
 from les_ipi.errors import UserError
@@ -87,3 +88,35 @@ def test_networks_per_file_need_zeros_per_file(tmp_path):
     file.write_text(file.read_text().replace('energy_zero = "per_file"\n', ""))
     with pytest.raises(UserError, match='energy_networks = "per_file" needs energy_zero = "per_file"'):
         read_config(file)
+
+
+def test_ignored_labels_teach_nothing(tmp_path):
+    """The second file has absurd energies and forces: the model is as good as without that file, or the same label fails."""
+    errors = {}
+    for ignore in ('["energy", "forces"]', "[]"):
+        folder = tmp_path / str(len(errors))
+        file = two_functionals(folder, "shared", epochs=10)
+        frames = read(folder / "second.xyz", ":")
+        for atoms in frames:
+            atoms.calc = SinglePointCalculator(atoms, energy=1e4, forces=np.full((len(atoms), 3), 50.0))
+        write_frames(folder / "second.xyz", frames)
+        text = file.read_text().replace('["0:2", "8:10"]', '["0:2"]').replace('zero = "per_file"', 'zero = "shared"')
+        file.write_text(text.replace("[data]", f'[data]\nignore = {{ "second.xyz" = {ignore} }}'))
+        train(read_config(file), folder, folder / "model")
+        card = json.loads((folder / "model" / "card.json").read_text())
+        errors[ignore] = card["held_out_errors"]["forces_rmse_meV_per_A"]
+        assert card["data"]["ignored_labels"] == {"second.xyz": json.loads(ignore)}
+    ignored, taught = errors.values()
+    assert ignored < 0.1 * taught
+
+
+def test_ignored_labels_are_checked(tmp_path):
+    file = two_functionals(tmp_path, "shared")
+    text = file.read_text()
+    for table, message in (
+        ('{ "third.xyz" = ["energy"] }', "ignore names 'third.xyz', which is not in files"),
+        ('{ "second.xyz" = ["energies"] }', "ignore names the label 'energies' of second.xyz: labels are energy, forces"),
+    ):
+        file.write_text(text.replace("[data]", f"[data]\nignore = {table}"))
+        with pytest.raises(UserError, match=message):
+            read_config(file)
