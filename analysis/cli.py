@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from analysis.arrhenius_command import arrhenius
 from analysis.conductivity_command import conductivity
 from analysis.dielectric_command import dielectric
 from analysis.hysteresis_command import hysteresis
@@ -21,6 +22,7 @@ app = typer.Typer(
     help="Spectra and responses with error bars from i-PI runs.", pretty_exceptions_enable=False, no_args_is_help=True
 )
 
+app.command()(arrhenius)
 app.command()(conductivity)
 
 RunDirs = Annotated[list[Path], typer.Argument(help="Directories in which i-PI ran; several are pooled.")]
