@@ -8,15 +8,22 @@ import numpy as np
 from analysis.diffusion import without_drift
 from les_ipi.errors import UserError
 
+_NUMBER = r"([-+]?\d+(?:\.\d+)?)"
+_CHARGE = re.compile(rf"\s*([A-Z][a-z]?)\s*=\s*{_NUMBER}(?:/{_NUMBER})?\s*")
 
-def parse_charges(text: str) -> dict[str, float]:
-    """``H=1,O=-2`` as element → charge in e; raises :class:`UserError` for anything else."""
-    charges = {}
+
+def parse_charges(text: str, along_and_across: bool = False) -> dict[str, float | tuple[float, float]]:
+    """``H=1,O=-2`` as element → charge in e; raises :class:`UserError` for anything else.
+
+    With ``along_and_across`` a charge may be two numbers, ``O=-5.83/-2.56``: of perovskite anions along and across the bond.
+    """
+    example = "Pb=3.90,Ti=7.06,O=-5.83/-2.56" if along_and_across else "H=1,O=-2"
+    charges: dict[str, float | tuple[float, float]] = {}
     for part in text.split(","):
-        match = re.fullmatch(r"\s*([A-Z][a-z]?)\s*=\s*([-+]?\d+(?:\.\d+)?)\s*", part)
-        if not match or match.group(1) in charges:
-            raise UserError(f"'{part}' is no charge of an element; write for example --charges H=1,O=-2.")
-        charges[match.group(1)] = float(match.group(2))
+        match = _CHARGE.fullmatch(part)
+        if not match or match[1] in charges or (match[3] and not along_and_across):
+            raise UserError(f"'{part}' is no charge of an element; write for example --charges {example}.")
+        charges[match[1]] = (float(match[2]), float(match[3])) if match[3] else float(match[2])
     return charges
 
 

@@ -39,6 +39,7 @@ def structure(
 
     Example: les-analysis structure runs/300K runs/600K runs/900K --discard-ps 10 --plot transition.png
     """
+    from analysis.charges import parse_charges
     from analysis.structure_plot import plot_structure
     from analysis.structure_study import structure_record, study_structure
     from analysis.trajectory import RunDirectory
@@ -46,7 +47,7 @@ def structure(
     studies = [
         study_structure(
             RunDirectory(path, input_name),
-            parse_charges(charges) if charges else None,
+            parse_charges(charges, along_and_across=True) if charges else None,
             _three(supercell) if supercell else None,
             sublattice.split(",") if sublattice else (),
             [_pair(text) for text in rdf.split(",")] if rdf else (),
@@ -68,21 +69,6 @@ def structure(
             (plot_file, "structure.png", lambda path: plot_structure(path, studies)),
         ),
     )
-
-
-def parse_charges(text: str) -> dict[str, float | tuple[float, float]]:
-    """Born charges as written on the command line, ``Pb=3.90,Ti=7.06,O=-5.83/-2.56``; raises :class:`UserError`."""
-    charges: dict[str, float | tuple[float, float]] = {}
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*([A-Z][a-z]?)=([-+0-9.]+)(?:/([-+0-9.]+))?\s*", part)
-        try:
-            if match is None:
-                raise ValueError
-            first = float(match[2])
-            charges[match[1]] = (first, float(match[3])) if match[3] else first
-        except ValueError:
-            raise UserError(f"'{part}' is no charge; write for example --charges Pb=3.90,Ti=7.06,O=-5.83/-2.56.") from None
-    return charges
 
 
 def _three(text: str) -> tuple[int, int, int]:

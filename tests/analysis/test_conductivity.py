@@ -258,7 +258,7 @@ def test_haven_ratio_and_pulls():
 def test_charges_of_the_command_line():
     assert parse_charges("H=1,O=-2") == {"H": 1.0, "O": -2.0}
     assert require_charges({"H": 1.0, "O": -2.0}, ("O", "H", "H")) == 0.0
-    for text in ("H:1", "H=1,H=2", "H=one", ""):
+    for text in ("H:1", "H=1,H=2", "H=one", "H=1/2", ""):
         with pytest.raises(UserError, match="is no charge"):
             parse_charges(text)
     with pytest.raises(UserError, match="no charge for O"):

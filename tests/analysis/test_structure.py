@@ -12,10 +12,10 @@ import pytest
 from loops import write_field_table
 from MDAnalysis.coordinates.memory import MemoryReader
 
+from analysis.charges import parse_charges
 from analysis.perovskite import PBTIO3_CHARGES, find_cells, local_polarization
 from analysis.polarization import Drive
 from analysis.structure import CellSeries, lattice_estimates, lattice_parameters, read_cells
-from analysis.structure_command import parse_charges
 from analysis.structure_study import order_estimates, study_structure
 from analysis.sublattice import lindemann_ratio, radial_distribution
 from analysis.trajectory import RunDirectory
@@ -254,8 +254,8 @@ def test_cells_come_from_the_field_table_and_the_properties(tmp_path):
     assert np.allclose(read_cells(RunDirectory(run)).cells, 4.0 * np.eye(3))
 
 
-@pytest.mark.parametrize("text", ["Pb", "Pb=x", "Pb=1..2", "pb=1"])
+@pytest.mark.parametrize("text", ["Pb", "Pb=x", "Pb=1..2", "pb=1", "Pb=1,Pb=2", "O=-5/-2/-1"])
 def test_charges_on_the_command_line(text):
-    assert parse_charges("Pb=3.90,Ti=7.06,O=-5.83/-2.56") == PBTIO3_CHARGES
-    with pytest.raises(UserError, match="no charge"):
-        parse_charges(text)
+    assert parse_charges("Pb=3.90,Ti=7.06,O=-5.83/-2.56", along_and_across=True) == PBTIO3_CHARGES
+    with pytest.raises(UserError, match=r"no charge of an element; write for example --charges Pb="):
+        parse_charges(text, along_and_across=True)
