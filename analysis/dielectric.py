@@ -14,7 +14,7 @@ from analysis.uncertainty import Estimate
 from les_ipi.errors import UserError
 from les_ipi.units import EPSILON_0
 
-_LEAST_LENGTH, _LEAST_TOTAL = 6.0, 40.0  # in units of g
+_LEAST_LENGTH, _LEAST_LENGTH_ZERO_MEAN, _LEAST_TOTAL = 6.0, 2.0, 40.0  # in units of g
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,17 @@ class Stationary:
         return float(np.sqrt(self.inefficiency * self.variance / length))
 
 
-def stationary(records: Sequence[np.ndarray]) -> Stationary:
-    """Variance and correlation of stationary records, corrected for their unknown means.
+def stationary(records: Sequence[np.ndarray], zero_mean: bool = False) -> Stationary:
+    """Variance and correlation of stationary records, corrected for their unknown means (not if ``zero_mean``).
 
     Deviations from the mean of a record of length T lack the variance of that mean, v = σ² g/T, at every lag:
     C(t) = C_dev(t) + v and g = 1 + 2 Σ_t (1 − t/T) C(t)/C(0) up to the first C(t) ≤ 0, solved together.
 
-    Records count as reliable when each holds 6 g and all together 40 g: with less the correlation is not known well enough,
-    and those that happen to look fast would pass.
+    Records count as reliable when each holds 6 g (2 g with a known mean) and all together 40 g: with less the correlation is
+    not known well enough, and those that happen to look fast would pass.
 
-    Parameters: ``records``, each (T,). Returns :class:`Stationary`. Raises :class:`UserError` for fewer than 16 values.
+    Parameters: ``records``, each (T,); ``zero_mean``: their mean is known to vanish. Returns :class:`Stationary`. Raises
+    :class:`UserError` for fewer than 16 values.
     """
     records = [np.asarray(record, dtype=float) for record in records]
     if min(record.size for record in records) < 16:
@@ -52,7 +53,7 @@ def stationary(records: Sequence[np.ndarray]) -> Stationary:
     longest = max(record.size for record in records)
     total, pairs = np.zeros(longest), np.zeros(longest)
     for record in records:
-        deviation = record - record.mean()
+        deviation = record if zero_mean else record - record.mean()
         n = record.size
         total[:n] += signal.correlate(deviation, deviation, mode="full", method="fft")[n - 1 :]
         pairs[:n] += np.arange(n, 0, -1)
@@ -63,23 +64,24 @@ def stationary(records: Sequence[np.ndarray]) -> Stationary:
         return Stationary(0.0, 1.0, float(sum(sizes)), True)
     lags = np.arange(longest)
     of_mean, g, whole = 0.0, 1.0, covariance
+    least = _LEAST_LENGTH_ZERO_MEAN if zero_mean else _LEAST_LENGTH
     for _ in range(100):
         whole = covariance + of_mean
         end = int(np.argmax(whole <= 0)) or longest
         rho = whole[1:end] / whole[0]
         g = max(1.0, 1.0 + 2.0 * float(((1.0 - lags[1:end] / length).clip(0.0) * rho).sum()))
-        if g > length / _LEAST_LENGTH:
+        if zero_mean or g > length / least:
             break
         of_mean, before = whole[0] * g / length, of_mean
         if abs(of_mean - before) < 1e-6 * whole[0]:
             break
     squares = 1.0 + 2.0 * float((whole[1:end] ** 2).sum()) / whole[0] ** 2
-    reliable = g <= min(length / _LEAST_LENGTH, sum(sizes) / _LEAST_TOTAL)
+    reliable = g <= min(length / least, sum(sizes) / _LEAST_TOTAL)
     return Stationary(float(whole[0]), g, sum(sizes) / squares, reliable)
 
 
 def fluctuation_susceptibility(
-    dipoles: Sequence[np.ndarray], volume_A3: float, temperature_K: float
+    dipoles: Sequence[np.ndarray], volume_A3: float, temperature_K: float, zero_mean: bool = False
 ) -> tuple[Estimate, bool]:
     """Susceptibility from the fluctuations of the cell dipole without a field, χ = ⟨δM²⟩/(ε0 V k_B T) along one direction.
 
@@ -87,10 +89,11 @@ def fluctuation_susceptibility(
     of a Gaussian process, σ² √(2/n) with n independent squares.
 
     Parameters: ``dipoles`` components (T,), e Å, of the itinerant dipole (its origin does not matter; of path integrals the
-    mean over beads); ``volume_A3``; ``temperature_K``. Returns χ and whether the runs are long enough.
+    mean over beads); ``volume_A3``; ``temperature_K``; ``zero_mean``: the origin is known and the mean vanishes. Returns χ
+    and whether the runs are long enough.
     Source: Neumann, 10.1080/00268978300102721.
     """
-    moments = stationary(dipoles)
+    moments = stationary(dipoles, zero_mean)
     # The increment is that of all three directions.
     value = dielectric_increment(3.0 * moments.variance, volume_A3, temperature_K)
     return Estimate(value, value * float(np.sqrt(2.0 / max(moments.samples, 1.0)))), moments.reliable
@@ -100,7 +103,8 @@ def fluctuation_susceptibility(
 class FieldResponse:
     """Mean dipoles in fields as a polynomial, M = M0 + ε0 V (χ E + χ3 E³).
 
-    ``susceptibility`` χ; ``cubic`` χ3 in Å²/V², None where fewer than four fields differ; ``offset_eA`` M0; ``probability`` of
+    ``susceptibility`` χ; ``cubic`` χ3 in Å²/V², None where fewer than four fields differ (with a known origin, fewer than two
+    strengths); ``offset_eA`` M0; ``probability`` of
     so bad a fit by chance, None without spare data.
     """
 
@@ -110,34 +114,37 @@ class FieldResponse:
     probability: float | None
 
 
-def field_response(fields: np.ndarray, dipoles: np.ndarray, errors: np.ndarray, volume_A3: float) -> FieldResponse:
+def field_response(
+    fields: np.ndarray, dipoles: np.ndarray, errors: np.ndarray, volume_A3: float, known_origin: bool = False
+) -> FieldResponse:
     """Susceptibility from mean dipoles in static fields, weighted least squares.
 
     Parameters: ``fields`` (R,) V/Å along one line; ``dipoles`` (R,) mean itinerant dipole along it since a common start, e Å;
-    ``errors`` (R,) standard errors; ``volume_A3``. Returns :class:`FieldResponse`. Raises :class:`UserError` for one
-    field only, and for errors of zero.
+    ``errors`` (R,) standard errors; ``volume_A3``; ``known_origin``: M0 is zero, dipoles are those of the cell itself. Returns
+    :class:`FieldResponse`. Raises :class:`UserError` for one field only, and for errors of zero.
     """
     fields = np.asarray(fields, dtype=float)
     if not (errors > 0).all():
         raise UserError("The dipole along the field never changes in one of the runs: did the atoms move?")
-    different = np.unique(fields.round(9))
-    if different.size < 2:
+    different = np.unique(np.abs(fields[fields != 0]).round(9) if known_origin else fields.round(9))
+    if different.size < 1 + (not known_origin):
         raise UserError(
             "All runs have the same field: add runs with the opposite field, or without, from the same start."
         )
-    powers = [0, 1] + [3] * (different.size >= 4)
-    design = np.stack([fields**p for p in powers], axis=1) * np.array(
-        [1.0] + [EPSILON_0 * volume_A3] * (len(powers) - 1)
-    )
+    powers = [1] + [3] * (different.size >= 2) if known_origin else [0, 1] + [3] * (different.size >= 4)
+    design = np.stack([fields**p * (EPSILON_0 * volume_A3 if p else 1.0) for p in powers], axis=1)
     weighted = design / errors[:, None]
     covariance = np.linalg.inv(weighted.T @ weighted)
     solution = covariance @ weighted.T @ (dipoles / errors)
     spare = fields.size - len(powers)
     misfit = float((((dipoles - design @ solution) / errors) ** 2).sum())
-    estimates = [Estimate(float(x), float(np.sqrt(v))) for x, v in zip(solution, np.diag(covariance), strict=True)]
+    found = {
+        power: Estimate(float(x), float(np.sqrt(v)))
+        for power, x, v in zip(powers, solution, np.diag(covariance), strict=True)
+    }
     return FieldResponse(
-        susceptibility=estimates[1],
-        cubic=estimates[2] if len(powers) == 3 else None,
-        offset_eA=estimates[0],
+        susceptibility=found[1],
+        cubic=found.get(3),
+        offset_eA=found.get(0, Estimate(0.0, 0.0)),
         probability=float(stats.chi2.sf(misfit, spare)) if spare > 0 else None,
     )

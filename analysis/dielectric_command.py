@@ -51,7 +51,7 @@ def dielectric(
 
 def _runs(runs: list[dict]) -> Table:
     table = Table(
-        "run", "field [V/Å]", "length [ps]", "P - P(start) [µC/cm²]", "<cos>", title="Runs (± one standard error)"
+        "run", "field [V/Å]", "length [ps]", "P [µC/cm²]", "<cos>", title="Runs (± one standard error)"
     )
     for run in runs:
         field = " ".join(f"{x:g}" for x in run["field_V_A"]) if any(run["field_V_A"]) else "-"
@@ -62,7 +62,11 @@ def _runs(runs: list[dict]) -> Table:
 
 
 def _summary(record: dict) -> list[str]:
-    lines = []
+    lines = [
+        "P is that of the cell: the axes of the molecules tell its origin."
+        if all(run["absolute"] for run in record["runs"])
+        else "P is the change since the start of a run."
+    ]
     fluctuation, response = record["susceptibility_fluctuation"], record["susceptibility_field"]
     if fluctuation:
         axes = ", ".join(value_and_error(**estimate) for estimate in record["susceptibility_fluctuation_xyz"])

@@ -89,17 +89,23 @@ def study_dielectric(
     warnings += [f"{run.path} is short against the correlation time of its dipole: its error is too small" for run in short]
 
     free = [run for run in runs if not run.field.any()]
+    absolute = bool(free) and all(run.absolute for run in free)
     components: tuple[Estimate, ...] = ()
     fluctuation, reliable = None, True
     if free:
-        estimates = [fluctuation_susceptibility([run.dipole[:, k] for run in free], volume, kelvin) for k in range(3)]
+        estimates = [
+            fluctuation_susceptibility([run.dipole[:, k] for run in free], volume, kelvin, absolute) for k in range(3)
+        ]
         components = tuple(estimate for estimate, _ in estimates)
         axes = np.eye(3) if isotropic else direction[None]
-        fluctuation, reliable = fluctuation_susceptibility([run.dipole @ axis for run in free for axis in axes], volume, kelvin)
+        fluctuation, reliable = fluctuation_susceptibility(
+            [run.dipole @ axis for run in free for axis in axes], volume, kelvin, absolute
+        )
         if not reliable:
             warnings.append(
-                "the runs without a field are too short against the correlation time of the dipole, and its fluctuations are "
-                "underestimated: run longer (a conductor has no static susceptibility however long: see conductivity)"
+                "the runs without a field are too short against the correlation time of the dipole, and "
+                + ("the error of its fluctuations" if absolute else "its fluctuations")
+                + " may be underestimated: run longer (a conductor has no static susceptibility however long: see conductivity)"
             )
     response = None
     if direction is not None:
@@ -144,6 +150,7 @@ def dielectric_record(study: DielectricStudy, command: str) -> dict[str, object]
             {
                 "run": run.path,
                 "field_V_A": run.field.tolist(),
+                "absolute": run.absolute,
                 "length_ps": run.dipole.shape[0] * run.dt_fs / 1000.0,
                 "polarization_C_m2": {
                     "value": mean.value / run.volume_A3 * E_A2_C_M2,
@@ -202,11 +209,12 @@ def _response(
             raise UserError(
                 f"{run.path} and {reference.path} do not begin in one structure, recorded with its dipole, so the origins of "
                 "their dipoles differ: start all runs in fields from one structure, and write x_centroid and the current from "
-                "the first step."
+                "the first step (intact water molecules tell the origin, too)."
             )
     return field_response(
         np.array([run.field @ direction for run, _ in compared]),
         np.array([mean.value for _, mean in compared]),
         np.array([mean.error for _, mean in compared]),
         volume,
+        known_origin=all(run.absolute for run, _ in compared),
     )

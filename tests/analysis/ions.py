@@ -1,5 +1,6 @@
 """Langevin ions with known diffusion, conductivity and Haven ratio, in memory and as i-PI run directories."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,18 @@ def integrated(velocities: np.ndarray, dt: float) -> np.ndarray:
     return np.concatenate([np.zeros_like(velocities[:1]), np.cumsum(steps, axis=0)])
 
 
+def write_positions(directory: Path, symbols: Sequence[str], positions: np.ndarray, stride: int = 1) -> None:
+    """Start structure and unwrapped centroids (T, N, 3) Å of a run in the box of :data:`VOLUME`."""
+    header = "# CELL(abcABC): 12 12 12 90 90 90 {step}positions{{angstrom}} cell{{angstrom}}"
+    rows = [f"{s} {x:.6f} {y:.6f} {z:.6f}" for s, (x, y, z) in zip(symbols, positions[0], strict=True)]
+    (directory / "start.xyz").write_text("\n".join([str(len(symbols)), header.format(step=""), *rows]) + "\n")
+    template = "\n".join(f"{s} %.6f %.6f %.6f" for s in symbols) + "\n"
+    with open(directory / "run.xc.xyz", "w") as file:
+        for k in range(0, len(positions), stride):
+            comment = header.format(step=f"Step: {k:d} Bead: 0 x_centroid{{angstrom}} ").replace("positions{angstrom} ", "")
+            file.write(f"{len(symbols)}\n{comment}\n" + template % tuple(positions[k].ravel()))
+
+
 def write_ions(
     directory: Path, velocities: np.ndarray, dt: float, stride: int = 1, current: bool = True, field: float = 0.0
 ) -> Path:
@@ -67,16 +80,8 @@ def write_ions(
         text = text.replace("<dynamics mode='nve'>", f"<driven_dynamics mode='eda-nve'>{block}")
         text = text.replace("</dynamics>", "</driven_dynamics>")
     (directory / "input.xml").write_text(text)
-    header = "# CELL(abcABC): 12 12 12 90 90 90 {step}positions{{angstrom}} cell{{angstrom}}"
     start = np.random.default_rng(0).uniform(0.0, 12.0, (n_ions, 3))
-    positions = start + integrated(velocities, dt)
-    rows = [f"{s} {x:.6f} {y:.6f} {z:.6f}" for s, (x, y, z) in zip(symbols, start, strict=True)]
-    (directory / "start.xyz").write_text("\n".join([str(n_ions), header.format(step=""), *rows]) + "\n")
-    template = "\n".join(f"{s} %.6f %.6f %.6f" for s in symbols) + "\n"
-    with open(directory / "run.xc.xyz", "w") as file:
-        for k in range(0, len(positions), stride):
-            comment = header.format(step=f"Step: {k:d} Bead: 0 x_centroid{{angstrom}} ")
-            file.write(f"{n_ions}\n{comment.replace('positions{angstrom} ', '')}\n" + template % tuple(positions[k].ravel()))
+    write_positions(directory, symbols, start + integrated(velocities, dt), stride)
     if current:
         sign = np.repeat([1.0, -1.0], n_ions // 2)
         write_current(directory, np.einsum("i,tic->tc", sign, velocities), dt)

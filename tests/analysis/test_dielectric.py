@@ -5,12 +5,12 @@ import sys
 
 import numpy as np
 import pytest
-from ions import write_ions
-from ipi_runs import BOX, written_run
+from ions import autoregressive, write_ions, write_positions
+from ipi_runs import BOX, input_xml, write_current, written_run
 from loops import write_field_table
 from scipy.signal import lfilter
 
-from analysis.alignment import alignment, find_molecules
+from analysis.alignment import alignment, dipole_origin, find_molecules, molecular_axes
 from analysis.cli import main
 from analysis.dielectric import field_response, fluctuation_susceptibility, stationary
 from analysis.dielectric_study import study_dielectric
@@ -241,8 +241,81 @@ def test_alignment_of_known_angles():
     symbols = ["O", "H", "H"] * len(angles)
     order = np.random.default_rng(0).permutation(len(symbols))
     molecules = find_molecules([symbols[k] for k in order], frame[order], cell)
-    cosine = alignment(np.stack([frame[order]] * 2), cell, molecules, np.array([0.0, 0.0, 1.0]))
+    cosine = alignment(molecular_axes(np.stack([frame[order]] * 2), cell, molecules), np.array([0.0, 0.0, 1.0]))
     np.testing.assert_allclose(cosine, np.cos(angles).mean(), atol=1e-6)
     frame[1] += 2.0
     with pytest.raises(UserError, match=r"has 1 hydrogens within 1.4 Å instead of two"):
         find_molecules(symbols, frame, cell)
+    with pytest.raises(UserError, match=r"has an O-H distance of 4\.3 Å later: it has dissociated"):
+        molecular_axes(np.stack([frame]), cell, molecules=np.arange(12).reshape(4, 3))
+
+
+@pytest.mark.parametrize("length", [4, 12, 60])
+def test_fluctuations_about_a_known_mean(length):
+    """Runs of a few relaxation times only, 240 in all: their own means would hide up to half of the variance."""
+    values, pulls = [], []
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        records = [bound_dipole(rng, int(length * TAU), 1)[:, 0] for _ in range(240 // length)]
+        estimate, _ = fluctuation_susceptibility(records, VOLUME, 300.0, zero_mean=True)
+        values.append(estimate.value)
+        pulls.append((estimate.value - CHI) / estimate.error)
+    assert abs(np.mean(values) / CHI - 1.0) < 3 * np.std(values) / CHI / 10
+    assert 0.7 < np.mean(np.square(pulls)) < 1.4
+
+
+def test_response_with_a_known_origin():
+    fields, errors = np.array([0.0, 0.05, 0.1]), np.array([0.01, 0.01, 0.02])
+    rng, pulls = np.random.default_rng(4), []
+    for _ in range(200):
+        exact = EPSILON_0 * VOLUME * (CHI * fields - 9.0 * fields**3)
+        found = field_response(fields, exact + errors * rng.normal(size=3), errors, VOLUME, known_origin=True)
+        estimates = (found.susceptibility, CHI), (found.cubic, -9.0)
+        pulls.append([(estimate.value - known) / estimate.error for estimate, known in estimates])
+    assert np.all(np.abs(np.mean(np.square(pulls), axis=0) - 1.0) < 0.35)
+    alone = field_response(np.array([0.1]), np.array([1.0]), np.array([0.1]), VOLUME, known_origin=True)
+    assert alone.susceptibility.value == pytest.approx(1.0 / (0.1 * EPSILON_0 * VOLUME)) and alone.cubic is None
+    with pytest.raises(UserError, match="All runs have the same field"):
+        field_response(np.zeros(2), np.ones(2), np.ones(2), VOLUME, known_origin=True)
+
+
+MOLECULES, ARM, CHARGE, TURN = 8, 0.59, 1.1, 100.0
+
+
+def write_water(directory, rng, n):
+    """Rigid molecules that turn independently with relaxation time ``TURN`` steps; their dipole (n, 3) is c Σ axes."""
+    directory.mkdir(parents=True)
+    turning = autoregressive(np.exp(-1.0 / TURN), n, 6 * MOLECULES, rng).reshape(n, 2, MOLECULES, 3)
+    axis = turning[:, 0] / np.linalg.norm(turning[:, 0], axis=-1, keepdims=True)
+    side = np.cross(axis, turning[:, 1])
+    side *= 0.76 / np.linalg.norm(side, axis=-1, keepdims=True)
+    oxygen = np.broadcast_to(BOX / 2 * np.array(list(np.ndindex(2, 2, 2))), axis.shape)
+    atoms = np.stack([oxygen, oxygen + ARM * axis + side, oxygen + ARM * axis - side], axis=2)
+    write_positions(directory, ["O", "H", "H"] * MOLECULES, atoms.reshape(n, -1, 3), stride=5)
+    (directory / "input.xml").write_text(input_xml().replace(">0.25<", ">1.0<"))
+    dipole = CHARGE * ARM * axis.sum(axis=1)
+    write_current(directory, np.gradient(dipole, axis=0), 1.0)
+    return dipole
+
+
+def test_axes_of_molecules_tell_the_origin(tmp_path):
+    """Ten runs of eight relaxation times: with the origin from the molecules χ is right, without it is far too small."""
+    rng, exact = np.random.default_rng(8), []
+    for k in range(10):
+        exact.append(write_water(tmp_path / str(k), rng, 800))
+    found = study_dielectric([RunDirectory(tmp_path / str(k)) for k in range(10)])
+    for run, dipole in zip(found.runs, exact, strict=True):
+        assert run.absolute
+        assert run.dipole.mean(axis=0) == pytest.approx(dipole.mean(axis=0), abs=0.05)
+    known = (CHARGE * ARM) ** 2 * MOLECULES / 3.0 / (EPSILON_0 * VOLUME * KT_EV)
+    assert abs(found.fluctuation.value - known) < 3 * found.fluctuation.error < 0.6 * known
+    relative, _ = fluctuation_susceptibility([dipole[:, k] for dipole in exact for k in range(3)], VOLUME, 300.0)
+    assert relative.value < 0.9 * found.fluctuation.value
+
+
+def test_axes_that_explain_nothing_tell_no_origin():
+    rng = np.random.default_rng(1)
+    axes = rng.normal(size=(200, 4, 3))
+    assert dipole_origin(rng.normal(size=(200, 3)), axes) is None
+    shifted = dipole_origin(3.0 + 0.7 * axes.sum(axis=1), axes)
+    assert shifted.offset_eA == pytest.approx(3.0) and shifted.correlation == pytest.approx(1.0)
