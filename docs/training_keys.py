@@ -111,6 +111,10 @@ MEANING: dict[tuple[type[BaseModel], str], tuple[str, str]] = {
     (OptimiserConfig, "early_stopping_patience"): ("checks", "stop after this many checks without better forces"),
     (OptimiserConfig, "validate_every"): ("epochs", "interval of the checks against held-out frames"),
     (OptimiserConfig, "double_precision"): ("", "train in float64"),
+    (OptimiserConfig, "linear_start"): (
+        "",
+        "begin at least squares: linear energies, one constant charge an element (`formal` is its first guess)",
+    ),
     (OptimiserConfig, "compile"): (
         "",
         "compiled loss and gradient, 2-3 times faster after a minute or two; `auto`: long trainings, frames of similar size",

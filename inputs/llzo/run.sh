@@ -6,7 +6,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 runs=${1:-runs/llzo}
 temperatures=${2:-"1000 1200 1500"}
-declare -A lattice=([1000]=13.10 [1200]=13.13 [1500]=13.19)
+declare -A lattice=([1000]=13.10 [1200]=13.155 [1500]=13.24)
 records=()
 for temperature in $temperatures; do
   directory="$runs/${temperature}K" input="$runs/${temperature}K-input"

@@ -83,7 +83,8 @@ class OptimiserConfig(_Strict):
 
     The learning rate rises linearly over ``warmup_epochs``, stays constant and falls along a cosine over the last
     ``decay_fraction`` of the steps. With little data a long phase at a high, constant rate under a slow EMA generalises
-    better than a long decay, which fits the noise.
+    better than a long decay, which fits the noise. With ``linear_start`` the training begins at the least-squares solution with
+    linear energies and one constant charge for each element, :func:`les_ipi.training.linear_start.fit_linear_start`.
     """
 
     max_epochs: int = Field(200, ge=1)
@@ -99,6 +100,7 @@ class OptimiserConfig(_Strict):
     early_stopping_patience: int | None = Field(None, ge=1)
     validate_every: int = Field(5, ge=1)
     double_precision: bool = False
+    linear_start: bool = False
     compile: Literal["auto", "always", "never"] = "auto"
     stages: list[LossStage] = Field([LossStage()], min_length=1)
 

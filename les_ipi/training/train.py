@@ -26,6 +26,7 @@ from les_ipi.training.evaluate import evaluate_frames
 from les_ipi.training.file_networks import networks_per_file
 from les_ipi.training.fine_tuning import Parent, load_parent, remembered_start
 from les_ipi.training.label_checks import check_losses
+from les_ipi.training.linear_start import apply_linear_start, fit_linear_start
 from les_ipi.training.loss import make_batch
 from les_ipi.training.module import PotentialModule
 from les_ipi.training.padding import CommonShapes
@@ -84,6 +85,8 @@ def train(
     training_rows, held_out_rows = split_blocks(len(frames), config.data.validation)
     training, held_out = [frames[i] for i in training_rows], [frames[i] for i in held_out_rows]
     if parent:
+        if config.training.linear_start:
+            raise UserError("linear_start is for fresh models: take it out of [training] to fine-tune one.")
         parent.require_elements(frames)
         model, model_config = parent.model, parent.config
         zeros = np.tile(model.reference_energies.numpy(), (_n_zeros(config), 1))
@@ -137,6 +140,15 @@ def prepare(config: TrainConfig, frames: list[Frame]) -> tuple[PotentialModule, 
         descriptor.standardise(raw[batch.atom_mask], batch.species[batch.atom_mask])
     if config.training.double_precision:
         model.double()
+    if config.training.linear_start:
+        start = fit_linear_start(model, frames)
+        apply_linear_start(model, start)
+        found = "" if start.charges is None else f", latent charges {start.charges.round(3).tolist()} of {model_config.species}"
+        rank_zero_info(f"Linear start from {start.n_frames} frames: forces {1e3 * start.force_rmse:.0f} meV/Å{found}.")
+        if start.charges is not None:
+            fitted = dict(zip(model_config.species, start.charges.tolist(), strict=True))
+            charges = config.charges.model_copy(update={"formal": fitted, "formal_scale": 1.0})
+            model_config = model_config.model_copy(update={"charges": charges})
     # What the fresh network and the core repulsion give on average is a part of the energy zero.
     zeros = refit_energy_zeros(model, frames, np.zeros((_n_zeros(config), len(numbers))))
     return PotentialModule(model, config.training, zeros), model_config

@@ -1,0 +1,154 @@
+"""A training that starts from least squares: linear energies and one constant charge for each element."""
+
+import copy
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.optimize import least_squares
+from torch import Tensor
+
+from les_ipi.batch import Batch
+from les_ipi.errors import UserError
+from les_ipi.models.derivatives import Leaves, atom_gradient, gradient
+from les_ipi.models.les_model import LESModel
+from les_ipi.training.data import Frame, composition
+from les_ipi.training.loss import make_batch
+
+#: Rows of forces for each unknown, as far as there are frames.
+ROWS_PER_COLUMN = 8
+#: Ridge relative to the mean square of a column.
+RIDGE = 1e-6
+
+@dataclass(frozen=True)
+class LinearStart:
+    """What least squares found: ``charges`` (n_species,) latent e, or None without charges; ``weights`` (n_species, F) eV of
+    the standardised features; ``force_rmse`` eV/Å on the frames that were used, of which there are ``n_frames``.
+    """
+
+    charges: np.ndarray | None
+    weights: np.ndarray
+    force_rmse: float
+    n_frames: int
+
+
+def fit_linear_start(model: LESModel, frames: list[Frame]) -> LinearStart:
+    """Least squares of forces on linear short-range energies and on the long range of constant charges.
+
+    E = Σ_i w_{z_i}·B_i + Σ_{a≤b} q_a q_b Φ_ab with the features B of the model and the energy Φ_ab of unit charges on elements
+    a and b. The weights w have a closed form for any charges; what is left is a quadratic form of the products q_a q_b, whose
+    least value over neutral charges is searched from the formal ones.
+
+    Parameters: ``model`` fresh, with standardised features, ``latent`` head with one channel, or none; ``frames`` of the
+    training. Returns :class:`LinearStart`. Raises :class:`UserError` without forces or formal charges, and for another head.
+    Source: Golub and Pereyra, doi:10.1137/0710036 (variable projection).
+    """
+    head = model.head
+    if head is not None and not (head.name == "latent" and head.networks.skips[0].out_features == 1):
+        raise UserError('linear_start needs head = "latent" with one channel, or "none": leave it out for other heads.')
+    usable = [frame for frame in frames if frame.labels.forces is not None]
+    if not usable:
+        raise UserError("linear_start needs frames with forces.")
+    columns = len(model.species) * model.short_range.n_features
+    wanted = ROWS_PER_COLUMN * columns // (3 * len(usable[0].system.numbers)) + 1
+    chosen = usable[:: max(1, len(usable) // wanted)]
+    precise = copy.deepcopy(model).double()
+    blocks = [_design(precise, frame) for frame in chosen]
+    design, forces = np.concatenate([a for a, _ in blocks]), np.concatenate([f for _, f in blocks])
+    n_products = design.shape[1] - columns
+    scale = np.sqrt((design**2).mean(axis=0)) + 1e-12
+    scaled = design / scale
+    normal = scaled.T @ scaled / len(scaled) + RIDGE * np.eye(scaled.shape[1])
+    right = scaled.T @ forces / len(scaled)
+    charges = None
+    products = np.zeros(n_products)
+    if n_products:
+        charges = _charges(normal, right, scale[:n_products], model, composition(chosen, model.species).sum(axis=0))
+        products = _products(charges)
+    rest = right[n_products:] - normal[n_products:, :n_products] @ (products * scale[:n_products])
+    weights = np.linalg.solve(normal[n_products:, n_products:], rest) / scale[n_products:]
+    error = design @ np.concatenate([products, weights]) - forces
+    return LinearStart(charges, weights.reshape(len(model.species), -1), float(np.sqrt(np.mean(error**2))), len(chosen))
+
+
+def apply_linear_start(model: LESModel, start: LinearStart) -> None:
+    """Set the linear part of the energy networks and the formal charges; the other layers begin with no output."""
+    with torch.no_grad():
+        networks = model.short_range.energy_networks
+        unit = float(model.energy_scale) * networks.output_scale
+        for network, skip, row in zip(networks.networks, networks.skips, start.weights, strict=True):
+            skip.weight.copy_(torch.from_numpy(row[None] / unit))
+            network[-1].weight.zero_()
+            network[-1].bias.zero_()
+        if start.charges is not None:
+            model.head.formal_charges.copy_(torch.from_numpy(start.charges))
+            model.head.formal_scale.fill_(1.0)
+            for network, skip in zip(model.head.networks.networks, model.head.networks.skips, strict=True):
+                network[-1].weight.zero_()
+                network[-1].bias.zero_()
+                skip.weight.zero_()
+
+
+def _products(charges: np.ndarray) -> np.ndarray:
+    """p_ab, a ≤ b, of charges."""
+    a, b = np.triu_indices(len(charges))
+    return charges[a] * charges[b]
+
+
+def _charges(
+    normal: np.ndarray, right: np.ndarray, scale: np.ndarray, model: LESModel, counts: np.ndarray
+) -> np.ndarray:
+    """Charges of the elements that leave the least error once the linear energies have adapted to them, neutral on average."""
+    n = len(scale)
+    coupling = np.linalg.solve(normal[n:, n:], normal[n:, :n])
+    schur = (normal[:n, :n] - normal[:n, n:] @ coupling) * scale[:, None] * scale
+    best = np.linalg.solve(schur, (right[:n] - coupling.T @ right[n:]) * scale)
+    root = np.linalg.cholesky(schur).T
+    formal = (model.head.formal_charges * model.head.formal_scale).detach().double().numpy()
+    neutral = np.eye(len(formal)) - np.outer(np.ones(len(formal)), counts / counts.sum())
+    start = neutral @ formal
+    if not start.any():
+        raise UserError("linear_start needs formal charges in [charges] as a first guess of the charges and for their signs.")
+    fitted = least_squares(lambda q: root @ (_products(neutral @ q) - best), start)
+    return neutral @ fitted.x
+
+
+def _design(model: LESModel, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+    """Forces (3N, columns) of unit products of charges, then of unit weights; and the reference forces (3N,)."""
+    batch = make_batch([frame], model)
+    leaves = Leaves.of(batch, model.energy_scale.dtype)
+    mask = batch.atom_mask.to(leaves.edges.dtype)
+    near = batch.species[batch.neighbors]
+    elements = torch.nn.functional.one_hot(batch.species, len(model.species)).to(mask.dtype) * mask[:, None]
+    features = model.short_range.features(leaves.edges, near, batch.species)
+    sums = [elements.T @ features]
+    fixed = np.zeros(3 * int(batch.atom_mask.sum()))
+    if model.core is not None:
+        fixed = _forces(batch, leaves, (model.core(leaves.edges, near, batch.species) * mask).sum()[None])[:, 0]
+    if model.head is not None:
+        sums.insert(0, _pair_energies(model, batch, leaves, elements))
+    design = _forces(batch, leaves, torch.cat([part.reshape(-1) for part in sums]))
+    return design, frame.labels.forces.reshape(-1) - fixed
+
+
+def _pair_energies(model: LESModel, batch: Batch, leaves: Leaves, elements: Tensor) -> Tensor:
+    """Φ_ab, a ≤ b: long-range energy that multiplies q_a q_b, from energies of unit charges on one or two elements."""
+
+    def energy(charges: Tensor) -> Tensor:
+        return model.long_range_energy(batch, leaves.positions, leaves.cell, charges[None, :, None])[0]
+
+    alone = [energy(column) for column in elements.T]
+    pairs = []
+    for a in range(len(alone)):
+        for b in range(a, len(alone)):
+            pairs.append(alone[a] if a == b else energy(elements[:, a] + elements[:, b]) - alone[a] - alone[b])
+    return torch.stack(pairs)
+
+
+def _forces(batch: Batch, leaves: Leaves, energies: Tensor) -> np.ndarray:
+    """Forces (3N, columns) of several energies (columns,)."""
+    columns = []
+    for energy in energies:
+        found = gradient(energy, leaves, with_cell=False)
+        columns.append(-atom_gradient(batch, found)[0][batch.atom_mask].reshape(-1))
+    return torch.stack(columns, dim=1).numpy()
