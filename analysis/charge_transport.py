@@ -67,6 +67,20 @@ class ConductivityStudy:
         return named + ([self.field] if self.field else [])
 
     @property
+    def transported_charge_ratio(self) -> tuple[float, float] | None:
+        """What the ions carry of their integer charges by the other kind of charge, (σ/σ_integer)^½, and its error.
+
+        One in theory; Born charges of a model carry less where its ε_∞ is too small. None without the gauge test, or where σ of
+        the integers is not twice its error.
+        """
+        integer = self.results[-1].estimates[0] if self.gauge else None
+        if integer is None or integer.value < 2.0 * integer.error or self.gauge.value <= -integer.value:
+            return None
+        share = self.gauge.value / integer.value
+        ratio = np.sqrt(1.0 + share)
+        return float(ratio), float(np.hypot(self.gauge.error, share * integer.error) / integer.value / (2.0 * ratio))
+
+    @property
     def verdict(self) -> str:
         """Whether the estimates agree, in a sentence."""
         estimates = self.estimates

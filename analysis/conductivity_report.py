@@ -49,6 +49,7 @@ def conductivity_record(study: ConductivityStudy, command: str) -> dict[str, obj
             "error_S_m": study.onsager.error.tolist(),
         },
         "gauge_difference_S_m": _pair(study.gauge),
+        "transported_charge_ratio": study.transported_charge_ratio,
         "sum_rule_residual_e": study.sum_rule_residual_e,
         "diffusion": [
             {
@@ -189,6 +190,8 @@ def conductivity_summary(record: dict) -> list[str]:
             f"Gauge test: sigma({record['source']}) - sigma(integer charges) along the same trajectories = "
             f"{with_error(value, error)} S/m ({abs(value) / error:.1f} standard errors; theory: 0)."
         )
+    if record["transported_charge_ratio"]:
+        lines.append(f"The ions carry {with_error(*record['transported_charge_ratio'])} of their integer charges (theory: 1).")
     if record["sum_rule_residual_e"] is not None:
         lines.append(
             f"Acoustic sum rule of the Born charges: residual {record['sum_rule_residual_e']:.2g} e an atom, projected out."

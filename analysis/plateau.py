@@ -109,17 +109,18 @@ def _ordinate_variance(periodograms: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Plateau:
-    """Where a running integral is flat: ``lag`` in samples (smallest acceptable), ``found`` false if nowhere."""
+    """Where a running integral is flat: ``lag`` in samples, ``found`` false if nowhere."""
 
     lag: int
     found: bool
 
 
 def find_plateau(correlation: Correlation, longest: int) -> Plateau:
-    """The smallest lag from which on the running integral has no significant slope any more.
+    """The lag from which on the running integral has no significant slope any more.
 
     Among lags m in geometric progression, the first one whose :meth:`Correlation.flat_top` differs from that of every
-    larger m by less than three standard deviations *of the difference* (Lepskii's rule, 10.1137/1135065). Estimates
+    larger m by less than three standard deviations *of the difference* (Lepskii's rule, 10.1137/1135065), or a larger one
+    of smaller variance: strong vibrations leak into short windows, where their noise hides any difference. Estimates
     should use twice this lag, so that what is left of the bias is small against the error.
 
     Parameters: ``correlation``; ``longest`` lag to try. Returns :class:`Plateau`.
@@ -132,6 +133,7 @@ def find_plateau(correlation: Correlation, longest: int) -> Plateau:
     steep = np.abs(values[:, None] - values) > _SIGNIFICANT * spread
     flat = ~np.triu(steep, 1).any(axis=1)
     index = int(np.argmax(flat))
+    index += int(np.argmin(variance[index:]))
     # With fewer than three longer lags to compare with, nothing has been shown to be flat.
     return Plateau(int(lags[index]), index <= len(lags) - 4)
 

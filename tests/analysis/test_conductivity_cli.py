@@ -73,6 +73,10 @@ def test_all_estimators_side_by_side(ion_runs, tmp_path, les_analysis):
     rows = [line for line in files[1].read_text().splitlines() if not line.startswith("#")]
     assert rows[0] == "curve,x,value,error" and sum(row.startswith("estimate") for row in rows) == 7
     assert files[2].read_bytes().startswith(b"\x89PNG") and files[2].stat().st_size > 20_000
+    assert record["transported_charge_ratio"][0] == pytest.approx(1.0, abs=1e-3)
+    twice = les_analysis(runs[0], "--charges", "H=2,F=-2", "--json", files[0], "--csv", files[1], "--plot", files[2])
+    assert json.loads(files[0].read_text())["transported_charge_ratio"][0] == pytest.approx(0.5, abs=0.02)
+    assert "The ions carry 0.50" in twice.stdout
 
 
 def test_charges_alone_and_default_files(ion_runs, les_analysis):
