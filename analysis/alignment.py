@@ -11,7 +11,8 @@ from les_ipi.errors import UserError
 
 _LONGEST_BOND_A = 1.4
 _BROKEN_A = 1.8
-_LEAST_CORRELATION = 0.5
+_LEAST_CORRELATION = 0.8
+_TURNING = 0.9  # of the cosine after 1/16 of a run may be left after half of it
 
 
 def find_molecules(symbols: Sequence[str], positions: np.ndarray, cell: np.ndarray) -> np.ndarray:
@@ -61,29 +62,44 @@ def alignment(axes: np.ndarray, direction: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class DipoleOrigin:
-    """Constant that an itinerant dipole is off the dipole of the molecules: ``offset_eA`` (3,), and what of the dipole's
-    variance the molecular axes explain, ``correlation`` R².
+class DipoleOrigins:
+    """Constants that itinerant dipoles are off the dipole of the cell, ``offsets_eA`` (R, 3) of R runs; ``scale_e`` c, and what
+    the molecular axes explain of the variance of the dipoles, ``correlation`` R².
     """
 
-    offset_eA: np.ndarray
+    offsets_eA: np.ndarray
+    scale_e: float
     correlation: float
 
 
-def dipole_origin(dipole: np.ndarray, axes: np.ndarray) -> DipoleOrigin | None:
-    """Origin of the itinerant dipole of a liquid of molecules, from their axes.
+def dipole_origins(dipoles: Sequence[np.ndarray], axes: Sequence[np.ndarray]) -> DipoleOrigins:
+    """Origins of the itinerant dipoles of a liquid of molecules without a field, from their axes.
 
-    M(t) = M0 + c Σ_m a_m(t) + noise: c from least squares of the fluctuations, M0 from the means. Without molecular axes all
-    molecules together have no dipole, so M − M0 is the dipole of the cell itself and its mean is zero without a field, however
-    short the run.
+    M_r(t) = M0_r + c Σ_m a_m(t) + noise: c from least squares of the fluctuations of all runs together, M0_r from the means. A
+    liquid has no mean axis, so M_r − M0_r has the mean zero, however short the run. What relaxes slowly in the noise is taken
+    for a part of M0: the variance of M_r − M0_r is too small by at most the share 1 − R².
 
-    Parameters: ``dipole`` (T, 3) e Å; ``axes`` (T, M, 3) Å at the same times. Returns :class:`DipoleOrigin`, None where the
-    axes explain less than half of the variance.
+    Parameters: ``dipoles`` (T_r, 3) e Å and ``axes`` (T_r, M, 3) Å of each run, at the same times. Returns
+    :class:`DipoleOrigins`. Raises :class:`UserError` for molecules that librate without turning (ice, whose mean axis need not
+    vanish), and for axes that explain less than 0.8 of the variance.
     """
-    total = axes.sum(axis=1)
-    fluctuation, of_axes = dipole - dipole.mean(axis=0), total - total.mean(axis=0)
-    scale = float((fluctuation * of_axes).sum() / (of_axes**2).sum())
-    correlation = 1.0 - float(((fluctuation - scale * of_axes) ** 2).sum() / (fluctuation**2).sum())
-    if correlation < _LEAST_CORRELATION:
-        return None
-    return DipoleOrigin((dipole - scale * total).mean(axis=0), correlation)
+    for record in axes:
+        early, late = (_mean_cosine(record, len(record) // part) for part in (16, 2))
+        if late > max(_TURNING * early, np.exp(-1.0)):
+            found = f"mean cosine {late:.2f} after half a run"
+            raise UserError(f"The molecules do not turn ({found}), so their mean axis need not vanish.")
+    totals = [record.sum(axis=1) for record in axes]
+    moved, turning = (np.concatenate([x - x.mean(axis=0) for x in records]) for records in (dipoles, totals))
+    scale = float((moved * turning).sum() / (turning**2).sum())
+    correlation = 1.0 - float(((moved - scale * turning) ** 2).sum() / (moved**2).sum())
+    if not correlation >= _LEAST_CORRELATION:
+        share = f"{correlation:.2f} of the variance of the dipole, less than {_LEAST_CORRELATION}"
+        raise UserError(f"The axes of the molecules explain {share}.")
+    offsets = [(dipole - scale * total).mean(axis=0) for dipole, total in zip(dipoles, totals, strict=True)]
+    return DipoleOrigins(np.array(offsets), scale, correlation)
+
+
+def _mean_cosine(axes: np.ndarray, lag: int) -> float:
+    """Mean cosine between the axes of a molecule ``lag`` frames apart."""
+    unit = axes / np.linalg.norm(axes, axis=-1, keepdims=True)
+    return float((unit[: len(unit) - lag] * unit[lag:]).sum(axis=-1).mean())

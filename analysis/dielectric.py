@@ -19,7 +19,7 @@ _LEAST_LENGTH, _LEAST_LENGTH_ZERO_MEAN, _LEAST_TOTAL = 6.0, 2.0, 40.0  # in unit
 
 @dataclass(frozen=True)
 class Stationary:
-    """Second moments of pooled records, each of which fluctuates about an unknown mean of its own.
+    """Second moments of pooled records, each of which fluctuates about an unknown mean of its own, or about zero.
 
     ``variance``; ``inefficiency`` g, records that count as one for the mean; ``samples`` independent samples of the square;
     ``reliable``: False when the records are too short against their correlation time for their own mean to be told apart.
@@ -103,8 +103,7 @@ def fluctuation_susceptibility(
 class FieldResponse:
     """Mean dipoles in fields as a polynomial, M = M0 + ε0 V (χ E + χ3 E³).
 
-    ``susceptibility`` χ; ``cubic`` χ3 in Å²/V², None where fewer than four fields differ (with a known origin, fewer than two
-    strengths); ``offset_eA`` M0; ``probability`` of
+    ``susceptibility`` χ; ``cubic`` χ3 in Å²/V², None where fewer than four fields differ; ``offset_eA`` M0; ``probability`` of
     so bad a fit by chance, None without spare data.
     """
 
@@ -114,24 +113,22 @@ class FieldResponse:
     probability: float | None
 
 
-def field_response(
-    fields: np.ndarray, dipoles: np.ndarray, errors: np.ndarray, volume_A3: float, known_origin: bool = False
-) -> FieldResponse:
+def field_response(fields: np.ndarray, dipoles: np.ndarray, errors: np.ndarray, volume_A3: float) -> FieldResponse:
     """Susceptibility from mean dipoles in static fields, weighted least squares.
 
     Parameters: ``fields`` (R,) V/Å along one line; ``dipoles`` (R,) mean itinerant dipole along it since a common start, e Å;
-    ``errors`` (R,) standard errors; ``volume_A3``; ``known_origin``: M0 is zero, dipoles are those of the cell itself. Returns
-    :class:`FieldResponse`. Raises :class:`UserError` for one field only, and for errors of zero.
+    ``errors`` (R,) standard errors; ``volume_A3``. Returns :class:`FieldResponse`. Raises :class:`UserError` for one
+    field only, and for errors of zero.
     """
     fields = np.asarray(fields, dtype=float)
     if not (errors > 0).all():
         raise UserError("The dipole along the field never changes in one of the runs: did the atoms move?")
-    different = np.unique(np.abs(fields[fields != 0]).round(9) if known_origin else fields.round(9))
-    if different.size < 1 + (not known_origin):
+    different = np.unique(fields.round(9))
+    if different.size < 2:
         raise UserError(
             "All runs have the same field: add runs with the opposite field, or without, from the same start."
         )
-    powers = [1] + [3] * (different.size >= 2) if known_origin else [0, 1] + [3] * (different.size >= 4)
+    powers = [0, 1] + [3] * (different.size >= 4)
     design = np.stack([fields**p * (EPSILON_0 * volume_A3 if p else 1.0) for p in powers], axis=1)
     weighted = design / errors[:, None]
     covariance = np.linalg.inv(weighted.T @ weighted)
@@ -145,6 +142,6 @@ def field_response(
     return FieldResponse(
         susceptibility=found[1],
         cubic=found.get(3),
-        offset_eA=found.get(0, Estimate(0.0, 0.0)),
+        offset_eA=found[0],
         probability=float(stats.chi2.sf(misfit, spare)) if spare > 0 else None,
     )

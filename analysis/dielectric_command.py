@@ -51,7 +51,7 @@ def dielectric(
 
 def _runs(runs: list[dict]) -> Table:
     table = Table(
-        "run", "field [V/Å]", "length [ps]", "P [µC/cm²]", "<cos>", title="Runs (± one standard error)"
+        "run", "field (V/Å)", "length (ps)", "P (µC/cm²)", "<cos>", title="Runs (± one standard error)"
     )
     for run in runs:
         field = " ".join(f"{x:g}" for x in run["field_V_A"]) if any(run["field_V_A"]) else "-"
@@ -62,16 +62,17 @@ def _runs(runs: list[dict]) -> Table:
 
 
 def _summary(record: dict) -> list[str]:
-    lines = [
-        "P is that of the cell: the axes of the molecules tell its origin."
-        if all(run["absolute"] for run in record["runs"])
-        else "P is the change since the start of a run."
-    ]
+    lines = ["P is the change since the start of a run."]
     fluctuation, response = record["susceptibility_fluctuation"], record["susceptibility_field"]
     if fluctuation:
         axes = ", ".join(value_and_error(**estimate) for estimate in record["susceptibility_fluctuation_xyz"])
         kind = "mean of x, y, z" if record["isotropic"] else "along the field"
         lines.append(f"Susceptibility from fluctuations: {value_and_error(**fluctuation)} ({kind}; x, y, z: {axes}).")
+        known = record["origin_correlation"]
+        about = "the mean of each run"
+        if known is not None:
+            about = f"zero: the axes of the molecules tell the origin (R² = {known:.2f})"
+        lines.append(f"Dipoles fluctuate about {about}.")
     if response:
         cubic = record["cubic_susceptibility_A2_V2"]
         beyond = f", with a cubic term of {value_and_error(**cubic)} Å²/V²" if cubic else ""

@@ -1,13 +1,14 @@
-"""What one run tells about the static dielectric response: its field, its dipole and the origin of that, alignment of water."""
+"""What one run tells about the static dielectric response: its field, the dipole since its start, molecules of water."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.alignment import alignment, dipole_origin, find_molecules, molecular_axes
+from analysis.alignment import alignment, find_molecules, molecular_axes
 from analysis.compare import is_water
 from analysis.dielectric import stationary
 from analysis.einstein import itinerant
+from analysis.structure import read_cells
 from analysis.trajectory import RunDirectory, TimeSeries
 from analysis.uncertainty import Estimate
 from analysis.workflow import choose_source
@@ -19,9 +20,9 @@ _LEAST_FRAMES = 16
 
 @dataclass(frozen=True)
 class DielectricRun:
-    """One run: static ``field`` (3,) V/Å, zero without one; ``dipole`` (T, 3) e Å every ``dt_fs`` from ``begin_fs``, of the
-    cell itself where ``absolute``, else since the start; ``cosine`` ⟨cos θ⟩ of water molecules, or None; ``start`` (N, 3) Å,
-    the first positions, or None where they are not those of the first dipole.
+    """One run: static ``field`` (3,) V/Å, zero without one; ``dipole`` (T, 3) e Å since the start, every ``dt_fs`` from
+    ``begin_fs``; ``start`` (N, 3) Å, the first positions, or None where they are not those of the first dipole; of water
+    molecules ``cosine`` ⟨cos θ⟩, ``axes`` (F, M, 3) Å and ``dipole_at_axes`` (F, 3) at common times, or None.
     """
 
     path: str
@@ -30,14 +31,13 @@ class DielectricRun:
     dt_fs: float
     begin_fs: float
     volume_A3: float
-    absolute: bool
-    cosine: Estimate | None
     start: np.ndarray | None
+    cosine: Estimate | None
+    axes: np.ndarray | None
+    dipole_at_axes: np.ndarray | None
 
     def began_like(self, other: "DielectricRun") -> bool:
-        """Whether both dipoles have one origin."""
-        if self.absolute and other.absolute:
-            return True
+        """Whether both dipoles are relative to one structure."""
         return (
             self.start is not None and other.start is not None and np.abs(self.start - other.start).max() < _SAME_START_A
         )
@@ -57,31 +57,34 @@ def read_dielectric_run(
         raise UserError(f"The dipole of {run.path} is not finite: the run broke down, analyse the part before.")
     if not (np.ptp(series.values, axis=0) > 0).any():
         raise UserError(f"The dipole of {run.path} never changes: has the model charges, and did the atoms move?")
-    values, start, cosine, absolute = series.values, None, None, False
-    positions = run.positions()
+    start = cosine = axes = at_axes = None
+    water = is_water(run.symbols)
+    positions = run.positions() if water or direction is not None else None
     if positions is not None:
         if positions.steps[0] == whole.steps[0]:
             start = positions.values[0]
-        if is_water(run.symbols):
-            axes, found = _axes(run, positions, discard_ps)
+        if water:
+            turning, found = _axes(run, positions, discard_ps)
             warnings += found
-            if axes is not None:
-                origin = _origin(series, axes)
-                values, absolute = (values, False) if origin is None else (values - origin, True)
+            if turning is not None:
+                _, of_dipole, of_axes = np.intersect1d(series.steps, turning.steps, return_indices=True)
+                if of_dipole.size >= _LEAST_FRAMES:
+                    axes, at_axes = turning.values[of_axes], series.values[of_dipole]
                 if direction is not None:
-                    cosine, found = _cosine(run, axes, direction)
+                    cosine, found = _cosine(run, turning, direction)
                     warnings += found
     return (
         DielectricRun(
             path=str(run.path),
             field=np.zeros(3) if field is None else field,
-            dipole=values,
+            dipole=series.values,
             dt_fs=series.dt_fs,
             begin_fs=float(series.time_fs[0]),
             volume_A3=run.volume_A3,
-            absolute=absolute,
-            cosine=cosine,
             start=start,
+            cosine=cosine,
+            axes=axes,
+            dipole_at_axes=at_axes,
         ),
         warnings,
     )
@@ -104,20 +107,13 @@ def _axes(run: RunDirectory, positions: TimeSeries, discard_ps: float) -> tuple[
     try:
         if run.cell is None:
             raise UserError(f"{run.path} tells no cell.")
+        if np.ptp(read_cells(run).cells, axis=0).max() > 1e-6:
+            raise UserError("The cell changes, in which positions across its border tell no bonds.")
         molecules = find_molecules(run.symbols, positions.values[0], run.cell)
         kept = positions.after(discard_ps)
         return replace(kept, values=molecular_axes(kept.values, run.cell, molecules), unit="Å"), []
     except UserError as error:
-        return None, [f"no alignment of the molecules of {run.path}: {str(error).rstrip('.')}"]
-
-
-def _origin(dipole: TimeSeries, axes: TimeSeries) -> np.ndarray | None:
-    """Offset (3,) of the itinerant dipole, e Å, from the axes at common steps; None where they do not tell."""
-    _, of_dipole, of_axes = np.intersect1d(dipole.steps, axes.steps, return_indices=True)
-    if of_dipole.size < _LEAST_FRAMES:
-        return None
-    found = dipole_origin(dipole.values[of_dipole], axes.values[of_axes])
-    return None if found is None else found.offset_eA
+        return None, [f"no axes of the molecules of {run.path}: {str(error).rstrip('.')}"]
 
 
 def _cosine(run: RunDirectory, axes: TimeSeries, direction: np.ndarray) -> tuple[Estimate, list[str]]:

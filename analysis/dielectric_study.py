@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 import numpy as np
 
+from analysis.alignment import DipoleOrigins, dipole_origins
 from analysis.dielectric import FieldResponse, Stationary, field_response, fluctuation_susceptibility, stationary
 from analysis.dielectric_runs import DielectricRun, read_dielectric_run
 from analysis.finite_field import static_field
@@ -21,6 +22,7 @@ class DielectricStudy:
 
     ``means_eA`` mean dipole of each run along ``direction`` (3,) of the fields (z without fields); ``fluctuation`` from runs
     without a field, None without such runs: mean of x, y and z (``isotropic``) or along the field, and ``components`` of each;
+    ``origins`` of their dipoles where molecules tell them;
     ``response`` from runs in fields with a common start, None without them; ``epsilon_infinity`` of the model, or None;
     ``reliable`` whether the runs without a field are long enough.
     """
@@ -31,6 +33,7 @@ class DielectricStudy:
     isotropic: bool
     components: tuple[Estimate, ...]
     fluctuation: Estimate | None
+    origins: DipoleOrigins | None
     response: FieldResponse | None
     epsilon_infinity: float | None
     temperature_K: float
@@ -89,23 +92,25 @@ def study_dielectric(
     warnings += [f"{run.path} is short against the correlation time of its dipole: its error is too small" for run in short]
 
     free = [run for run in runs if not run.field.any()]
-    absolute = bool(free) and all(run.absolute for run in free)
     components: tuple[Estimate, ...] = ()
     fluctuation, reliable = None, True
+    origins = None
     if free:
-        estimates = [
-            fluctuation_susceptibility([run.dipole[:, k] for run in free], volume, kelvin, absolute) for k in range(3)
-        ]
+        origins, unknown = _origins(free)
+        warnings += unknown
+        offsets = np.zeros((len(free), 3)) if origins is None else origins.offsets_eA
+        dipoles = [run.dipole - offset for run, offset in zip(free, offsets, strict=True)]
+        about_zero = origins is not None
+        estimates = [fluctuation_susceptibility([d[:, k] for d in dipoles], volume, kelvin, about_zero) for k in range(3)]
         components = tuple(estimate for estimate, _ in estimates)
         axes = np.eye(3) if isotropic else direction[None]
-        fluctuation, reliable = fluctuation_susceptibility(
-            [run.dipole @ axis for run in free for axis in axes], volume, kelvin, absolute
-        )
+        pooled = [dipole @ axis for dipole in dipoles for axis in axes]
+        fluctuation, reliable = fluctuation_susceptibility(pooled, volume, kelvin, about_zero)
         if not reliable:
             warnings.append(
                 "the runs without a field are too short against the correlation time of the dipole, and "
-                + ("the error of its fluctuations" if absolute else "its fluctuations")
-                + " may be underestimated: run longer (a conductor has no static susceptibility however long: see conductivity)"
+                + ("the error of its fluctuations is" if about_zero else "its fluctuations are")
+                + " underestimated: run longer (a conductor has no static susceptibility however long: see conductivity)"
             )
     response = None
     if direction is not None:
@@ -119,6 +124,7 @@ def study_dielectric(
         isotropic=isotropic,
         components=components,
         fluctuation=fluctuation,
+        origins=origins,
         response=response,
         epsilon_infinity=first.model.get("epsilon_infinity"),
         temperature_K=kelvin,
@@ -140,6 +146,7 @@ def dielectric_record(study: DielectricStudy, command: str) -> dict[str, object]
         "direction": None if study.direction is None else study.direction.tolist(),
         "isotropic": study.isotropic,
         "susceptibility_fluctuation": study.fluctuation and asdict(study.fluctuation),
+        "origin_correlation": study.origins and study.origins.correlation,
         "susceptibility_fluctuation_xyz": [asdict(estimate) for estimate in study.components],
         "susceptibility_field": response and asdict(response.susceptibility),
         "cubic_susceptibility_A2_V2": response and response.cubic and asdict(response.cubic),
@@ -150,7 +157,6 @@ def dielectric_record(study: DielectricStudy, command: str) -> dict[str, object]
             {
                 "run": run.path,
                 "field_V_A": run.field.tolist(),
-                "absolute": run.absolute,
                 "length_ps": run.dipole.shape[0] * run.dt_fs / 1000.0,
                 "polarization_C_m2": {
                     "value": mean.value / run.volume_A3 * E_A2_C_M2,
@@ -162,6 +168,16 @@ def dielectric_record(study: DielectricStudy, command: str) -> dict[str, object]
         ],
         "warnings": list(study.warnings),
     }
+
+
+def _origins(free: Sequence[DielectricRun]) -> tuple[DipoleOrigins | None, list[str]]:
+    """Origins of dipoles from the molecules of all runs without a field, or why water does not tell them."""
+    if any(run.axes is None for run in free):
+        return None, []
+    try:
+        return dipole_origins([run.dipole_at_axes for run in free], [run.axes for run in free]), []
+    except UserError as error:
+        return None, [f"dipoles fluctuate about the mean of each run: {str(error).rstrip('.')}"]
 
 
 def _direction(fields: Sequence[np.ndarray]) -> np.ndarray | None:
@@ -209,12 +225,11 @@ def _response(
             raise UserError(
                 f"{run.path} and {reference.path} do not begin in one structure, recorded with its dipole, so the origins of "
                 "their dipoles differ: start all runs in fields from one structure, and write x_centroid and the current from "
-                "the first step (intact water molecules tell the origin, too)."
+                "the first step."
             )
     return field_response(
         np.array([run.field @ direction for run, _ in compared]),
         np.array([mean.value for _, mean in compared]),
         np.array([mean.error for _, mean in compared]),
         volume,
-        known_origin=all(run.absolute for run, _ in compared),
     )
