@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 from scipy import constants as si
-from scipy import stats
+from scipy import optimize, stats
 
 from les_ipi.errors import UserError
 
 _EV_K = si.k / si.e  # Boltzmann's constant, eV/K
-_LARGEST_RELATIVE_ERROR = 0.5
 
 
 @dataclass(frozen=True)
@@ -41,58 +40,68 @@ class Arrhenius:
 
 
 def fit_arrhenius(temperature_K: Sequence[float], value: Sequence[float], error: Sequence[float]) -> Arrhenius:
-    """Weighted straight line through ln y against 1/(k_B T).
+    """Weighted least squares of y = A exp(−E_a/(k_B T)).
 
-    ln y = ln A − E_a/(k_B T), weights (y/δy)², errors from the errors of the points alone.
+    Fitted are the values themselves, with their errors: in a straight line through ln y, noise would make values that came out
+    low count less.
 
-    Parameters: ``temperature_K`` (n,), at least two different; ``value`` (n,) positive; ``error`` (n,) one standard
-    deviation, same unit. Returns :class:`Arrhenius`. Raises :class:`UserError` for fewer temperatures, and for a value that
-    is not larger than twice its error, whose logarithm means nothing.
-    Source: Press et al., Numerical Recipes, 3rd ed., section 15.2.
+    Parameters: ``temperature_K`` (n,), at least two different; ``value`` (n,); ``error`` (n,) one standard deviation, same
+    unit. Returns :class:`Arrhenius`. Raises :class:`UserError` unless values at two temperatures exceed twice their errors.
+    Source: Press et al., Numerical Recipes, 3rd ed., section 15.5.
     """
     temperature, y, deviation = (np.asarray(x, dtype=float) for x in (temperature_K, value, error))
-    if np.unique(temperature).size < 2:
-        raise UserError(f"An activation energy needs two temperatures; there is only {temperature[0]:g} K.")
-    bad = ~(y > 0) | ~(deviation > 0) | (deviation > _LARGEST_RELATIVE_ERROR * np.abs(y))
-    if bad.any():
-        k = int(np.flatnonzero(bad)[0])
+    seen = (deviation > 0) & (y > 2.0 * deviation)
+    if np.unique(temperature[seen]).size < 2:
         raise UserError(
-            f"The value at {temperature[k]:g} K, {y[k]:.3g} ± {deviation[k]:.2g}, is not larger than twice its error: "
-            "run longer at this temperature, or leave it out."
+            f"An activation energy needs values above twice their errors at two temperatures; there are such at "
+            f"{np.unique(temperature[seen]).size}: run longer, or at more temperatures."
         )
-    relative = deviation / y
-    design = np.column_stack([np.ones(y.size), -1.0 / (_EV_K * temperature)])
-    covariance = np.linalg.inv(design.T @ (design / relative[:, None] ** 2))
-    solution = covariance @ (design.T @ (np.log(y) / relative**2))
+    middle = float(np.mean(1.0 / (_EV_K * temperature)))
+    rise = middle - 1.0 / (_EV_K * temperature)  # ln y = ln y(middle) + E_a rise: hardly correlated
+    slope, level = np.polyfit(rise[seen], np.log(y[seen]), 1, w=y[seen] / deviation[seen])
+    found = optimize.least_squares(lambda x: (np.exp(x[0] + x[1] * rise) - y) / deviation, [level, slope], x_scale="jac")
+    centred = np.linalg.inv(found.jac.T @ found.jac)
+    shift = np.array([[1.0, middle], [0.0, 1.0]])
+    covariance = shift @ centred @ shift.T
     freedom = y.size - 2
-    chi2 = float((((np.log(y) - design @ solution) / relative) ** 2).sum())
     return Arrhenius(
-        temperature, y, deviation, float(solution[1]), float(np.sqrt(covariance[1, 1])), float(solution[0]), covariance,
-        float(stats.chi2.sf(chi2, freedom)) if freedom else None,
+        temperature, y, deviation, float(found.x[1]), float(np.sqrt(covariance[1, 1])), float(found.x[0] + middle * found.x[1]),
+        covariance, float(stats.chi2.sf(2.0 * found.cost, freedom)) if freedom else None,
     )  # fmt: skip
 
 
-def read_transport(paths: Sequence[Path]) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Transport coefficients of ``conductivity.json`` files, by name.
+def read_transport(paths: Sequence[Path]) -> tuple[dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]], list[str]]:
+    """Transport coefficients of ``conductivity.json`` files, by name, and the warnings of these records.
 
-    Names: ``sigma T``: each estimate of σ times T in S K/m; ``D``: self-diffusion of each element in cm²/s. Only what all files
-    have. Parameters: ``paths``. Returns name → (temperatures in K, values, errors), sorted by temperature. Raises
-    :class:`UserError` for a file that is no conductivity record.
+    Names: ``sigma T ...``: each estimate of σ times T in S K/m; ``D ...``: self-diffusion of each element in cm²/s. Only what
+    all files have.
+
+    Parameters: ``paths``. Returns name → (temperatures in K, values, errors), sorted by temperature. Raises
+    :class:`UserError` for a file that is no conductivity record, that is given twice, or is of another system.
     """
     found: dict[str, list[tuple[float, float, float]]] = {}
+    systems, warnings = {}, []
     for path in paths:
         try:
             record = json.loads(path.read_text())
-            kelvin = record["temperature_K"]
-            rows = [(f"sigma T {e['name']}", kelvin * e["value_S_m"], kelvin * e["error_S_m"]) for e in record["estimates"]]
-            rows += [(f"D {d['element']}", d["value_cm2_s"], d["error_cm2_s"]) for d in record["diffusion"]]
+            kelvin, system = float(record["temperature_K"]), (record["n_atoms"], record["charges_e"])
+            rows = [(f"sigma T {e['name']}", kelvin, e["value_S_m"], e["error_S_m"]) for e in record["estimates"]]
+            rows += [(f"D {d['element']}", 1.0, d["value_cm2_s"], d["error_cm2_s"]) for d in record["diffusion"]]
+            warnings += [f"{kelvin:g} K: {warning}" for warning in record["warnings"]]
         except OSError as error:
             raise UserError(f"Cannot read {path}: {error.strerror}.") from error
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path} is no record of les-analysis conductivity; give its JSON files.") from error
-        for name, value, deviation in rows:
-            found.setdefault(name, []).append((kelvin, value, deviation))
+        other = next((p for p, s in systems.items() if s != system), None)
+        if path.resolve() in systems:
+            raise UserError(f"{path} is given twice: give one record for each run or temperature.")
+        if other is not None:
+            raise UserError(f"{path} and {other} differ in the number of atoms or in --charges: give records of one system.")
+        systems[path.resolve()] = system
+        for name, factor, value, deviation in rows:
+            if value is not None and deviation is not None:
+                found.setdefault(name, []).append((kelvin, factor * value, factor * deviation))
     complete = {name: sorted(rows) for name, rows in found.items() if len(rows) == len(paths)}
     if not complete:
         raise UserError("The records have no estimate in common: analyse all runs with the same source and charges.")
-    return {name: tuple(np.array(rows).T) for name, rows in complete.items()}
+    return {name: tuple(np.array(rows).T) for name, rows in complete.items()}, warnings

@@ -14,7 +14,7 @@ from analysis.outputs import command_line, print_notes, value_and_error, write_j
 
 def arrhenius(
     records: Annotated[list[Path], typer.Argument(help="JSON files of les-analysis conductivity, one a temperature.")],
-    at: Annotated[float, typer.Option(help="Temperature to extrapolate to, K.", min=1.0)] = 300.0,
+    at: Annotated[float, typer.Option(help="Temperature to extrapolate to, K.", min=50.0)] = 300.0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Default: arrhenius.json beside the first.")] = None,
     plot_file: Annotated[Path | None, typer.Option("--plot", help="Default: arrhenius.png beside the first.")] = None,
 ) -> None:
@@ -27,7 +27,8 @@ def arrhenius(
     from les_ipi.errors import UserError
 
     fits, left_out = {}, []
-    for name, points in read_transport(records).items():
+    coefficients, warnings = read_transport(records)
+    for name, points in coefficients.items():
         try:
             fits[name] = fit_arrhenius(*points)
         except UserError as error:
@@ -37,16 +38,17 @@ def arrhenius(
     rows = {}
     for name, fit in fits.items():
         log, error = (float(x) for x in fit.at(at))
+        of_sigma = name.startswith("sigma")
         rows[name] = {
-            "unit": "S K/m" if name.startswith("sigma") else "cm2/s",
+            "unit": "S K/m" if of_sigma else "cm2/s",
             "temperature_K": fit.temperature_K.tolist(),
             "value": fit.value.tolist(),
             "error": fit.error.tolist(),
             "activation_eV": fit.activation_eV,
             "activation_error_eV": fit.activation_error_eV,
-            "extrapolated": float(np.exp(log)),
-            "extrapolated_low": float(np.exp(log - error)),
-            "extrapolated_high": float(np.exp(log + error)),
+            "extrapolated_unit": "S/m" if of_sigma else "cm2/s",
+            "log_extrapolated": log - np.log(at) * of_sigma,
+            "log_extrapolated_error": error,
             "p_value": fit.p_value,
         }
     record = {
@@ -55,7 +57,7 @@ def arrhenius(
         "records": [str(path) for path in records],
         "extrapolated_to_K": at,
         "fits": rows,
-        "warnings": left_out + [
+        "warnings": warnings + left_out + [
             f"{name} does not follow one Arrhenius line (chi-square test: p = {row['p_value']:.2g})"
             for name, row in rows.items()
             if row["p_value"] is not None and row["p_value"] < 0.01
@@ -76,11 +78,18 @@ def arrhenius(
 
 def _table(record: dict) -> Table:
     kelvin = record["extrapolated_to_K"]
-    table = Table(
-        "quantity", "E_a [eV]", f"at {kelvin:g} K", "unit", title="Arrhenius lines (± one standard error; range at one)"
-    )
+    title = "Arrhenius lines of sigma T and D (± one standard error; range of one standard error)"
+    table = Table("quantity", "E_a (eV)", f"sigma or D at {kelvin:g} K", "unit", title=title)
     for name, row in record["fits"].items():
-        value, low, high = (row[f"extrapolated{end}"] for end in ("", "_low", "_high"))
+        log, error = row["log_extrapolated"], row["log_extrapolated_error"]
+        value, low, high = (_power_of_ten(x) for x in (log, log - error, log + error))
         energy = value_and_error(row["activation_eV"], row["activation_error_eV"])
-        table.add_row(name, energy, f"{value:.2g} ({low:.2g} to {high:.2g})", row["unit"])
+        table.add_row(name, energy, f"{value} ({low} to {high})", row["extrapolated_unit"])
     return table
+
+
+def _power_of_ten(log: float) -> str:
+    """A number from its natural logarithm, which may be beyond what a float holds."""
+    power = int(np.floor(log / np.log(10.0)))
+    mantissa = np.exp(log - power * np.log(10.0))
+    return f"{mantissa * 10.0**power:.2g}" if abs(power) <= 3 else f"{mantissa:.1f}e{power:+03d}"

@@ -1,6 +1,7 @@
 """Figure of Arrhenius lines with their error bands."""
 
 from collections.abc import Mapping
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +21,14 @@ def plot_arrhenius(path: Path, fits: Mapping[str, Arrhenius], at_K: float) -> No
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    kinds = {"sigma": "σT / S K m$^{-1}$", "D": "D / cm$^2$ s$^{-1}$"}
-    shown = {kind: {n: f for n, f in fits.items() if n.split()[0] == kind} for kind in kinds}
+    kinds = {"sigma T ": "σT / S K m$^{-1}$", "D ": "D / cm$^2$ s$^{-1}$"}
+    shown = {kind: {n.removeprefix(kind): f for n, f in fits.items() if n.startswith(kind)} for kind in kinds}
     shown = {kind: lines for kind, lines in shown.items() if lines}
     with plt.rc_context({"font.size": 11, "axes.spines.right": False, "axes.spines.top": False}):
         figure, axes = plt.subplots(1, len(shown), figsize=(5.4 * len(shown), 4.2), squeeze=False, constrained_layout=True)
         for axis, (kind, lines) in zip(axes[0], shown.items(), strict=True):
-            for (name, fit), colour in zip(lines.items(), _COLOURS, strict=False):
-                _line(axis, fit, name.removeprefix(kind).removeprefix(" T").strip(), colour, at_K)
+            for (name, fit), colour in zip(lines.items(), cycle(_COLOURS), strict=False):
+                _line(axis, fit, name, colour, at_K)
             axis.set(xlabel="1000 K / T", ylabel=kinds[kind], yscale="log")
             axis.legend(frameon=False, fontsize=9)
         figure.savefig(path, dpi=150)

@@ -42,7 +42,7 @@ def find_peaks(spectrum: Infrared, bands: Mapping[str, tuple[float, float]]) -> 
     A parabola is fitted to ln(n·α) (a Gaussian) where the smoothed band is above 4/5 of its maximum;
     the same points serve every jackknife replicate, whose scatter is the error. The centroid is
     ∫ν n·α dν / ∫n·α dν over the whole range: it does not depend on the shape of the top, but contains whatever
-    else absorbs in the range.
+    else absorbs in the range, and None where the spectrum does not cover the range.
 
     Parameters: ``spectrum``; ``bands`` name → (low, high) cm⁻¹. Returns one :class:`Peak` a range, in order.
     """
@@ -50,7 +50,8 @@ def find_peaks(spectrum: Infrared, bands: Mapping[str, tuple[float, float]]) -> 
     peaks = []
     for name, (low, high) in bands.items():
         inside = slice(*np.searchsorted(x, (low, np.nextafter(high, np.inf))))
-        centroid = _with_error(_centroid, spectrum, inside)
+        covered = x[0] <= low and high <= x[-1] + 0.5 * (x[1] - x[0])
+        centroid = _with_error(_centroid, spectrum, inside) if covered else None
         points = fit_range(x, spectrum.n_alpha_cm1, low, high, spectrum.resolution_cm1)
         vertex = None if points is None else _with_error(fit_vertex, spectrum, points)
         if vertex is not None and not low < vertex[0] < high:

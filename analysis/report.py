@@ -101,7 +101,7 @@ def infrared_table(record: dict) -> Table:
             f"{peak['low_cm1']:.0f}-{peak['high_cm1']:.0f}",
             _value(peak["position_cm1"], peak["position_error_cm1"]),
             _value(peak["height_cm1"], peak["height_error_cm1"]),
-            _value(peak["centroid_cm1"], peak["centroid_error_cm1"], "no absorption"),
+            _value(peak["centroid_cm1"], peak["centroid_error_cm1"], "-"),
             "-" if measured is None else f"{measured:.0f}",
         )
     return table

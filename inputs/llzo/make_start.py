@@ -23,13 +23,14 @@ CLOSEST_A = 2.2
 def place(sites: Atoms, rng: np.random.Generator) -> np.ndarray:
     """Indices of sites that are filled: at random, none within ``CLOSEST_A`` of another."""
     distances = sites.get_all_distances(mic=True)
-    while True:
+    for _ in range(10_000):
         chosen: list[int] = []
         for site in rng.permutation(len(sites)):
             if len(chosen) < N_LITHIUM and (distances[site, chosen] > CLOSEST_A).all():
                 chosen.append(site)
         if len(chosen) == N_LITHIUM:
             return np.array(chosen)
+    raise SystemExit(f"{N_LITHIUM} lithium atoms {CLOSEST_A} Å apart do not fit: is the lattice parameter too small?")
 
 
 def llzo(a: float, seed: int = 1) -> Atoms:

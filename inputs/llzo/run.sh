@@ -13,7 +13,7 @@ for temperature in $temperatures; do
   if [ ! -e "$directory/DONE" ]; then
     mkdir -p "$input"
     python "$here/make_start.py" "${lattice[$temperature]}" "$input/start-${temperature}K.xyz"
-    sed "s#start-1000K#start-${temperature}K#g; s#>1000<#>$temperature<#g" "$here/nvt.xml" > "$input/nvt.xml"
+    sed "s#start-1000K#start-${temperature}K#g; s#kelvin'>1000<#kelvin'>$temperature<#g" "$here/nvt.xml" > "$input/nvt.xml"
     resume=(); [ -e "$directory/les_ipi_run.json" ] && resume=(--resume)
     les-ipi run "$input/nvt.xml" --directory "$directory" --record current --threads 1 --compile ${resume[@]+"${resume[@]}"}
     touch "$directory/DONE"

@@ -24,7 +24,7 @@ DISCARD_PS = 2.0
 def table_diffusion(table: np.ndarray, element: str, pressure: float, temperature: float) -> tuple[float, float] | None:
     """D of a table at a state and the scatter of its points about a plane in (P, T), cm²/s; None outside.
 
-    The plane is fitted to the points of the nearest two pressures within 60 K: runs of the table scatter more than their errors.
+    The plane is fitted to the points of the nearest two pressures within 60 K: points scatter more than their errors.
     """
     pressures = np.unique(table[:, 0])
     near = pressures[np.argsort(np.abs(pressures - pressure))[:2]]

@@ -43,6 +43,8 @@ class DataConfig(_Strict):
 
     @model_validator(mode="after")
     def _ignored_labels_exist(self) -> "DataConfig":
+        if self.energy_zero == "per_file" and "energy" in self.ignore.get(self.files[0], ()):
+            raise ValueError(f"the model has the energy zero of {self.files[0]}, whose energies are ignored: put another first")
         for file, labels in self.ignore.items():
             if file not in self.files:
                 raise ValueError(f"ignore names {file!r}, which is not in files: write it as it stands there")
@@ -116,6 +118,12 @@ class TrainConfig(_Strict):
     charges: ChargesConfig = ChargesConfig()
     state: StateConfig | None = None
     training: OptimiserConfig = OptimiserConfig()
+
+    @model_validator(mode="after")
+    def _one_functional_for_a_linear_start(self) -> "TrainConfig":
+        if self.training.linear_start and self.data.energy_networks == "per_file":
+            raise ValueError('linear_start cannot tell functionals apart: leave it out, or energy_networks = "per_file"')
+        return self
 
 
 def read_config(path: Path) -> TrainConfig:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.linalg import null_space
 from scipy.optimize import least_squares
 from torch import Tensor
 
@@ -15,21 +16,39 @@ from les_ipi.models.les_model import LESModel
 from les_ipi.training.data import Frame, composition
 from les_ipi.training.loss import make_batch
 
-#: Rows of forces for each unknown, as far as there are frames.
-ROWS_PER_COLUMN = 8
+#: Rows of forces for each unknown, and the largest number of frames, as far as there are frames.
+ROWS_PER_COLUMN, MOST_FRAMES = 8, 96
+#: Frames in which every element should occur, and unused frames on which the fit is measured.
+LEAST_OF_ELEMENT, TEST_FRAMES = 2, 8
 #: Ridge relative to the mean square of a column.
 RIDGE = 1e-6
+#: Latent charges (e) that are all smaller leave the head without a gradient: then there is nothing to start from.
+LEAST_CHARGE = 0.05
+
 
 @dataclass(frozen=True)
 class LinearStart:
     """What least squares found: ``charges`` (n_species,) latent e, or None without charges; ``weights`` (n_species, F) eV of
-    the standardised features; ``force_rmse`` eV/Å on the frames that were used, of which there are ``n_frames``.
+    the standardised features; ``force_rmse`` eV/Å on ``n_tested`` frames that were not among the ``n_frames`` that were fitted
+    (on those, if there were no others).
     """
 
     charges: np.ndarray | None
     weights: np.ndarray
     force_rmse: float
     n_frames: int
+    n_tested: int
+
+
+def check_linear_start(model: LESModel, frames: list[Frame]) -> None:
+    """Raise ``UserError`` where there is no linear start: other heads, charged structures, no forces."""
+    head = model.head
+    if head is not None and not (head.name == "latent" and head.networks.skips[0].out_features == 1):
+        raise UserError('linear_start needs head = "latent" with one channel, or "none": leave it out for other heads.')
+    if model.state is not None or any(frame.system.total_charge for frame in frames):
+        raise UserError("linear_start is for neutral structures without [state]: leave it out.")
+    if not any(frame.labels.forces is not None for frame in frames):
+        raise UserError("linear_start needs frames with forces.")
 
 
 def fit_linear_start(model: LESModel, frames: list[Frame]) -> LinearStart:
@@ -37,24 +56,18 @@ def fit_linear_start(model: LESModel, frames: list[Frame]) -> LinearStart:
 
     E = Σ_i w_{z_i}·B_i + Σ_{a≤b} q_a q_b Φ_ab with the features B of the model and the energy Φ_ab of unit charges on elements
     a and b. The weights w have a closed form for any charges; what is left is a quadratic form of the products q_a q_b, whose
-    least value over neutral charges is searched from the formal ones.
+    least value over charges that make every structure neutral is searched from the formal ones.
 
     Parameters: ``model`` fresh, with standardised features, ``latent`` head with one channel, or none; ``frames`` of the
-    training. Returns :class:`LinearStart`. Raises :class:`UserError` without forces or formal charges, and for another head.
+    training. Returns :class:`LinearStart`. Raises :class:`UserError` as :func:`check_linear_start`, and where no charges but
+    zero make all structures neutral.
     Source: Golub and Pereyra, doi:10.1137/0710036 (variable projection).
     """
-    head = model.head
-    if head is not None and not (head.name == "latent" and head.networks.skips[0].out_features == 1):
-        raise UserError('linear_start needs head = "latent" with one channel, or "none": leave it out for other heads.')
-    usable = [frame for frame in frames if frame.labels.forces is not None]
-    if not usable:
-        raise UserError("linear_start needs frames with forces.")
+    check_linear_start(model, frames)
     columns = len(model.species) * model.short_range.n_features
-    wanted = ROWS_PER_COLUMN * columns // (3 * len(usable[0].system.numbers)) + 1
-    chosen = usable[:: max(1, len(usable) // wanted)]
+    chosen, others = _choose(model, [frame for frame in frames if frame.labels.forces is not None], ROWS_PER_COLUMN * columns)
     precise = copy.deepcopy(model).double()
-    blocks = [_design(precise, frame) for frame in chosen]
-    design, forces = np.concatenate([a for a, _ in blocks]), np.concatenate([f for _, f in blocks])
+    design, forces = _stacked(precise, chosen)
     n_products = design.shape[1] - columns
     scale = np.sqrt((design**2).mean(axis=0)) + 1e-12
     scaled = design / scale
@@ -63,12 +76,16 @@ def fit_linear_start(model: LESModel, frames: list[Frame]) -> LinearStart:
     charges = None
     products = np.zeros(n_products)
     if n_products:
-        charges = _charges(normal, right, scale[:n_products], model, composition(chosen, model.species).sum(axis=0))
+        charges = _charges(normal, right, scale[:n_products], model, composition(frames, model.species))
         products = _products(charges)
     rest = right[n_products:] - normal[n_products:, :n_products] @ (products * scale[:n_products])
     weights = np.linalg.solve(normal[n_products:, n_products:], rest) / scale[n_products:]
+    if others:
+        design, forces = _stacked(precise, others)
     error = design @ np.concatenate([products, weights]) - forces
-    return LinearStart(charges, weights.reshape(len(model.species), -1), float(np.sqrt(np.mean(error**2))), len(chosen))
+    return LinearStart(
+        charges, weights.reshape(len(model.species), -1), float(np.sqrt(np.mean(error**2))), len(chosen), len(others or chosen)
+    )
 
 
 def apply_linear_start(model: LESModel, start: LinearStart) -> None:
@@ -95,22 +112,54 @@ def _products(charges: np.ndarray) -> np.ndarray:
     return charges[a] * charges[b]
 
 
+def _choose(model: LESModel, frames: list[Frame], rows: int) -> tuple[list[Frame], list[Frame]]:
+    """Frames to fit, in random order until there are enough rows of every element, and some of the others."""
+    order = np.random.default_rng(0).permutation(len(frames))
+    counts = composition(frames, model.species)
+    wanted = np.minimum(LEAST_OF_ELEMENT, (counts > 0).sum(axis=0))
+    chosen: list[int] = []
+    for index in order:
+        enough = 3 * counts[chosen].sum() >= rows or len(chosen) >= MOST_FRAMES
+        missing = (counts[chosen] > 0).sum(axis=0) < wanted
+        if not enough or (missing & (counts[index] > 0)).any():
+            chosen.append(index)
+    others = [index for index in order if index not in set(chosen)][:TEST_FRAMES]
+    return [frames[i] for i in chosen], [frames[i] for i in others]
+
+
 def _charges(
     normal: np.ndarray, right: np.ndarray, scale: np.ndarray, model: LESModel, counts: np.ndarray
 ) -> np.ndarray:
-    """Charges of the elements that leave the least error once the linear energies have adapted to them, neutral on average."""
+    """Charges of the elements that leave the least error once the linear energies have adapted to them, neutral everywhere."""
     n = len(scale)
     coupling = np.linalg.solve(normal[n:, n:], normal[n:, :n])
     schur = (normal[:n, :n] - normal[:n, n:] @ coupling) * scale[:, None] * scale
     best = np.linalg.solve(schur, (right[:n] - coupling.T @ right[n:]) * scale)
-    root = np.linalg.cholesky(schur).T
+    values, vectors = np.linalg.eigh(schur)
+    # Only the shape of the form matters to the minimum, but the stopping rule of the search has a scale.
+    root = (np.sqrt((values / values[-1]).clip(1e-12))[:, None]) * vectors.T
     formal = (model.head.formal_charges * model.head.formal_scale).detach().double().numpy()
-    neutral = np.eye(len(formal)) - np.outer(np.ones(len(formal)), counts / counts.sum())
-    start = neutral @ formal
-    if not start.any():
-        raise UserError("linear_start needs formal charges in [charges] as a first guess of the charges and for their signs.")
-    fitted = least_squares(lambda q: root @ (_products(neutral @ q) - best), start)
-    return neutral @ fitted.x
+    neutral = null_space(np.unique(counts, axis=0), rcond=1e-9)
+    start = neutral.T @ formal
+    if not np.abs(start).max(initial=0.0) > 1e-6:
+        raise UserError(
+            "linear_start needs formal charges in [charges] as a first guess, not zero, that make every structure neutral."
+        )
+    fitted = least_squares(lambda q: root @ (_products(neutral @ q) - best), start, xtol=1e-12, ftol=1e-12, gtol=1e-12)
+    charges = neutral @ fitted.x
+    if np.abs(charges).max() < LEAST_CHARGE:
+        raise UserError(
+            f"linear_start finds no charges (all below {LEAST_CHARGE} e) in these forces: leave it out, or use head = \"none\"."
+        )
+    return charges
+
+
+def _stacked(model: LESModel, frames: list[Frame]) -> tuple[np.ndarray, np.ndarray]:
+    """Design and forces of several frames, without rows that have no label."""
+    blocks = [_design(model, frame) for frame in frames]
+    design, forces = np.concatenate([a for a, _ in blocks]), np.concatenate([f for _, f in blocks])
+    known = np.isfinite(forces)
+    return design[known], forces[known]
 
 
 def _design(model: LESModel, frame: Frame) -> tuple[np.ndarray, np.ndarray]:

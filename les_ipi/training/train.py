@@ -92,7 +92,8 @@ def train(
         zeros = np.tile(model.reference_energies.numpy(), (_n_zeros(config), 1))
         module = PotentialModule(model, config.training, refit_energy_zeros(model, training, zeros))
     else:
-        module, model_config = prepare(config, training)
+        # What a resumed training starts from is in its checkpoint.
+        module, model_config = prepare(config, training, config.training.linear_start and not resume)
     check_losses(module.model, training, config.training)
     n_training = len(training)
     if config.data.energy_networks == "per_file":
@@ -103,6 +104,10 @@ def train(
         module.zeros = module.zeros[:1]
     else:
         _fit(module, config, training, held_out, work, resume)
+    if config.training.linear_start and module.model.head is not None:
+        fitted = dict(zip(model_config.species, module.model.head.formal_charges.tolist(), strict=True))
+        charges = model_config.charges.model_copy(update={"formal": fitted, "formal_scale": 1.0})
+        model_config = model_config.model_copy(update={"charges": charges})
     return _export(module, model_config, config, training, held_out, output, parent, n_training)
 
 
@@ -110,8 +115,13 @@ def _n_zeros(config: TrainConfig) -> int:
     return len(config.data.files) if config.data.energy_zero == "per_file" else 1
 
 
-def prepare(config: TrainConfig, frames: list[Frame]) -> tuple[PotentialModule, ModelConfig]:
-    """Fresh module with reference energies, energy scale and standardised features from the training frames."""
+def prepare(
+    config: TrainConfig, frames: list[Frame], linear_start: bool = False
+) -> tuple[PotentialModule, ModelConfig]:
+    """Fresh module with reference energies, energy scale and standardised features from the training frames.
+
+    ``linear_start``: begin at least squares. Its charges are in the head, not in the configuration.
+    """
     numbers = sorted({int(z) for f in frames for z in f.system.numbers})
     from ase.data import chemical_symbols
 
@@ -140,15 +150,13 @@ def prepare(config: TrainConfig, frames: list[Frame]) -> tuple[PotentialModule, 
         descriptor.standardise(raw[batch.atom_mask], batch.species[batch.atom_mask])
     if config.training.double_precision:
         model.double()
-    if config.training.linear_start:
-        start = fit_linear_start(model, frames)
-        apply_linear_start(model, start)
-        found = "" if start.charges is None else f", latent charges {start.charges.round(3).tolist()} of {model_config.species}"
-        rank_zero_info(f"Linear start from {start.n_frames} frames: forces {1e3 * start.force_rmse:.0f} meV/Å{found}.")
-        if start.charges is not None:
-            fitted = dict(zip(model_config.species, start.charges.tolist(), strict=True))
-            charges = config.charges.model_copy(update={"formal": fitted, "formal_scale": 1.0})
-            model_config = model_config.model_copy(update={"charges": charges})
+    if linear_start:
+        found = fit_linear_start(model, frames)
+        apply_linear_start(model, found)
+        values = None if found.charges is None else found.charges.round(3).tolist()
+        charges = "" if values is None else f"; latent charges {values} of {model_config.species}"
+        error = f"{1e3 * found.force_rmse:.0f} meV/Å on {found.n_tested} others"
+        rank_zero_info(f"Linear start from {found.n_frames} frames: forces {error}{charges}.")
     # What the fresh network and the core repulsion give on average is a part of the energy zero.
     zeros = refit_energy_zeros(model, frames, np.zeros((_n_zeros(config), len(numbers))))
     return PotentialModule(model, config.training, zeros), model_config

@@ -133,7 +133,9 @@ def test_peak_errors_are_calibrated(oscillator):
 def test_no_peak_on_a_slope(oscillator, pooled):
     centre, *_ = oscillator
     (peak,) = find_peaks(pooled["dipole"], {"slope": (centre - 400, centre - 150)})
-    assert peak.position_cm1 is None and peak.height_cm1 is None
+    assert peak.position_cm1 is None and peak.height_cm1 is None and peak.centroid_cm1 is not None
+    (beyond,) = find_peaks(pooled["dipole"], {"beyond": (centre - 300, 9000.0)})
+    assert beyond.centroid_cm1 is None
 
 
 def test_volume_and_temperature_scale_each_run():

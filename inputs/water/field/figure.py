@@ -21,7 +21,7 @@ STRETCH = "O-H stretch"
 def stretch(record: dict) -> tuple[float, float]:
     """Centroid of the stretch band and its standard error, cm⁻¹: the band is broad, its maximum is not stable."""
     peak = next(peak for peak in record["peaks"] if peak["name"] == STRETCH)
-    return peak["centroid_cm1"], peak["centroid_error_cm1"]
+    return tuple(np.nan if peak[key] is None else peak[key] for key in ("centroid_cm1", "centroid_error_cm1"))
 
 
 def cosines(path: Path) -> dict[str, tuple[float, float]]:
@@ -56,7 +56,8 @@ def main(runs: Path, image: Path) -> None:
         for field, band, angle in zip(FIELDS, bands, cosine, strict=True):
             shift, error = band[0] - bands[0, 0], np.hypot(band[1], bands[0, 1])
             moved = "" if field == FIELDS[0] else f", shift {shift:.0f} ± {error:.0f}"
-            print(f"{kind} {field} V/Å: centroid of the stretch {band[0]:.0f} ± {band[1]:.0f}{moved}, <cos> {angle[0]:.3f} ± {angle[1]:.3f}")
+            found = f"centroid of the stretch {band[0]:.0f} ± {band[1]:.0f}{moved}, <cos> {angle[0]:.3f} ± {angle[1]:.3f}"
+            print(f"{kind} {field} V/Å: {found}")
     axes[1, 0].set(xlabel="E / V Å$^{-1}$", ylabel="centroid of the O-H stretch / cm$^{-1}$ (± 2σ)")
     axes[1, 1].set(xlabel="E / V Å$^{-1}$", ylabel="⟨cos θ⟩ (± 2σ)")
     axes[1, 0].legend(frameon=False)
