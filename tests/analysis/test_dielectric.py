@@ -334,3 +334,13 @@ def test_a_changing_cell_tells_no_axes(tmp_path):
     (tmp_path / "a" / "run.xc.xyz").write_text(text[:last] + "12.2 12 12" + text[last + 8 :])
     found = study_dielectric([RunDirectory(tmp_path / "a")])
     assert found.origins is None and any("The cell changes" in warning for warning in found.warnings)
+
+
+def test_water_of_different_starts_still_tells_its_alignment(tmp_path):
+    rng = np.random.default_rng(3)
+    for name in ("plus", "minus"):
+        write_water(tmp_path / name, rng, 800)
+        set_field(tmp_path / name, {"constant_field": f"0;0;{'-' * (name == 'minus')}0.02"})
+    found = study_dielectric([RunDirectory(tmp_path / name) for name in ("plus", "minus")])
+    assert found.response is None and all(run.cosine for run in found.runs)
+    assert any("no susceptibility from fields: " in w and "do not begin in one structure" in w for w in found.warnings)

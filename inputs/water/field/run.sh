@@ -25,8 +25,8 @@ for kind in classical trpmd; do
         ${resume[@]+"${resume[@]}"}
       touch "$directory/DONE"
     fi
-    les-analysis ir "$directory" --discard-ps $discard --resolution 60 --json "$runs/$kind-$field.json" --csv "$runs/$kind-$field.csv" \
-      --plot "$runs/$kind-$field.png"
+    les-analysis ir "$directory" --discard-ps $discard --resolution 60 --peaks 400-1000,1450-1850,2400-4000 \
+      --json "$runs/$kind-$field.json" --csv "$runs/$kind-$field.csv" --plot "$runs/$kind-$field.png"
   done
   les-analysis dielectric "$runs/$kind"-0.{00,05,10,20} --discard-ps $discard --json "$runs/$kind-dielectric.json" \
     --plot "$runs/$kind-dielectric.png"
