@@ -40,7 +40,7 @@ class LinearStart:
     n_tested: int
 
 
-def check_linear_start(model: LESModel, frames: list[Frame]) -> None:
+def _check(model: LESModel, frames: list[Frame]) -> None:
     """Raise ``UserError`` where there is no linear start: other heads, charged structures, no forces."""
     head = model.head
     if head is not None and not (head.name == "latent" and head.networks.skips[0].out_features == 1):
@@ -59,11 +59,11 @@ def fit_linear_start(model: LESModel, frames: list[Frame]) -> LinearStart:
     least value over charges that make every structure neutral is searched from the formal ones.
 
     Parameters: ``model`` fresh, with standardised features, ``latent`` head with one channel, or none; ``frames`` of the
-    training. Returns :class:`LinearStart`. Raises :class:`UserError` as :func:`check_linear_start`, and where no charges but
+    training. Returns :class:`LinearStart`. Raises :class:`UserError` as :func:`_check`, and where no charges but
     zero make all structures neutral.
     Source: Golub and Pereyra, doi:10.1137/0710036 (variable projection).
     """
-    check_linear_start(model, frames)
+    _check(model, frames)
     columns = len(model.species) * model.short_range.n_features
     chosen, others = _choose(model, [frame for frame in frames if frame.labels.forces is not None], ROWS_PER_COLUMN * columns)
     precise = copy.deepcopy(model).double()

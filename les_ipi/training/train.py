@@ -155,7 +155,7 @@ def prepare(
         apply_linear_start(model, found)
         values = None if found.charges is None else found.charges.round(3).tolist()
         charges = "" if values is None else f"; latent charges {values} of {model_config.species}"
-        error = f"{1e3 * found.force_rmse:.0f} meV/Å on {found.n_tested} others"
+        error = f"{1e3 * found.force_rmse:.0f} meV/Å on {found.n_tested} frames"
         rank_zero_info(f"Linear start from {found.n_frames} frames: forces {error}{charges}.")
     # What the fresh network and the core repulsion give on average is a part of the energy zero.
     zeros = refit_energy_zeros(model, frames, np.zeros((_n_zeros(config), len(numbers))))
