@@ -14,6 +14,7 @@ from analysis.uncertainty import Estimate
 from les_ipi.errors import UserError
 from les_ipi.units import EPSILON_0
 
+_UNLIKELY = 0.01  # probability of so bad a fit below which it counts as none
 _LEAST_LENGTH, _LEAST_LENGTH_ZERO_MEAN, _LEAST_TOTAL = 6.0, 2.0, 40.0  # in units of g
 
 
@@ -111,6 +112,11 @@ class FieldResponse:
     cubic: Estimate | None
     offset_eA: Estimate
     probability: float | None
+
+    @property
+    def fits(self) -> bool:
+        """Whether the means are such a polynomial within their errors, as far as there are data to tell."""
+        return self.probability is None or self.probability >= _UNLIKELY
 
 
 def field_response(fields: np.ndarray, dipoles: np.ndarray, errors: np.ndarray, volume_A3: float) -> FieldResponse:

@@ -15,8 +15,6 @@ from analysis.uncertainty import Estimate
 from les_ipi.errors import UserError
 from les_ipi.units import E_A2_C_M2
 
-_UNLIKELY = 0.01  # probability of so bad a fit below which it counts as none
-
 
 @dataclass(frozen=True)
 class DielectricStudy:
@@ -52,15 +50,10 @@ class DielectricStudy:
         return (other.value - self.fluctuation.value) / float(np.hypot(other.error, self.fluctuation.error))
 
     @property
-    def polynomial(self) -> bool:
-        """Whether the mean dipoles are a polynomial of the field within their errors, as far as there are runs to tell."""
-        return self.response is None or self.response.probability is None or self.response.probability >= _UNLIKELY
-
-    @property
     def permittivity(self) -> Estimate | None:
         """ε_s = ε_∞ + χ from the susceptibility that can be trusted and has the smaller error; None without one, or ε_∞."""
         found = [self.fluctuation] if self.fluctuation and self.reliable else []
-        found += [self.response.susceptibility] if self.response and self.polynomial else []
+        found += [self.response.susceptibility] if self.response and self.response.fits else []
         if not found or self.epsilon_infinity is None:
             return None
         best = min(found, key=lambda estimate: estimate.error)
@@ -128,7 +121,7 @@ def study_dielectric(
             if not all(run.cosine for run in runs):
                 raise
             warnings.append(f"no susceptibility from fields: {str(error).rstrip('.')}")
-        if response is not None and response.probability is not None and response.probability < _UNLIKELY:
+        if response is not None and not response.fits:
             warnings.append("the mean dipoles are no polynomial of the field within their errors: equilibrate longer")
     return DielectricStudy(
         runs=tuple(runs),

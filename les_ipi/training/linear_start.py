@@ -80,9 +80,11 @@ def fit_linear_start(model: LESModel, frames: list[Frame]) -> LinearStart:
         products = _products(charges)
     rest = right[n_products:] - normal[n_products:, :n_products] @ (products * scale[:n_products])
     weights = np.linalg.solve(normal[n_products:, n_products:], rest) / scale[n_products:]
+    solution = np.concatenate([products, weights])
+    predicted = design @ solution
     if others:
-        design, forces = _stacked(precise, others)
-    error = design @ np.concatenate([products, weights]) - forces
+        predicted, forces = _stacked(precise, others, torch.from_numpy(solution)[:, None])
+    error = predicted.ravel() - forces
     return LinearStart(
         charges, weights.reshape(len(model.species), -1), float(np.sqrt(np.mean(error**2))), len(chosen), len(others or chosen)
     )
@@ -154,16 +156,19 @@ def _charges(
     return charges
 
 
-def _stacked(model: LESModel, frames: list[Frame]) -> tuple[np.ndarray, np.ndarray]:
-    """Design and forces of several frames, without rows that have no label."""
-    blocks = [_design(model, frame) for frame in frames]
+def _stacked(model: LESModel, frames: list[Frame], mixed: Tensor | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Design and forces of several frames, without rows that have no label; ``mixed`` as in :func:`_design`."""
+    blocks = [_design(model, frame, mixed) for frame in frames]
     design, forces = np.concatenate([a for a, _ in blocks]), np.concatenate([f for _, f in blocks])
     known = np.isfinite(forces)
     return design[known], forces[known]
 
 
-def _design(model: LESModel, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
-    """Forces (3N, columns) of unit products of charges, then of unit weights; and the reference forces (3N,)."""
+def _design(model: LESModel, frame: Frame, mixed: Tensor | None) -> tuple[np.ndarray, np.ndarray]:
+    """Forces (3N, columns) of unit products of charges, then of unit weights; and the reference forces (3N,).
+
+    With ``mixed`` (columns, K) those of K combinations of these energies, for one backward pass each.
+    """
     batch = make_batch([frame], model)
     leaves = Leaves.of(batch, model.energy_scale.dtype)
     mask = batch.atom_mask.to(leaves.edges.dtype)
@@ -176,7 +181,8 @@ def _design(model: LESModel, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
         fixed = _forces(batch, leaves, (model.core(leaves.edges, near, batch.species) * mask).sum()[None])[:, 0]
     if model.head is not None:
         sums.insert(0, _pair_energies(model, batch, leaves, elements))
-    design = _forces(batch, leaves, torch.cat([part.reshape(-1) for part in sums]))
+    energies = torch.cat([part.reshape(-1) for part in sums])
+    design = _forces(batch, leaves, energies if mixed is None else energies @ mixed)
     return design, frame.labels.forces.reshape(-1) - fixed
 
 
