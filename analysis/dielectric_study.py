@@ -93,23 +93,16 @@ def study_dielectric(
 
     free = [run for run in runs if not run.field.any()]
     components: tuple[Estimate, ...] = ()
-    fluctuation, reliable = None, True
-    origins = None
+    fluctuation, origins, reliable = None, None, True
     if free:
-        origins, unknown = _origins(free)
-        warnings += unknown
-        offsets = np.zeros((len(free), 3)) if origins is None else origins.offsets_eA
-        dipoles = [run.dipole - offset for run, offset in zip(free, offsets, strict=True)]
-        about_zero = origins is not None
-        estimates = [fluctuation_susceptibility([d[:, k] for d in dipoles], volume, kelvin, about_zero) for k in range(3)]
-        components = tuple(estimate for estimate, _ in estimates)
+        origins, found = _origins(free)
+        warnings += found
         axes = np.eye(3) if isotropic else direction[None]
-        pooled = [dipole @ axis for dipole in dipoles for axis in axes]
-        fluctuation, reliable = fluctuation_susceptibility(pooled, volume, kelvin, about_zero)
+        components, fluctuation, reliable = _fluctuations(free, origins, axes, volume, kelvin)
         if not reliable:
             warnings.append(
                 "the runs without a field are too short against the correlation time of the dipole, and "
-                + ("the error of its fluctuations is" if about_zero else "its fluctuations are")
+                + ("its fluctuations are" if origins is None else "the error of its fluctuations is")
                 + " underestimated: run longer (a conductor has no static susceptibility however long: see conductivity)"
             )
     response = None
@@ -184,6 +177,21 @@ def _origins(free: Sequence[DielectricRun]) -> tuple[DipoleOrigins | None, list[
         return dipole_origins([run.dipole_at_axes for run in free], [run.axes for run in free]), []
     except UserError as error:
         return None, [f"dipoles fluctuate about the mean of each run: {str(error).rstrip('.')}"]
+
+
+def _fluctuations(
+    free: Sequence[DielectricRun], origins: DipoleOrigins | None, axes: np.ndarray, volume: float, kelvin: float
+) -> tuple[tuple[Estimate, ...], Estimate, bool]:
+    """χ from runs without a field: along x, y and z; pooled over ``axes`` (A, 3); and whether that is reliable."""
+    offsets = np.zeros((len(free), 3)) if origins is None else origins.offsets_eA
+    dipoles = [run.dipole - offset for run, offset in zip(free, offsets, strict=True)]
+    about_zero = origins is not None
+    of_axes = [
+        fluctuation_susceptibility([dipole @ axis for dipole in dipoles for axis in chosen], volume, kelvin, about_zero)
+        for chosen in (*np.eye(3)[:, None], axes)
+    ]
+    *components, (pooled, reliable) = of_axes
+    return tuple(estimate for estimate, _ in components), pooled, reliable
 
 
 def _direction(fields: Sequence[np.ndarray]) -> np.ndarray | None:
