@@ -83,7 +83,10 @@ MEANING: dict[tuple[type[BaseModel], str], tuple[str, str]] = {
     (ChargesConfig, "channels"): ("", "independent latent charges for each atom (`latent` and `multipole`)"),
     (ChargesConfig, "hidden"): ("", "hidden layers of the charge network of each element"),
     (ChargesConfig, "formal"): ("e", "element → formal charge, scaled by one learned factor; others 0"),
-    (ChargesConfig, "formal_scale"): ("", "start of that factor"),
+    (ChargesConfig, "formal_scale"): (
+        "",
+        "start of that factor; `oxidation`: it stays 1/√ε∞, so that atoms of a `transfer` head carry their formal charges",
+    ),
     (ChargesConfig, "descriptor"): (
         "",
         "features of its own: keys of `[short_range]` without `hidden` and `core_cutoff`",

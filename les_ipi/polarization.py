@@ -32,15 +32,24 @@ def displacements_from(reference: AtomicSystem, system: AtomicSystem) -> np.ndar
             f"The reference has {len(reference.numbers)} atoms and the run {len(system.numbers)}, or their elements or order "
             "differ: give the same atoms in the same order."
         )
-    fractional = system.positions @ np.linalg.inv(system.cell) - reference.positions @ np.linalg.inv(reference.cell)
-    moved = (fractional - fractional.mean(axis=0)) @ system.cell
-    farthest = np.linalg.norm(moved, axis=1).max()
+    moved, farthest = _moved(reference, system)
     if farthest > LARGEST_DISPLACEMENT_A:
         raise UserError(
             f"An atom is {farthest:.2f} Å away from its site in the reference (at most {LARGEST_DISPLACEMENT_A} Å): the "
             "reference belongs to another crystal, or atoms diffuse, and then the integral of the current is the dipole to use."
         )
     return moved
+
+
+def on_their_sites(reference: AtomicSystem, system: AtomicSystem) -> bool:
+    """Whether every atom is near enough to its site in ``reference`` for a straight path (:func:`displacements_from`)."""
+    return _moved(reference, system)[1] <= LARGEST_DISPLACEMENT_A
+
+
+def _moved(reference: AtomicSystem, system: AtomicSystem) -> tuple[np.ndarray, float]:
+    fractional = system.positions @ np.linalg.inv(system.cell) - reference.positions @ np.linalg.inv(reference.cell)
+    moved = (fractional - fractional.mean(axis=0)) @ system.cell
+    return moved, float(np.linalg.norm(moved, axis=1).max())
 
 
 def dipole_from_reference(

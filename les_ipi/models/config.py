@@ -50,8 +50,10 @@ class ChargesConfig(_Strict):
     """``[charges]``: the long-range part. ``head = "none"`` gives a short-range model.
 
     ``sigma`` Å; ``k_cutoff`` 1/Å; ``formal`` maps element symbols to formal charges that are scaled by a learned factor;
-    ``epsilon_infinity`` is the electronic dielectric constant of the medium. ``descriptor`` gives the charges features of
-    their own, usually of a shorter range: charges that see only the nearest atoms are better determined by few data.
+    ``epsilon_infinity`` is the electronic dielectric constant of the medium. ``formal_scale = "oxidation"`` keeps that factor
+    of a ``transfer`` head at 1/√ε_∞: over a closed path atoms carry their oxidation numbers. ``descriptor`` gives the charges
+    features of their own, usually of a shorter range: charges that see only the nearest atoms are better determined by few
+    data.
     ``level`` names the moments of a ``multipole`` head as in the literature: u dipoles, Q quadrupoles, iq induced charges, iu
     induced dipoles, whose polarizabilities are tensors if ``anisotropic``; ``polarizability_scale`` maps elements to the Å³
     that they start from.
@@ -64,7 +66,7 @@ class ChargesConfig(_Strict):
     channels: int = Field(1, ge=1)
     hidden: tuple[int, ...] = (32, 16)
     formal: dict[str, float] = {}
-    formal_scale: float = 0.3
+    formal_scale: float | Literal["oxidation"] = 0.3
     descriptor: ShortRangeConfig | None = None
     transfer_cutoff: float = Field(3.5, gt=0.5)
     transfer_n_radial: int = Field(5, ge=2)
@@ -73,6 +75,20 @@ class ChargesConfig(_Strict):
     smooth: bool = True
     remove_self: bool = True
     epsilon_infinity: float = Field(1.0, ge=1.0)
+
+    @model_validator(mode="after")
+    def _oxidation_numbers_are_carried(self) -> Self:
+        if self.formal_scale == "oxidation" and (self.head != "transfer" or not self.formal):
+            raise ValueError(
+                'formal_scale = "oxidation" lets every atom of a "transfer" head carry its formal charge: take that head and '
+                "give oxidation numbers in formal, or a number as formal_scale"
+            )
+        return self
+
+    @property
+    def first_formal_scale(self) -> float:
+        """λ that a training starts from; the only one where formal charges are oxidation numbers."""
+        return self.epsilon_infinity**-0.5 if self.formal_scale == "oxidation" else self.formal_scale
 
     @model_validator(mode="after")
     def _one_equilibrium(self) -> Self:
@@ -117,7 +133,7 @@ def build_model(config: ModelConfig) -> LESModel:
     head = None
     if charges.head == "latent":
         head = LatentHead(
-            n_species, n_features, formal, charges.channels, charges.hidden, charges.formal_scale
+            n_species, n_features, formal, charges.channels, charges.hidden, charges.first_formal_scale
         )
     elif charges.head == "transfer":
         head = TransferHead(
@@ -127,10 +143,11 @@ def build_model(config: ModelConfig) -> LESModel:
             charges.transfer_cutoff,
             charges.transfer_n_radial,
             charges.hidden,
-            charges.formal_scale,
+            charges.first_formal_scale,
+            charges.formal_scale == "oxidation",
         )
     elif charges.head == "equilibration":
-        head = EquilibrationHead(n_species, n_features, formal, charges.hidden, charges.formal_scale)
+        head = EquilibrationHead(n_species, n_features, formal, charges.hidden, charges.first_formal_scale)
     elif charges.head == "multipole":
         source = descriptor or short_range
         scale = [charges.polarizability_scale.get(s, DEFAULT_POLARIZABILITY_A3) for s in config.species]
@@ -142,7 +159,7 @@ def build_model(config: ModelConfig) -> LESModel:
             (source.n_tensors(1), source.n_tensors(2)),
             charges.channels,
             charges.hidden,
-            charges.formal_scale,
+            charges.first_formal_scale,
             charges.anisotropic,
             scale,
         )

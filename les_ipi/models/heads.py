@@ -115,7 +115,12 @@ class TransferHead(ChargeHead):
     P = Σ_i λ z_formal r_i + Σ_ij t_ij (r_j − r_i) is a single-valued, continuous function of unwrapped coordinates. Where
     λ Σ z_formal is not the wanted total charge, all λ z_formal of the structure are shifted equally: they stay constants.
 
-    Parameters: as :class:`LatentHead`; ``cutoff`` in Å of the edges that carry charge; ``n_radial`` functions φ_n.
+    When atoms end where equal atoms started, the t_ij are what they were, and every atom has carried λ z_formal along its way.
+    With λ = 1/√ε_∞ and oxidation numbers z_formal, physical currents carry just these, as they must
+    (doi:10.1038/s41567-019-0562-0).
+
+    Parameters: as :class:`LatentHead`; ``cutoff`` in Å of the edges that carry charge; ``n_radial`` functions φ_n;
+    ``fixed_scale`` whether λ stays at ``scale``.
     """
 
     name = "transfer"
@@ -130,8 +135,13 @@ class TransferHead(ChargeHead):
         n_radial: int = 5,
         hidden: tuple[int, ...] = (32, 16),
         scale: float = 0.3,
+        fixed_scale: bool = False,
     ):
         super().__init__(n_species, n_features, n_species * n_radial, formal_charges, hidden, scale)
+        if fixed_scale:
+            del self.formal_scale
+            # Given by the configuration, not by the weights.
+            self.register_buffer("formal_scale", torch.tensor(float(scale)), persistent=False)
         self.n_species, self.n_radial = n_species, n_radial
         self.radial = RadialBasis(n_radial, cutoff)
 

@@ -11,8 +11,12 @@ from rich.progress import track
 
 from les_ipi.conventions import Property
 from les_ipi.evaluator import Evaluator, Results
+from les_ipi.polarization import dipole_from_reference, on_their_sites
 from les_ipi.training.data import Frame, composition
 from les_ipi.units import EV_A3_GPA
+
+#: Cells are one cell if their inverses differ by less, 1/Å.
+SAME_CELL = 1e-6
 
 #: Other electric labels and the unit in the name of their error.
 _MOMENTS = {
@@ -59,16 +63,17 @@ def evaluate_frames(evaluator: Evaluator, frames: list[Frame], fit_offsets: bool
     report = Report()
     collected: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     composition_errors = []
-    first: dict[bytes, tuple[Frame, Results]] = {}
+    last: dict[bytes, tuple[Frame, Results]] = {}
     for frame in track(frames, description="Evaluating", transient=True):
         result = evaluator([frame.system], _wanted(frame, evaluator))[0]
         report.results.append(result)
         _collect(frame, result, collected)
-        if frame.labels.dipole is not None and frame.system.periodic and evaluator.single_valued:
-            start = first.setdefault(frame.system.numbers.tobytes(), (frame, result))
-            if start[0] is not frame:
-                pair = _dipole_difference(evaluator, start, frame)
+        if frame.labels.dipole is not None and _moves_charge(evaluator, frame):
+            kind = frame.system.numbers.tobytes()
+            pair = _dipole_difference(evaluator, *last[kind], frame) if kind in last else None
+            if pair is not None:
                 collected.setdefault("dipole_difference", []).append(pair)
+            last[kind] = frame, result
         composition_errors.append(np.nan if frame.labels.energy is None else frame.labels.energy - result.energy)
     if fit_offsets and "energy" in collected:
         report.offsets = _fit_offsets(frames, composition_errors, evaluator.species)
@@ -101,19 +106,32 @@ def _wanted(frame: Frame, evaluator: Evaluator) -> set[Property]:
     return wanted
 
 
-def _dipole_difference(evaluator: Evaluator, start: tuple[Frame, Results], frame: Frame) -> tuple[np.ndarray, np.ndarray]:
-    """Change of the dipole since a first frame with the same atoms, (label, prediction) in e·Å modulo the quantum.
+def _moves_charge(evaluator: Evaluator, frame: Frame) -> bool:
+    """Whether the change of the dipole of a periodic frame is defined: as a difference, or as an integral of Born charges."""
+    head, system = evaluator.model.head, frame.system
+    return head is not None and system.periodic and not (system.slab or head.equilibrates)
 
-    Atoms take the images nearest to those of the first frame, and reduced dipoles P h⁻¹ are compared, as in
+
+def _dipole_difference(
+    evaluator: Evaluator, before: Frame, result: Results, frame: Frame
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Change of the dipole since the frame ``before``, with ``result``, of the same atoms, (label, prediction) in e·Å.
+
+    Atoms take the images nearest to those of the frame before, and reduced dipoles P h⁻¹ are compared, as in
     :func:`les_ipi.training.responses.dipole_difference_errors`; the label is given in the branch nearest to the prediction.
+    Without a single-valued dipole Born charges are integrated along the straight path; None where the cell changes or atoms
+    diffuse.
     """
-    reference, before = start
-    inverse, origin = np.linalg.inv(frame.system.cell), np.linalg.inv(reference.system.cell)
-    jump = np.round(frame.system.positions @ inverse - reference.system.positions @ origin)
+    inverse, origin = np.linalg.inv(frame.system.cell), np.linalg.inv(before.system.cell)
+    jump = np.round(frame.system.positions @ inverse - before.system.positions @ origin)
     moved = replace(frame.system, positions=frame.system.positions - jump @ frame.system.cell)
-    after = evaluator([moved], [Property.DIPOLE])[0].dipole
-    predicted = after @ inverse - before.dipole @ origin
-    label = frame.labels.dipole @ inverse - reference.labels.dipole @ origin
+    if evaluator.single_valued:
+        predicted = evaluator([moved], [Property.DIPOLE])[0].dipole @ inverse - result.dipole @ origin
+    elif np.allclose(inverse, origin, rtol=0, atol=SAME_CELL) and on_their_sites(before.system, moved):
+        predicted = dipole_from_reference(evaluator, before.system, [moved])[0] @ inverse
+    else:
+        return None
+    label = frame.labels.dipole @ inverse - before.labels.dipole @ origin
     label = label + np.round(predicted - label)
     return label @ frame.system.cell, predicted @ frame.system.cell
 

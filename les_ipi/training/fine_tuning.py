@@ -70,6 +70,8 @@ def load_parent(start: str | Path, config: TrainConfig) -> Parent:
     if _FREE in config.charges.model_fields_set:
         model.epsilon_infinity = config.charges.epsilon_infinity
         own = own.model_copy(update={"charges": own.charges.model_copy(update={_FREE: model.epsilon_infinity})})
+        if own.charges.formal_scale == "oxidation":
+            model.head.formal_scale.fill_(own.charges.first_formal_scale)
     return Parent(model.train().requires_grad_(True), own, card)
 
 
