@@ -60,7 +60,8 @@ class BatchEngine:
                 # Induced dipoles and charges answer to the field: the enthalpy is not linear in it, it comes from the model.
                 inside, fields = torch.from_numpy(fields).to(leaves.positions), None
             local = self.blocks.connected if model.blockwise else None
-            closed = not wanted & {Property.BORN_EFFECTIVE_CHARGES, Property.PIEZOELECTRIC}
+            # What is induced is differentiated again for Born charges; permanent moments answer for themselves.
+            closed = not (self._induces and wanted & {Property.BORN_EFFECTIVE_CHARGES, Property.PIEZOELECTRIC})
             evaluation = model(batch, leaves.edges, leaves.positions, leaves.cell, inside, local, closed)
             tables = self._tables(batch, leaves, evaluation, wanted, fields)
         kept = {*wanted, "dielectric_tensor"}
@@ -86,11 +87,14 @@ class BatchEngine:
         batch = collate(systems, model.species, model.cutoff, model.kernel.k_cutoff, edges=edges, modes=self._modes[1])
         return batch.to(self.device)
 
+    @property
+    def _induces(self) -> bool:
+        head = self.model.head
+        return head is not None and (head.induces_charge or head.induces_dipole)
+
     def _check_slabs(self, systems: Sequence[AtomicSystem], wanted: set[Property]) -> None:
         """Responses of a slab that a susceptibility of the vacuum or of charge induced at any distance would falsify."""
-        head = self.model.head
-        induces = head is not None and (head.induces_charge or head.induces_dipole)
-        if induces and wanted & _PHYSICAL_MOMENTS and any(s.slab for s in systems):
+        if self._induces and wanted & _PHYSICAL_MOMENTS and any(s.slab for s in systems):
             raise UserError(
                 "Charges, dipoles, Born charges and polarizabilities of a slab are not defined for this model with induced "
                 "moments, because ε_e of a cell with vacuum is unknown: ask for energy, forces and virial only."

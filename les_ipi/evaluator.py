@@ -175,6 +175,11 @@ class Evaluator:
                 "Charges of the 'equilibration' head flow through the whole cell, as in a metal, so periodic systems have no "
                 "Born charges and no piezoelectric tensor: use the latent, transfer or multipole head for them."
             )
+        if Property.PIEZOELECTRIC in wanted and self._has("equivariant") and any(not s.periodic or s.slab for s in systems):
+            raise UserError(
+                "The piezoelectric tensor of molecules and slabs with the 'multipole' head is not implemented: use the latent "
+                "or transfer head, or a structure that is periodic along a, b and c."
+            )
         if Property.QUADRUPOLE in wanted and any(s.periodic for s in systems):
             raise UserError("A quadrupole is defined for isolated structures only: ask for it with pbc='F F F'.")
         if fields is None:
@@ -200,10 +205,10 @@ class Evaluator:
             raise UserError(
                 "This model has no charges, so it gives no charges, dipole or Born charges: use an LES model."
             )
-        if Property.PIEZOELECTRIC in wanted and self._answers_fields:
+        if Property.PIEZOELECTRIC in wanted and any(map(self._has, ("equilibrates", "induces_charge", "induces_dipole"))):
             raise UserError(
-                f"The piezoelectric tensor of the '{self.model.head.name}' head is not implemented: use the latent or "
-                "transfer head, or differences of the dipole in strained structures."
+                f"The piezoelectric tensor of induced charges and dipoles, as this '{self.model.head.name}' head has them, is "
+                "not implemented: use the latent or transfer head, or permanent moments (level u or uQ of the multipole head)."
             )
         if Property.POLARIZABILITY in wanted and not self._has("induces_dipole"):
             raise UserError(

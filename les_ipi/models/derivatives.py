@@ -1,6 +1,7 @@
 """Forces, virial and Born charges from gradients with respect to edges, positions and cell."""
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -86,7 +87,9 @@ def raw_born_charges(
     Source: doi:10.1038/s41524-025-01911-z and docs/physics.md.
     """
     if model.head.equivariant:
-        return _multipole_born_charges(model, batch, leaves, evaluation, create_graph)
+        whole = _dipole_gradients(batch, leaves, evaluation, create_graph)
+        flow = None if batch.boundary == "isolated" else _flow(model, batch, leaves, evaluation, create_graph)
+        return _multipole_born_charges(batch, leaves, flow, whole)
     return _raw_born(model, batch, leaves, evaluation, _charge_gradients(model, leaves, evaluation, create_graph))
 
 
@@ -97,26 +100,40 @@ def electric_response(
 
     Both come from the same backward passes, without graph; multiply by √ε_e for physical ones. The expected total of the
     Born charges is the net charge of the structure. The second is
-    Π_cab = ∂M_c/∂ε_ab − M_a δ_bc (clamped ions, proper), see :func:`les_ipi.electrostatics.local_piezoelectric`; None for a
-    multipole head, for which it is not implemented.
+    Π_cab = ∂M_c/∂ε_ab − M_a δ_bc (clamped ions, proper), see :func:`les_ipi.electrostatics.local_piezoelectric`; None for
+    induced moments, and for molecules with a multipole head, for which it is not implemented.
     """
     mask = batch.atom_mask.view(batch.n_structures, -1)
     if model.head.equivariant:
         expected = batch.total_charge.to(leaves.edges.dtype) / evaluation.screening.sqrt()
-        born = _multipole_born_charges(model, batch, leaves, evaluation, False)
-        return apply_sum_rule(born.detach(), mask, rule, expected.detach()), None
+        whole = _dipole_gradients(batch, leaves, evaluation, False)
+        flow = None if batch.boundary == "isolated" else _flow(model, batch, leaves, evaluation, False)
+        born = _multipole_born_charges(batch, leaves, flow, whole)
+        strained = None
+        if batch.boundary == "periodic" and not (model.head.induces_charge or model.head.induces_dipole):
+            strained = _permanent_piezoelectric(batch, leaves, evaluation, flow).detach()
+        return apply_sum_rule(born.detach(), mask, rule, expected.detach()), strained
     grads = _charge_gradients(model, leaves, evaluation, False)
     if _dipole_is_a_function(model):
         expected = evaluation.charges.sum((1, 2))
-        strained = torch.stack([strain_derivative(batch, leaves, grad) for grad in grads], dim=1)
-        identity = torch.eye(3, dtype=strained.dtype, device=strained.device)
-        strained = strained - evaluation.dipole[:, None, :, None] * identity[:, None, :]
+        strained = _proper(batch, leaves, grads, evaluation.dipole)
     else:
         expected = batch.total_charge.to(leaves.edges.dtype) / model.screening(batch.periodic).sqrt()
-        by_atom = local_piezoelectric(leaves.edges, grads[0].edges)
-        strained = by_atom.view(batch.n_structures, -1, 3, 3, 3).sum(1)
+        strained = _flow_under_strain(batch, leaves, grads[0])
     born = _raw_born(model, batch, leaves, evaluation, grads)
     return apply_sum_rule(born.detach(), mask, rule, expected.detach()), strained.detach()
+
+
+def _proper(batch: Batch, leaves: Leaves, grads: list[Leaves], dipole: Tensor) -> Tensor:
+    """∂M_c/∂ε_ab − M_a δ_bc of a dipole M (B, 3) from the gradients of its components, (B, 3, 3, 3)."""
+    strained = torch.stack([strain_derivative(batch, leaves, grad) for grad in grads], dim=1)
+    identity = torch.eye(3, dtype=strained.dtype, device=strained.device)
+    return strained - dipole[:, None, :, None] * identity[:, None, :]
+
+
+def _flow_under_strain(batch: Batch, leaves: Leaves, grad: Leaves) -> Tensor:
+    """The same of latent charges, which flow along edges, from the gradient of their sum."""
+    return local_piezoelectric(leaves.edges, grad.edges).view(batch.n_structures, -1, 3, 3, 3).sum(1)
 
 
 def _charge_gradients(model: LESModel, leaves: Leaves, evaluation: Evaluation, create_graph: bool) -> list[Leaves]:
@@ -140,32 +157,56 @@ def _raw_born(model: LESModel, batch: Batch, leaves: Leaves, evaluation: Evaluat
     return born.view(batch.n_structures, batch.n_rows, 3, 3)
 
 
-def _multipole_born_charges(
-    model: LESModel, batch: Batch, leaves: Leaves, evaluation: Evaluation, create_graph: bool
-) -> Tensor:
-    """Latent Born charges of a multipole head; the derivation is in docs/multipoles.md."""
-    shape = batch.n_structures, batch.n_rows, 3, 3
-    whole = None
-    if batch.boundary in ("isolated", "mixed"):
-        # The dipole of an isolated structure is a function of its positions: nothing else is needed.
-        rows = [atom_gradient(batch, gradient(evaluation.dipole[:, a].sum(), leaves, create_graph)) for a in range(3)]
-        whole = torch.stack(rows, dim=2)
-        if batch.boundary == "isolated":
-            return whole
-    # What flows along edges: permanent charge, and the charge that the moments at the ends of edges induce anywhere.
+class _Flow(NamedTuple):
+    """What flows in a periodic batch with a multipole head when atoms move.
+
+    ``diagonal`` (B, N) charge that an atom takes along, e; ``charge`` the gradient of all charge that flows along edges;
+    ``dipoles`` the gradients of the components of Σ(u + Δu) and of induced charge relative to its sources, or none.
+    """
+
+    diagonal: Tensor
+    charge: Leaves
+    dipoles: list[Leaves]
+
+
+def _flow(model: LESModel, batch: Batch, leaves: Leaves, evaluation: Evaluation, create_graph: bool) -> _Flow:
+    """Permanent charge, and the charge that moments at the ends of edges induce anywhere; derived in docs/multipoles.md."""
     local, dipole = evaluation.local_charges.sum(), evaluation.atomic_dipole
-    diagonal = evaluation.local_charges.view(shape[:2])
+    diagonal = evaluation.local_charges.view(batch.n_structures, batch.n_rows)
     if evaluation.polarizable.kappa is not None:
         induced, still, cloud = _induced_flow(model, batch, leaves, evaluation.polarizable)
         local, diagonal = local + induced.sum(), diagonal + induced - still
         dipole = cloud if dipole is None else dipole + cloud
-    grad = gradient(local, leaves, create_graph)
-    ending_here = grad.edges.reshape(-1, 3)[batch.reverse]
-    born = local_born_charges(diagonal.reshape(-1), leaves.edges, ending_here).view(shape)
-    if dipole is not None:
-        rows = [atom_gradient(batch, gradient(dipole[:, a].sum(), leaves, create_graph)) for a in range(3)]
-        born = born + torch.stack(rows, dim=2)
-    return born if whole is None else torch.where(batch.periodic[:, None, None, None], born, whole)
+    rows = [] if dipole is None else [gradient(dipole[:, a].sum(), leaves, create_graph) for a in range(3)]
+    return _Flow(diagonal, gradient(local, leaves, create_graph), rows)
+
+
+def _dipole_gradients(batch: Batch, leaves: Leaves, evaluation: Evaluation, create_graph: bool) -> list[Leaves] | None:
+    """Gradients of the dipole, which is a function of the positions in isolated structures; None where there are none."""
+    if batch.boundary not in ("isolated", "mixed"):
+        return None
+    return [gradient(evaluation.dipole[:, a].sum(), leaves, create_graph) for a in range(3)]
+
+
+def _multipole_born_charges(
+    batch: Batch, leaves: Leaves, flow: _Flow | None, whole: list[Leaves] | None
+) -> Tensor:
+    """Latent Born charges of a multipole head, from what flows in periodic structures and from the dipole of isolated ones."""
+    shape = batch.n_structures, batch.n_rows, 3, 3
+    isolated = None if whole is None else torch.stack([atom_gradient(batch, grad) for grad in whole], dim=2)
+    if flow is None:
+        return isolated
+    ending_here = flow.charge.edges.reshape(-1, 3)[batch.reverse]
+    born = local_born_charges(flow.diagonal.reshape(-1), leaves.edges, ending_here).view(shape)
+    if flow.dipoles:
+        born = born + torch.stack([atom_gradient(batch, grad) for grad in flow.dipoles], dim=2)
+    return born if isolated is None else torch.where(batch.periodic[:, None, None, None], born, isolated)
+
+
+def _permanent_piezoelectric(batch: Batch, leaves: Leaves, evaluation: Evaluation, flow: _Flow) -> Tensor:
+    """Piezoelectric tensors (B, 3, 3, 3) of permanent charges and dipoles, e·Å."""
+    found = _flow_under_strain(batch, leaves, flow.charge)
+    return found + _proper(batch, leaves, flow.dipoles, evaluation.atomic_dipole) if flow.dipoles else found
 
 
 def _induced_flow(

@@ -11,6 +11,7 @@ from physics_cases import TRICLINIC, batch_of, evaluation, evaluator_of, make_mo
 from scipy.spatial.transform import Rotation
 
 from les_ipi import units
+from les_ipi.electrostatics import local_piezoelectric
 from les_ipi.errors import UserError
 from les_ipi.models import load_model, save_model
 from les_ipi.models.config import ChargesConfig, ModelConfig, ShortRangeConfig, build_model
@@ -174,12 +175,38 @@ def test_polarizability_and_dielectric_tensor():
     np.testing.assert_allclose(result.dielectric_tensor, expected, rtol=1e-10)
     assert np.linalg.eigvalsh(result.polarizability).min() > 0
     assert np.isnan(evaluator_of(model)([SYSTEMS["isolated"]], ["polarizability"])[0].dielectric_tensor).all()
-    with pytest.raises(UserError, match="piezoelectric tensor of the 'multipole' head"):
+    with pytest.raises(UserError, match="piezoelectric tensor of induced charges"):
         evaluator_of(model)([system], ["piezoelectric"])
+    with pytest.raises(UserError, match="piezoelectric tensor of molecules"):
+        evaluator_of(strong("u"))([SYSTEMS["isolated"]], ["piezoelectric"])
     with pytest.raises(UserError, match="equilibration heads for isolated systems"):
         evaluator_of(model)([system], ["energy"], fields=np.zeros((1, 3)))
     with pytest.raises(UserError, match="no polarizabilities"):
         evaluator_of(strong("uiq"))([system], ["polarizability"])
+
+
+@pytest.mark.parametrize("level", ["q", "u", "uQ"])
+def test_piezoelectric_tensor_of_permanent_moments(level):
+    """That of the charges (a latent head with the same charges) and ∂U_c/∂ε_ab − U_a δ_bc of the sum U of the dipoles."""
+    model, system = strong(level), SYSTEMS["triclinic"]
+    found = evaluator_of(model)([system], ["piezoelectric"])[0].piezoelectric
+
+    def of_strained(strain: np.ndarray) -> np.ndarray:
+        strained = replace(system, positions=system.positions @ strain, cell=system.cell @ strain)
+        dipole = evaluation(model, strained)[2].atomic_dipole
+        return np.zeros(3) if dipole is None else math.sqrt(1.78) * dipole.detach().numpy()[0]
+
+    still, expected = of_strained(np.eye(3)), np.zeros((3, 3, 3))
+    for a, b in np.ndindex(3, 3):
+        step = np.zeros((3, 3))
+        step[a, b] = 2e-5
+        expected[:, a, b] = (of_strained(np.eye(3) + step) - of_strained(np.eye(3) - step)) / 4e-5
+    expected -= np.einsum("a,bc->cab", still, np.eye(3))
+    _, leaves, result = evaluation(model, system)
+    slope = gradient(result.local_charges.sum(), leaves).edges
+    flow = math.sqrt(1.78) * local_piezoelectric(leaves.edges, slope).sum(0).detach().numpy()
+    assert level == "q" or np.abs(expected).max() > 0.05
+    np.testing.assert_allclose(found, flow + expected, atol=2e-6)
 
 
 def test_responses_are_positive_and_level_q_is_the_latent_head():
