@@ -8,14 +8,13 @@ here=$(cd "$(dirname "$0")" && pwd)
 runs=${1:-runs/pbtio3}
 cells=${2:-3}
 ensemble=${3:-nvt}
-per_ps=1000 # steps
-[ "$ensemble" = nst ] && per_ps=500
+per_ps=500 # steps
 for period in 2.5 5 10; do
   directory="$runs/$ensemble-$cells-${period}ps"
   [ -e "$directory/DONE" ] && continue
   mkdir -p "$directory-input"
   cp "$here/start-$cells.xyz" "$directory-input/"
-  steps=$(python3 -c "print(int(6.02 * $per_ps * $period))")
+  steps=$(python3 -c "print(2 * int(3.01 * $per_ps * $period))")
   sed "s/<total_steps>[0-9]*/<total_steps>$steps/" "$here/$ensemble-$cells.xml" > "$directory-input/input.xml"
   resume=(); [ -e "$directory/RESTART" ] && resume=(--resume)
   les-ipi run "$directory-input/input.xml" --field "$here/triangle-${period}ps.toml" --directory "$directory" --threads 1 --compile ${resume[@]+"${resume[@]}"}
