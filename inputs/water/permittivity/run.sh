@@ -6,21 +6,20 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 runs=${1:-runs/water-permittivity}
 
-# simulate NAME FIELD SEED STEPS
+# simulate FIELD STEPS
 simulate() {
   local directory="$runs/$1" input="$runs/$1-input"
   [ -e "$directory/DONE" ] && return
   mkdir -p "$input"
   cp "$here/start.xyz" "$input/"
-  sed "s#<seed>1<#<seed>$3<#; s#<total_steps>80000<#<total_steps>$4<#" "$here/nvt.xml" > "$input/nvt.xml"
+  sed "s#<total_steps>80000<#<total_steps>$2<#" "$here/nvt.xml" > "$input/nvt.xml"
   local resume=(); [ -e "$directory/les_ipi_run.json" ] && resume=(--resume)
-  les-ipi run "$input/nvt.xml" --field "$here/field-$2.toml" --directory "$directory" --record current --threads 1 --compile \
+  les-ipi run "$input/nvt.xml" --field "$here/field-$1.toml" --directory "$directory" --record current --threads 1 --compile \
     ${resume[@]+"${resume[@]}"}
   touch "$directory/DONE"
 }
 
-simulate free-1 free 1 80000
-simulate free-2 free 2 80000
-simulate plus plus 1 40000
-simulate minus minus 1 40000
-les-analysis dielectric "$runs"/{free-1,free-2,plus,minus} --discard-ps 5 --json "$runs/permittivity.json" --plot "$runs/permittivity.png"
+simulate free 80000
+simulate plus 40000
+simulate minus 40000
+les-analysis dielectric "$runs"/{free,plus,minus} --discard-ps 5 --json "$runs/permittivity.json" --plot "$runs/permittivity.png"
