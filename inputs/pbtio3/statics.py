@@ -2,8 +2,8 @@
 
     python inputs/pbtio3/statics.py [MODEL]
 
-The table of README.md. Energies of 3×3×3 unit cells in double precision; the tetragonal crystal is relaxed in c, a and the three
-free coordinates, the cubic one in a.
+The table of README.md. Energies of 3×3×3 unit cells in double precision; the tetragonal crystal is relaxed in c, a and the
+three free coordinates, the cubic one in a.
 """
 
 import sys
@@ -42,9 +42,10 @@ def main(model: str) -> None:
     )
     a, c, *shifts = polar.x
     print(f"cubic a {cubic.x[0]:.4f} Å")
-    print(f"tetragonal a {a:.4f} Å, c {c:.4f} Å, c/a {c / a:.4f}; shifts of Ti, O, O {np.round(shifts, 4)}, converged {polar.success}")
+    print(f"tetragonal a {a:.4f} Å, c {c:.4f} Å, c/a {c / a:.4f}; shifts of Ti, O, O {np.round(shifts, 4)}")
+    if not (polar.success and cubic.success):
+        print("Not converged: start from the lattice parameters of this model.")
     print(f"well depth {1e3 * (cubic.fun - polar.fun):.1f} meV per formula unit")
-    # One structure in two images: the straight path between opposite polarizations through the centre.
     reference, system = crystal(a, c), crystal(*polar.x)
     dipole = dipole_from_reference(evaluator, reference, [system], points=16)[0]
     print(f"P_s {abs(dipole[2]) / system.volume * E_A2_C_M2:.3f} C/m²")
