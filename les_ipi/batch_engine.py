@@ -60,7 +60,7 @@ class BatchEngine:
                 # Induced dipoles and charges answer to the field: the enthalpy is not linear in it, it comes from the model.
                 inside, fields = torch.from_numpy(fields).to(leaves.positions), None
             local = self.blocks.connected if model.blockwise else None
-            # What is induced is differentiated again for Born charges; permanent moments answer for themselves.
+            # Born charges differentiate what is induced; permanent moments do not go through the sum.
             closed = not (self._induces and wanted & {Property.BORN_EFFECTIVE_CHARGES, Property.PIEZOELECTRIC})
             evaluation = model(batch, leaves.edges, leaves.positions, leaves.cell, inside, local, closed)
             tables = self._tables(batch, leaves, evaluation, wanted, fields)
@@ -89,8 +89,7 @@ class BatchEngine:
 
     @property
     def _induces(self) -> bool:
-        head = self.model.head
-        return head is not None and (head.induces_charge or head.induces_dipole)
+        return self.model.head is not None and self.model.head.induces
 
     def _check_slabs(self, systems: Sequence[AtomicSystem], wanted: set[Property]) -> None:
         """Responses of a slab that a susceptibility of the vacuum or of charge induced at any distance would falsify."""

@@ -205,10 +205,11 @@ class Evaluator:
             raise UserError(
                 "This model has no charges, so it gives no charges, dipole or Born charges: use an LES model."
             )
-        if Property.PIEZOELECTRIC in wanted and any(map(self._has, ("equilibrates", "induces_charge", "induces_dipole"))):
+        if Property.PIEZOELECTRIC in wanted and (self._has("equilibrates") or self._has("induces")):
+            what = "the 'equilibration' head" if self._has("equilibrates") else "induced charges and dipoles"
             raise UserError(
-                f"The piezoelectric tensor of induced charges and dipoles, as this '{self.model.head.name}' head has them, is "
-                "not implemented: use the latent or transfer head, or permanent moments (level u or uQ of the multipole head)."
+                f"The piezoelectric tensor of {what} is not implemented: use the latent or transfer head, or permanent moments "
+                "(level q, u or uQ of the multipole head)."
             )
         if Property.POLARIZABILITY in wanted and not self._has("induces_dipole"):
             raise UserError(

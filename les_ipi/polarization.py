@@ -47,6 +47,7 @@ def on_their_sites(reference: AtomicSystem, system: AtomicSystem) -> bool:
 
 
 def _moved(reference: AtomicSystem, system: AtomicSystem) -> tuple[np.ndarray, float]:
+    """Displacements without their mean (N, 3) and the largest of them, Å."""
     fractional = system.positions @ np.linalg.inv(system.cell) - reference.positions @ np.linalg.inv(reference.cell)
     moved = (fractional - fractional.mean(axis=0)) @ system.cell
     return moved, float(np.linalg.norm(moved, axis=1).max())

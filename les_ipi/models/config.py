@@ -1,8 +1,9 @@
 """Hyper-parameters of a native model: one schema for training files, model cards and construction."""
 
+import math
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from les_ipi.electrostatics.window import LongRangeKernel
 from les_ipi.errors import UserError
@@ -76,25 +77,24 @@ class ChargesConfig(_Strict):
     remove_self: bool = True
     epsilon_infinity: float = Field(1.0, ge=1.0)
 
-    @model_validator(mode="after")
-    def _oxidation_numbers_are_carried(self) -> Self:
-        if self.formal_scale == "oxidation" and (self.head != "transfer" or not self.formal):
-            raise ValueError(
-                'formal_scale = "oxidation" lets every atom of a "transfer" head carry its formal charge: take that head and '
-                "give oxidation numbers in formal, or a number as formal_scale"
-            )
-        return self
-
-    @property
-    def first_formal_scale(self) -> float:
-        """λ that a training starts from; the only one where formal charges are oxidation numbers."""
-        return self.epsilon_infinity**-0.5 if self.formal_scale == "oxidation" else self.formal_scale
+    @field_validator("formal_scale", mode="before")
+    @classmethod
+    def _scale_is_a_number_or_a_word(cls, value: object) -> object:
+        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if not number and value != "oxidation":
+            raise ValueError('give a number, or "oxidation"')
+        return value
 
     @model_validator(mode="after")
     def _one_equilibrium(self) -> Self:
         if self.head == "equilibration" and self.channels > 1:
             raise ValueError(f"charge equilibration has one charge for each atom, not {self.channels}: take channels = 1")
         return self
+
+    @property
+    def first_formal_scale(self) -> float:
+        """λ that a training starts from; the only one where formal charges are oxidation numbers."""
+        return self.epsilon_infinity**-0.5 if self.formal_scale == "oxidation" else self.formal_scale
 
 
 class StateConfig(_Strict):
@@ -115,9 +115,13 @@ class ModelConfig(_Strict):
 
 
 def build_model(config: ModelConfig) -> LESModel:
-    """Construct a model with fresh weights. Elements without an entry in ``formal`` have formal charge zero."""
+    """Construct a model with fresh weights. Elements without an entry in ``formal`` have formal charge zero.
+
+    Raises ``UserError`` for oxidation numbers with a head that does not carry them, or not of all elements.
+    """
     from ase.data import atomic_numbers
 
+    _check_oxidation_numbers(config)
     numbers = [atomic_numbers[s] for s in config.species]
     short, charges = config.short_range, config.charges
     n_species = len(numbers)
@@ -177,6 +181,23 @@ def build_model(config: ModelConfig) -> LESModel:
         epsilon_infinity=charges.epsilon_infinity,
         state=state,
     )
+
+
+def _check_oxidation_numbers(config: ModelConfig) -> None:
+    charges = config.charges
+    if charges.formal_scale != "oxidation":
+        return
+    if charges.head != "transfer":
+        raise UserError(
+            f'formal_scale = "oxidation" is for the transfer head, whose atoms carry their formal charges, and this head is '
+            f'"{charges.head}": take head = "transfer", or a number as formal_scale.'
+        )
+    missing = [element for element in config.species if element not in charges.formal]
+    if missing:
+        raise UserError(
+            f'formal_scale = "oxidation" needs the oxidation number of every element, and formal has none of {missing[0]}: '
+            "add it."
+        )
 
 
 def _pair_table(values: dict[str, float], species: tuple[str, ...]) -> list[list[float]]:

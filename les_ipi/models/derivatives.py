@@ -87,9 +87,7 @@ def raw_born_charges(
     Source: doi:10.1038/s41524-025-01911-z and docs/physics.md.
     """
     if model.head.equivariant:
-        whole = _dipole_gradients(batch, leaves, evaluation, create_graph)
-        flow = None if batch.boundary == "isolated" else _flow(model, batch, leaves, evaluation, create_graph)
-        return _multipole_born_charges(batch, leaves, flow, whole)
+        return _multipole_born_charges(model, batch, leaves, evaluation, create_graph)[0]
     return _raw_born(model, batch, leaves, evaluation, _charge_gradients(model, leaves, evaluation, create_graph))
 
 
@@ -106,11 +104,9 @@ def electric_response(
     mask = batch.atom_mask.view(batch.n_structures, -1)
     if model.head.equivariant:
         expected = batch.total_charge.to(leaves.edges.dtype) / evaluation.screening.sqrt()
-        whole = _dipole_gradients(batch, leaves, evaluation, False)
-        flow = None if batch.boundary == "isolated" else _flow(model, batch, leaves, evaluation, False)
-        born = _multipole_born_charges(batch, leaves, flow, whole)
+        born, flow = _multipole_born_charges(model, batch, leaves, evaluation, False)
         strained = None
-        if batch.boundary == "periodic" and not (model.head.induces_charge or model.head.induces_dipole):
+        if batch.boundary == "periodic" and not model.head.induces:
             strained = _permanent_piezoelectric(batch, leaves, evaluation, flow).detach()
         return apply_sum_rule(born.detach(), mask, rule, expected.detach()), strained
     grads = _charge_gradients(model, leaves, evaluation, False)
@@ -124,22 +120,27 @@ def electric_response(
     return apply_sum_rule(born.detach(), mask, rule, expected.detach()), strained.detach()
 
 
+def _component_gradients(vector: Tensor, leaves: Leaves, create_graph: bool) -> list[Leaves]:
+    """Gradients of the three components of dipoles (B, 3)."""
+    return [gradient(vector[:, a].sum(), leaves, create_graph) for a in range(3)]
+
+
 def _proper(batch: Batch, leaves: Leaves, grads: list[Leaves], dipole: Tensor) -> Tensor:
-    """∂M_c/∂ε_ab − M_a δ_bc of a dipole M (B, 3) from the gradients of its components, (B, 3, 3, 3)."""
+    """∂M_c/∂ε_ab − M_a δ_bc of dipoles M (B, 3) from the gradients of their components, (B, 3, 3, 3) e·Å."""
     strained = torch.stack([strain_derivative(batch, leaves, grad) for grad in grads], dim=1)
     identity = torch.eye(3, dtype=strained.dtype, device=strained.device)
     return strained - dipole[:, None, :, None] * identity[:, None, :]
 
 
 def _flow_under_strain(batch: Batch, leaves: Leaves, grad: Leaves) -> Tensor:
-    """The same of latent charges, which flow along edges, from the gradient of their sum."""
+    """Piezoelectric tensors of latent charges, which flow along edges, from the gradient of their sum, (B, 3, 3, 3) e·Å."""
     return local_piezoelectric(leaves.edges, grad.edges).view(batch.n_structures, -1, 3, 3, 3).sum(1)
 
 
 def _charge_gradients(model: LESModel, leaves: Leaves, evaluation: Evaluation, create_graph: bool) -> list[Leaves]:
     """Gradients of the three components of a dipole that is a function of positions, or of the total latent charge."""
     if _dipole_is_a_function(model):
-        return [gradient(evaluation.dipole[:, a].sum(), leaves, create_graph) for a in range(3)]
+        return _component_gradients(evaluation.dipole, leaves, create_graph)
     return [gradient(evaluation.local_charges.sum(), leaves, create_graph)]
 
 
@@ -150,7 +151,7 @@ def _dipole_is_a_function(model: LESModel) -> bool:
 
 def _raw_born(model: LESModel, batch: Batch, leaves: Leaves, evaluation: Evaluation, grads: list[Leaves]) -> Tensor:
     if _dipole_is_a_function(model):
-        return torch.stack([atom_gradient(batch, grad) for grad in grads], dim=2)
+        return _by_atom(batch, grads)
     # Padded edges keep a finite length but belong to no neighbour: their gradient is zero by the cutoff.
     ending_here = grads[0].edges.reshape(-1, 3)[batch.reverse]
     born = local_born_charges(evaluation.local_charges, leaves.edges, ending_here)
@@ -177,30 +178,34 @@ def _flow(model: LESModel, batch: Batch, leaves: Leaves, evaluation: Evaluation,
         induced, still, cloud = _induced_flow(model, batch, leaves, evaluation.polarizable)
         local, diagonal = local + induced.sum(), diagonal + induced - still
         dipole = cloud if dipole is None else dipole + cloud
-    rows = [] if dipole is None else [gradient(dipole[:, a].sum(), leaves, create_graph) for a in range(3)]
+    rows = [] if dipole is None else _component_gradients(dipole, leaves, create_graph)
     return _Flow(diagonal, gradient(local, leaves, create_graph), rows)
 
 
-def _dipole_gradients(batch: Batch, leaves: Leaves, evaluation: Evaluation, create_graph: bool) -> list[Leaves] | None:
-    """Gradients of the dipole, which is a function of the positions in isolated structures; None where there are none."""
-    if batch.boundary not in ("isolated", "mixed"):
-        return None
-    return [gradient(evaluation.dipole[:, a].sum(), leaves, create_graph) for a in range(3)]
-
-
 def _multipole_born_charges(
-    batch: Batch, leaves: Leaves, flow: _Flow | None, whole: list[Leaves] | None
-) -> Tensor:
-    """Latent Born charges of a multipole head, from what flows in periodic structures and from the dipole of isolated ones."""
+    model: LESModel, batch: Batch, leaves: Leaves, evaluation: Evaluation, create_graph: bool
+) -> tuple[Tensor, _Flow | None]:
+    """Latent Born charges (B, N, 3, 3) of a multipole head, and what flows in its periodic structures (None without any).
+
+    The dipole of an isolated structure is a function of its positions: nothing else is needed.
+    """
     shape = batch.n_structures, batch.n_rows, 3, 3
-    isolated = None if whole is None else torch.stack([atom_gradient(batch, grad) for grad in whole], dim=2)
-    if flow is None:
-        return isolated
+    isolated = None
+    if batch.boundary in ("isolated", "mixed"):
+        isolated = _by_atom(batch, _component_gradients(evaluation.dipole, leaves, create_graph))
+        if batch.boundary == "isolated":
+            return isolated, None
+    flow = _flow(model, batch, leaves, evaluation, create_graph)
     ending_here = flow.charge.edges.reshape(-1, 3)[batch.reverse]
     born = local_born_charges(flow.diagonal.reshape(-1), leaves.edges, ending_here).view(shape)
     if flow.dipoles:
-        born = born + torch.stack([atom_gradient(batch, grad) for grad in flow.dipoles], dim=2)
-    return born if isolated is None else torch.where(batch.periodic[:, None, None, None], born, isolated)
+        born = born + _by_atom(batch, flow.dipoles)
+    return born if isolated is None else torch.where(batch.periodic[:, None, None, None], born, isolated), flow
+
+
+def _by_atom(batch: Batch, grads: list[Leaves]) -> Tensor:
+    """∂M_a/∂r_ib (B, N, 3, 3) from the gradients of the components of dipoles M."""
+    return torch.stack([atom_gradient(batch, grad) for grad in grads], dim=2)
 
 
 def _permanent_piezoelectric(batch: Batch, leaves: Leaves, evaluation: Evaluation, flow: _Flow) -> Tensor:

@@ -47,7 +47,7 @@ class ChargeOutput(NamedTuple):
 
 
 class ChargeHead(nn.Module):
-    """What all heads share: formal charges times a learned factor λ, one network per element, and the global sign."""
+    """What all heads share: formal charges times a factor λ, learned or fixed, one network per element, and the global sign."""
 
     #: Whether the head reads vectors and tensors besides the invariant features.
     equivariant = False
@@ -58,6 +58,11 @@ class ChargeHead(nn.Module):
     #: Whether permanent charges are all there is, so that closed sums serve.
     charges_alone = False
 
+    @property
+    def induces(self) -> bool:
+        """Whether charges or dipoles are induced."""
+        return self.induces_charge or self.induces_dipole
+
     def __init__(
         self,
         n_species: int,
@@ -66,10 +71,17 @@ class ChargeHead(nn.Module):
         formal_charges: list[float],
         hidden: tuple[int, ...],
         scale: float,
+        fixed_scale: bool = False,
     ):
         super().__init__()
+        self.fixed_scale = fixed_scale
         self.networks = ElementNetworks(n_species, (n_features, *hidden, n_outputs), output_scale=0.1)
-        self.formal_scale = nn.Parameter(torch.tensor(float(scale)))
+        factor = torch.tensor(float(scale))
+        if fixed_scale:
+            # Given by the configuration, not by the weights.
+            self.register_buffer("formal_scale", factor, persistent=False)
+        else:
+            self.formal_scale = nn.Parameter(factor)
         self.register_buffer("formal_charges", torch.tensor(formal_charges, dtype=torch.get_default_dtype()))
         self.register_buffer("sign", torch.tensor(1.0))
 
@@ -137,11 +149,7 @@ class TransferHead(ChargeHead):
         scale: float = 0.3,
         fixed_scale: bool = False,
     ):
-        super().__init__(n_species, n_features, n_species * n_radial, formal_charges, hidden, scale)
-        if fixed_scale:
-            del self.formal_scale
-            # Given by the configuration, not by the weights.
-            self.register_buffer("formal_scale", torch.tensor(float(scale)), persistent=False)
+        super().__init__(n_species, n_features, n_species * n_radial, formal_charges, hidden, scale, fixed_scale)
         self.n_species, self.n_radial = n_species, n_radial
         self.radial = RadialBasis(n_radial, cutoff)
 

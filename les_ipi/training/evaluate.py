@@ -62,17 +62,18 @@ def evaluate_frames(evaluator: Evaluator, frames: list[Frame], fit_offsets: bool
     """
     report = Report()
     collected: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
-    composition_errors = []
-    last: dict[bytes, tuple[Frame, Results]] = {}
+    composition_errors, cells = [], []
+    last: dict[tuple, tuple[Frame, Results]] = {}
     for frame in track(frames, description="Evaluating", transient=True):
         result = evaluator([frame.system], _wanted(frame, evaluator))[0]
         report.results.append(result)
         _collect(frame, result, collected)
-        if frame.labels.dipole is not None and _moves_charge(evaluator, frame):
-            kind = frame.system.numbers.tobytes()
+        if frame.labels.dipole is not None and _has_dipole_changes(evaluator, frame):
+            kind = frame.system.numbers.tobytes(), frame.system.total_charge, frame.system.multiplicity
             pair = _dipole_difference(evaluator, *last[kind], frame) if kind in last else None
             if pair is not None:
                 collected.setdefault("dipole_difference", []).append(pair)
+                cells.append(frame.system.cell)
             last[kind] = frame, result
         composition_errors.append(np.nan if frame.labels.energy is None else frame.labels.energy - result.energy)
     if fit_offsets and "energy" in collected:
@@ -84,6 +85,10 @@ def evaluate_frames(evaluator: Evaluator, frames: list[Frame], fit_offsets: bool
         for name, values in collected.items()
     }
     report.metrics = _metrics(report.pairs, len(frames))
+    if cells:
+        # Labels take the branch nearest to the prediction, so that R² of guesses would not be zero: this is their error.
+        report.metrics["dipole_difference_chance_eA"] = float(np.sqrt(np.mean(np.square(cells)) / 4.0))
+        report.metrics["dipole_difference_pairs"] = len(cells)
     return report
 
 
@@ -106,10 +111,12 @@ def _wanted(frame: Frame, evaluator: Evaluator) -> set[Property]:
     return wanted
 
 
-def _moves_charge(evaluator: Evaluator, frame: Frame) -> bool:
-    """Whether the change of the dipole of a periodic frame is defined: as a difference, or as an integral of Born charges."""
+def _has_dipole_changes(evaluator: Evaluator, frame: Frame) -> bool:
+    """Whether changes of the dipole of a periodic frame are defined: as differences, or as integrals of Born charges."""
     head, system = evaluator.model.head, frame.system
-    return head is not None and system.periodic and not (system.slab or head.equilibrates)
+    if head is None or not system.periodic or system.slab or head.equilibrates:
+        return False
+    return evaluator.single_valued or system.total_charge == 0
 
 
 def _dipole_difference(
@@ -117,18 +124,19 @@ def _dipole_difference(
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Change of the dipole since the frame ``before``, with ``result``, of the same atoms, (label, prediction) in e·Å.
 
-    Atoms take the images nearest to those of the frame before, and reduced dipoles P h⁻¹ are compared, as in
-    :func:`les_ipi.training.responses.dipole_difference_errors`; the label is given in the branch nearest to the prediction.
-    Without a single-valued dipole Born charges are integrated along the straight path; None where the cell changes or atoms
-    diffuse.
+    Atoms take the images nearest to those of the frame before (beside a drift of all, which is the first atom's), and reduced
+    dipoles P h⁻¹ are compared, as in :func:`les_ipi.training.responses.dipole_difference_errors`; the label is given in the
+    branch nearest to the prediction. Without a single-valued dipole Born charges are integrated along the straight path; None
+    where the cell changes or atoms diffuse.
     """
     inverse, origin = np.linalg.inv(frame.system.cell), np.linalg.inv(before.system.cell)
-    jump = np.round(frame.system.positions @ inverse - before.system.positions @ origin)
-    moved = replace(frame.system, positions=frame.system.positions - jump @ frame.system.cell)
+    moved = frame.system.positions @ inverse - before.system.positions @ origin
+    jump = np.round(moved - moved[0])
+    after = replace(frame.system, positions=frame.system.positions - jump @ frame.system.cell)
     if evaluator.single_valued:
-        predicted = evaluator([moved], [Property.DIPOLE])[0].dipole @ inverse - result.dipole @ origin
-    elif np.allclose(inverse, origin, rtol=0, atol=SAME_CELL) and on_their_sites(before.system, moved):
-        predicted = dipole_from_reference(evaluator, before.system, [moved])[0] @ inverse
+        predicted = evaluator([after], [Property.DIPOLE])[0].dipole @ inverse - result.dipole @ origin
+    elif np.allclose(inverse, origin, rtol=0, atol=SAME_CELL) and on_their_sites(before.system, after):
+        predicted = dipole_from_reference(evaluator, before.system, [after])[0] @ inverse
     else:
         return None
     label = frame.labels.dipole @ inverse - before.labels.dipole @ origin
@@ -209,7 +217,8 @@ def _metrics(pairs: dict[str, tuple[np.ndarray, np.ndarray]], n_frames: int) -> 
     for name, unit in _MOMENTS.items():
         if name in pairs:
             metrics[f"{name}_rmse_{unit}"] = rmse(*pairs[name])
-            metrics[f"{name}_r2"] = r_squared(*pairs[name])
+            if name != "dipole_difference":
+                metrics[f"{name}_r2"] = r_squared(*pairs[name])
     if "polarizability_isotropic" in pairs:
         label, prediction = pairs["polarizability_isotropic"]
         metrics["polarizability_isotropic_mean_error_A3"] = float(np.mean(prediction - label))

@@ -17,7 +17,8 @@ from les_ipi.models.storage import load_model
 from les_ipi.training.config import TrainConfig
 from les_ipi.training.data import Frame
 
-#: Property of the medium, not of the weights: the only hyper-parameter that may differ from the parent's.
+#: Property of the medium, not of the weights: the only hyper-parameter that may differ from the parent's, if charges are not
+#: tied to it as oxidation numbers.
 _FREE = "epsilon_infinity"
 
 
@@ -68,10 +69,14 @@ def load_parent(start: str | Path, config: TrainConfig) -> Parent:
             f"({'none' if own.state is None else _shown(own.state)}): remove it, or start without --from."
         )
     if _FREE in config.charges.model_fields_set:
+        if own.charges.formal_scale == "oxidation" and config.charges.epsilon_infinity != own.charges.epsilon_infinity:
+            raise UserError(
+                f"The atoms of '{card['name']}' carry oxidation numbers, which makes epsilon_infinity a part of its energy: it "
+                f"stays {own.charges.epsilon_infinity:g}, not {config.charges.epsilon_infinity:g}. Remove the entry, or start "
+                "without --from."
+            )
         model.epsilon_infinity = config.charges.epsilon_infinity
         own = own.model_copy(update={"charges": own.charges.model_copy(update={_FREE: model.epsilon_infinity})})
-        if own.charges.formal_scale == "oxidation":
-            model.head.formal_scale.fill_(own.charges.first_formal_scale)
     return Parent(model.train().requires_grad_(True), own, card)
 
 

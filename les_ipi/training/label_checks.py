@@ -3,7 +3,7 @@
 from les_ipi.errors import UserError
 from les_ipi.models.les_model import LESModel
 from les_ipi.training.config import OptimiserConfig
-from les_ipi.training.data import Frame
+from les_ipi.training.data import Frame, composition
 
 #: Loss → the label that it compares with.
 LABEL_OF = {
@@ -32,6 +32,20 @@ def check_losses(model: LESModel, frames: list[Frame], settings: OptimiserConfig
         if name == "dipole_difference" and settings.batch_size < 2:
             raise UserError(
                 "'dipole_difference' compares the frames of a batch, but batch_size is 1: set it to 2 or more."
+            )
+
+
+def check_oxidation_numbers(model: LESModel, frames: list[Frame]) -> None:
+    """Raise ``UserError`` for a frame whose oxidation numbers, if the head keeps to them, are not its total charge together."""
+    if model.head is None or not model.head.fixed_scale:
+        return
+    numbers = model.head.formal_charges.tolist()
+    for frame, counts in zip(frames, composition(frames, model.species), strict=True):
+        total = float(counts @ numbers)
+        if abs(total - frame.system.total_charge) > 1e-6:
+            raise UserError(
+                f'formal_scale = "oxidation": the oxidation numbers of a training frame are {total:g} e together, and its '
+                f"total charge is {frame.system.total_charge:g} e: correct formal, or give a number as formal_scale."
             )
 
 

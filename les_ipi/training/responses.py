@@ -41,7 +41,8 @@ def dipole_difference_errors(batch: Batch, leaves: Leaves, evaluation: Evaluatio
 
     With reduced dipoles p = P h⁻¹, Δ_b = (p_b+1 − p_b)_model − (p_b+1 − p_b)_label, error = (Δ − round Δ) h_b: a lattice vector
     times e, by which labels are undefined, is no error. Atoms take the images of frame b + 1 nearest to where they are in
-    frame b. Pairs of frames that are not both periodic, of other elements, or without label are NaN.
+    frame b, beside a drift of all, which is the first atom's. Pairs of frames that are not both periodic, of other elements or
+    charge states, or without label are NaN.
 
     Parameters: ``labels`` (B, 3) e·Å. Returns (B, 3) e·Å; for single-valued polarizations only.
     Source: doi:10.1103/PhysRevB.47.1651 (quantum of polarization).
@@ -49,7 +50,8 @@ def dipole_difference_errors(batch: Batch, leaves: Leaves, evaluation: Evaluatio
     dtype = evaluation.dipole.dtype
     inverse = torch.linalg.inv(leaves.cell.detach())
     fractional = leaves.positions.detach() @ inverse
-    jump = torch.round(torch.roll(fractional, -1, 0) - fractional)
+    moved = torch.roll(fractional, -1, 0) - fractional
+    jump = torch.round(moved - moved[:, :1])
     scale = evaluation.screening.sqrt()[:, None]
     carried = torch.einsum("bn,bnx->bx", torch.roll(evaluation.translating_charges, -1, 0), jump)
     reduced = torch.einsum("bx,bxy->by", scale * evaluation.dipole, inverse)
@@ -59,6 +61,8 @@ def dipole_difference_errors(batch: Batch, leaves: Leaves, evaluation: Evaluatio
     wrapped = change - torch.round(change.detach())
     rows = batch.species.view(batch.n_structures, -1), batch.atom_mask.view(batch.n_structures, -1)
     alike = batch.periodic & torch.roll(batch.periodic, -1, 0)
+    for state in (batch.total_charge, batch.multiplicity):
+        alike = alike & (torch.roll(state, -1, 0) == state)
     for table in rows:
         alike = alike & (torch.roll(table, -1, 0) == table).all(1)
     error = torch.einsum("bx,bxy->by", wrapped, leaves.cell.detach())

@@ -25,7 +25,7 @@ from les_ipi.training.energy_zeros import on_first_zero, refit_energy_zeros
 from les_ipi.training.evaluate import evaluate_frames
 from les_ipi.training.file_networks import networks_per_file
 from les_ipi.training.fine_tuning import Parent, load_parent, remembered_start
-from les_ipi.training.label_checks import check_losses
+from les_ipi.training.label_checks import check_losses, check_oxidation_numbers
 from les_ipi.training.linear_start import apply_linear_start, fit_linear_start
 from les_ipi.training.loss import make_batch
 from les_ipi.training.module import PotentialModule
@@ -95,6 +95,7 @@ def train(
         # What a resumed training starts from is in its checkpoint.
         module, model_config = prepare(config, training, config.training.linear_start and not resume)
     check_losses(module.model, training, config.training)
+    check_oxidation_numbers(module.model, training)
     n_training = len(training)
     if config.data.energy_networks == "per_file":
         with networks_per_file(module.model, len(paths)):
@@ -287,9 +288,9 @@ def canonical_sign(model: LESModel, frames: list[Frame]) -> None:
 
     The energy is even in the charges, so the sign a training ends with is arbitrary; a field force is odd in it. The
     electronegativity-weighted charge Σ_i (χ_i − χ̄) q_i over the first frames is made negative. A net charge in one of the
-    frames makes the sign physical, so nothing is changed.
+    frames makes the sign physical, and oxidation numbers state it, so nothing is changed.
     """
-    if model.head is None or any(f.system.total_charge for f in frames):
+    if model.head is None or model.head.fixed_scale or any(f.system.total_charge for f in frames):
         return
     batch = make_batch(frames[:SIGN_FRAMES], model)
     leaves = Leaves.of(batch, model.energy_scale.dtype)

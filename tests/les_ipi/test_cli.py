@@ -32,7 +32,8 @@ METRICS = {
     "dipole_rmse_eA",
     "dipole_r2",
     "dipole_difference_rmse_eA",
-    "dipole_difference_r2",
+    "dipole_difference_chance_eA",
+    "dipole_difference_pairs",
 }
 SMALL = ShortRangeConfig(cutoff=4.0, n_radial=4, l_max=2, channels=4, order=3, hidden=(8,))
 
@@ -112,7 +113,8 @@ def expected_metrics(labels: list[Atoms], predictions: list[Atoms]) -> dict[str,
         "dipole_rmse_eA": rmse(*dipole),
         "dipole_r2": r2(*dipole),
         "dipole_difference_rmse_eA": rmse(*change),
-        "dipole_difference_r2": r2(*change),
+        "dipole_difference_chance_eA": EDGE / np.sqrt(12),
+        "dipole_difference_pairs": len(labels) - 1,
     }
 
 

@@ -1,6 +1,5 @@
 """Formal charges that stay oxidation numbers: what atoms carry over a closed path, and that training leaves it alone."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,12 +8,24 @@ from physics_cases import TRICLINIC, evaluator_of, make_model, water_cluster
 from pydantic import ValidationError
 from toy_frames import toy_frames, training_text, write_frames
 
+from les_ipi.errors import UserError
 from les_ipi.models import ChargesConfig
 from les_ipi.models.storage import load_model
 from les_ipi.training.config import read_config
-from les_ipi.training.train import train
+from les_ipi.training.data import load_frames
+from les_ipi.training.fine_tuning import load_parent
+from les_ipi.training.train import canonical_sign, prepare, train
 
 SYSTEM = water_cluster(8, 4, TRICLINIC)
+
+
+def training_file(folder, formal: str = "{ Na = 1, Cl = -1 }", charges: str = "", head: str = "transfer"):
+    """A toy training whose formal charges are oxidation numbers."""
+    text = training_text(head=head).replace("formal = { Na = 1, Cl = -1 }", f"formal = {formal}\n{charges}")
+    text = text.replace(f'"{head}"', f'"{head}"\nformal_scale = "oxidation"\nepsilon_infinity = 2.25')
+    (folder / "train.toml").write_text(text)
+    write_frames(folder / "frames.xyz", toy_frames(8, responses=True))
+    return read_config(folder / "train.toml")
 
 
 def test_atoms_that_take_the_places_of_equal_ones_have_carried_their_oxidation_numbers():
@@ -36,20 +47,47 @@ def test_atoms_that_take_the_places_of_equal_ones_have_carried_their_oxidation_n
 
 
 def test_training_and_fine_tuning_keep_oxidation_numbers(tmp_path):
-    """λ stays 1/√ε_∞, also when a fine-tuning changes ε_∞; a model folder is all it takes."""
-    write_frames(tmp_path / "frames.xyz", toy_frames(8, responses=True))
-    head = '"transfer"\nformal_scale = "oxidation"\nepsilon_infinity = 2.25'
-    text = training_text(head="transfer").replace('"transfer"', head)
-    (tmp_path / "train.toml").write_text(text)
-    first = train(read_config(tmp_path / "train.toml"), tmp_path, tmp_path / "first")
+    """λ = 1/√ε_∞ is no weight that could be trained, and fine-tuning may not change the ε_∞ that it comes from."""
+    config = training_file(tmp_path)
+    module, _ = prepare(config, load_frames([tmp_path / "frames.xyz"], 4.0))
+    assert float(module.model.head.formal_scale) == pytest.approx(1 / 1.5)
+    assert "head.formal_scale" not in dict(module.model.named_parameters())
+    first = train(config, tmp_path, tmp_path / "first")
     assert float(load_model(first)[0].head.formal_scale) == pytest.approx(1 / 1.5)
-    (tmp_path / "tune.toml").write_text(text.replace("2.25", "4.0"))
-    second = train(read_config(tmp_path / "tune.toml"), tmp_path, tmp_path / "second", start=first)
-    assert float(load_model(second)[0].head.formal_scale) == pytest.approx(0.5)
-    assert json.loads((second / "card.json").read_text())["hyper_parameters"]["charges"]["formal_scale"] == "oxidation"
+    assert load_parent(first, config).config.charges.formal_scale == "oxidation"
+    other = config.model_copy(update={"charges": ChargesConfig(epsilon_infinity=4.0)})
+    with pytest.raises(UserError, match=r"stays 2\.25, not 4"):
+        load_parent(first, other)
 
 
-@pytest.mark.parametrize("charges", [{"head": "latent", "formal": {"H": 1}}, {"head": "transfer"}])
-def test_oxidation_numbers_need_a_head_that_carries_them(charges):
-    with pytest.raises(ValidationError, match="oxidation numbers in formal"):
-        ChargesConfig(formal_scale="oxidation", **charges)
+def test_the_sign_is_that_of_the_oxidation_numbers(tmp_path):
+    """Not that of electronegativities, which would turn lead telluride around: here sodium is told to be negative."""
+    config = training_file(tmp_path, "{ Na = -1, Cl = 1 }")
+    frames = load_frames([tmp_path / "frames.xyz"], 4.0)
+    model = prepare(config, frames)[0].model
+    canonical_sign(model, frames)
+    assert float(model.head.sign) == 1.0
+    by_number = training_file(tmp_path, "{ Na = -1, Cl = 1 }")
+    by_number = by_number.model_copy(update={"charges": by_number.charges.model_copy(update={"formal_scale": 0.7})})
+    free = prepare(by_number, frames)[0].model
+    canonical_sign(free, frames)
+    assert float(free.head.sign) == -1.0
+
+
+@pytest.mark.parametrize(
+    ("formal", "head", "message"),
+    [
+        ("{ Na = 1, Cl = -1 }", "latent", "is for the transfer head"),
+        ("{ Na = 1 }", "transfer", "formal has none of Cl"),
+        ("{ Na = 1, Cl = -2 }", "transfer", "are -4 e together, and its total charge is 0 e"),
+    ],
+)
+def test_oxidation_numbers_that_nothing_carries_are_refused(tmp_path, formal, head, message):
+    with pytest.raises(UserError, match=message):
+        train(training_file(tmp_path, formal, head=head), tmp_path, tmp_path / "model")
+
+
+@pytest.mark.parametrize("value", ["oxidatoin", True, float("nan")])
+def test_a_factor_is_a_number_or_the_word(value):
+    with pytest.raises(ValidationError, match='give a number, or "oxidation"'):
+        ChargesConfig(formal_scale=value)
