@@ -113,7 +113,7 @@ def hysteresis_loop(drives: Sequence[Drive], discard_cycles: int = 0) -> Hystere
         raise UserError("There is no run to analyse.")
     cycles, polarizations, owners = [], [], []
     for number, drive in enumerate(drives):
-        found = find_cycles(drive.field)
+        found = find_cycles(drive.field, drive.constant_voltage)
         if len(found) <= discard_cycles:
             raise UserError(f"{drive.label or 'the run'} has {len(found)} complete cycle(s), and {discard_cycles} were to "
                             "be discarded; run more periods.")  # fmt: skip

@@ -60,7 +60,7 @@ def hysteresis(
             console.print(table)
     print_notes(console, _sentences(record), ())
     for loop in record["loops"]:
-        of = f" ({loop['frequency_GHz']:.4g} GHz)" if len(record["loops"]) > 1 else ""
+        of = f" ({loop['frequency_GHz']:.3g} GHz)" if len(record["loops"]) > 1 else ""
         print_notes(console, (), loop["warnings"], of)
     print_notes(console, (), record["warnings"])
     folder = run_dirs[0] if run_dirs[0].is_dir() else run_dirs[0].parent
@@ -79,7 +79,7 @@ def _loop_table(loops: list[dict]) -> Table | None:
         return None
     table = Table("", title="P-E loops (± one standard error over cycles and runs)")
     for loop in loops:
-        table.add_column(f"{loop['frequency_GHz']:.4g} GHz\n±{loop['amplitude_MV_cm']:.4g} MV/cm", justify="right")
+        table.add_column(f"{loop['frequency_GHz']:.3g} GHz\n±{loop['amplitude_MV_cm']:.3g} MV/cm", justify="right")
     table.add_row("volume [Å³]", *(f"{loop['volume_A3']:.0f}" for loop in loops))
     table.add_row("cycles / runs", *(f"{loop['n_switched_cycles']} / {loop['n_runs']}" for loop in loops))
     for title, name, factor in _ROWS:

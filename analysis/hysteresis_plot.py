@@ -73,7 +73,7 @@ def _draw_loops(axis, study: HysteresisStudy) -> None:
 def _label(loop: HysteresisLoop, with_volume: bool) -> str:
     runs = f", {loop.n_runs} runs" if loop.n_runs > 1 else ""
     volume = f", {loop.volume_A3:.0f} Å³" if with_volume else ""
-    return f"{1e6 / loop.period_fs:.4g} GHz, {loop.n_cycles} cycles{runs}{volume}"
+    return f"{1e6 / loop.period_fs:.3g} GHz, {loop.n_cycles} cycles{runs}{volume}"
 
 
 def _draw_frequency(axis, study: HysteresisStudy) -> None:

@@ -114,7 +114,7 @@ def hysteresis_record(study: HysteresisStudy, command: str) -> dict[str, object]
 def _by_condition(drives: Sequence[Drive]) -> list[list[Drive]]:
     groups: list[tuple[np.ndarray, list[Drive]]] = []
     for drive in drives:
-        condition = drive_condition(drive, find_cycles(drive.field))
+        condition = drive_condition(drive, find_cycles(drive.field, drive.constant_voltage))
         for known, group in groups:
             parallel = abs(np.dot(drive.direction, group[0].direction)) > 0.999
             if parallel and np.all(np.abs(condition / known - 1.0) < SAME):

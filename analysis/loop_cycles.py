@@ -20,6 +20,8 @@ REMANENCE_OF_COERCIVE = 0.4
 CROSSING_FRACTION = 1.0 / 3.0
 #: Fewest records in any fit.
 FEWEST = 8
+#: Smallest tip of one amplitude, of the largest; at constant voltage tips differ as the lengths of a cell that breathes.
+LEAST_TIP = {False: 0.95, True: 0.85}
 
 #: Numbers of one cycle, all linear in P but the coercive fields.
 BASE = (
@@ -62,11 +64,11 @@ class Windows:
     tip_minus: float
 
 
-def find_tips(field: np.ndarray) -> np.ndarray:
+def find_tips(field: np.ndarray, constant_voltage: bool = False) -> np.ndarray:
     """Records at which the field turns, alternately at its largest and its smallest values.
 
-    Parameters: ``field`` (T,). Returns indices. Raises :class:`UserError` for a field that never changes sign, and for
-    an amplitude that changes from cycle to cycle.
+    Parameters: ``field`` (T,); ``constant_voltage``: the field follows the length of the cell. Returns indices. Raises
+    :class:`UserError` for a field that never changes sign, and for an amplitude that changes from cycle to cycle.
     """
     high, low = field.max(), field.min()
     if high <= 0.0 or low >= 0.0 or min(high, -low) < 0.2 * max(high, -low):
@@ -83,7 +85,7 @@ def find_tips(field: np.ndarray) -> np.ndarray:
             tips = np.delete(tips, end)
     for extreme in (high, low):
         sizes = field[tips][np.sign(field[tips]) == np.sign(extreme)] / extreme
-        if sizes.size and sizes.min() < 0.95:
+        if sizes.size and sizes.min() < LEAST_TIP[constant_voltage]:
             raise UserError(f"The amplitude of the field changes between cycles ({sizes.min() * abs(extreme):g} to "
                             f"{abs(extreme):g} V/Å); pulses and ramps are no loops.")  # fmt: skip
     return np.array([_middle(field * np.sign(field[tip]), tip) for tip in tips], dtype=int)
@@ -97,12 +99,12 @@ def _middle(field: np.ndarray, tip: int) -> int:
     return tip if first == 0 or last == field.size - 1 else (first + last) // 2
 
 
-def find_cycles(field: np.ndarray) -> list[Cycle]:
+def find_cycles(field: np.ndarray, constant_voltage: bool = False) -> list[Cycle]:
     """Complete cycles of a field, tip to tip.
 
-    Parameters: ``field`` (T,). Returns cycles in order. Raises :class:`UserError` when there is none.
+    Parameters as for :func:`find_tips`. Returns cycles in order. Raises :class:`UserError` when there is none.
     """
-    tips = find_tips(field)
+    tips = find_tips(field, constant_voltage)
     cycles = []
     for first, middle, last in zip(tips[:-2:2], tips[1:-1:2], tips[2::2], strict=True):
         if np.sign(field[first]) == np.sign(field[middle]):

@@ -24,7 +24,7 @@ UC_CM2_PER_C_M2 = 100.0
 class Drive:
     """Field and polarization along the direction of the field.
 
-    ``time_fs`` (T,); ``field`` (T,) V/Å; ``polarization`` (T,) e/Å²; ``absolute``: False when the origin of P is
+    ``time_fs`` (T,); ``field`` (T,) V/Å, at ``constant_voltage`` as the cell makes it; ``polarization`` (T,) e/Å²; ``absolute``: False when the origin of P is
     arbitrary; ``volume_A3`` mean volume; ``work_eV`` (T,) accumulated work or None; ``direction`` (3,); ``waveform``
     or None; ``label``; ``notes`` on how P was made.
     """
@@ -39,6 +39,7 @@ class Drive:
     waveform: str | None = None
     label: str = ""
     notes: tuple[str, ...] = ()
+    constant_voltage: bool = False
 
     @property
     def dt_fs(self) -> float:
@@ -153,6 +154,7 @@ def drive_of_table(
         waveform=table.waveform,
         label=str(table.path.parent),
         notes=(note,),
+        constant_voltage=table.header.get("frame") == "reduced" and bool(varies),
     )
 
 

@@ -211,6 +211,20 @@ def test_fields_that_are_no_loop_are_refused(field, sentence):
         hysteresis_loop([Drive(x * 100, 0.01 * field(x), np.sin(x))])
 
 
+def test_at_constant_voltage_the_field_follows_the_cell():
+    """Tips that differ by 8 % are another amplitude, or a cell that breathes; by 30 % they are another amplitude."""
+    x = np.linspace(0, 8 * np.pi, 4001)
+    for breath, refused in ((0.04, {False: True, True: False}), (0.15, {False: True, True: True})):
+        field = 0.01 * np.sin(x) * (1 + breath * np.sin(x / 4))
+        for voltage in (False, True):
+            drive = Drive(x * 100, field, np.sin(x - 0.5), constant_voltage=voltage)
+            if refused[voltage]:
+                with pytest.raises(UserError, match="amplitude of the field changes"):
+                    hysteresis_loop([drive])
+            else:
+                assert hysteresis_loop([drive]).n_cycles == 3
+
+
 def test_runs_of_different_fields_do_not_pool():
     with pytest.raises(UserError, match="pool runs of one field"):
         hysteresis_loop([ellipse(4, 0.3), ellipse(4, 0.3, amplitude=0.03)])

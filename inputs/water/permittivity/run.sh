@@ -20,6 +20,6 @@ simulate() {
 }
 
 simulate free 80000
-simulate plus 40000
-simulate minus 40000
+simulate plus 27000
+simulate minus 27000
 les-analysis dielectric "$runs"/{free,plus,minus} --discard-ps 5 --json "$runs/permittivity.json" --plot "$runs/permittivity.png"
