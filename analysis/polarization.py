@@ -24,9 +24,9 @@ UC_CM2_PER_C_M2 = 100.0
 class Drive:
     """Field and polarization along the direction of the field.
 
-    ``time_fs`` (T,); ``field`` (T,) V/Å, at ``constant_voltage`` as the cell makes it; ``polarization`` (T,) e/Å²; ``absolute``: False when the origin of P is
-    arbitrary; ``volume_A3`` mean volume; ``work_eV`` (T,) accumulated work or None; ``direction`` (3,); ``waveform``
-    or None; ``label``; ``notes`` on how P was made.
+    ``time_fs`` (T,); ``field`` (T,) V/Å, at ``constant_voltage`` as the cell makes it; ``polarization`` (T,) e/Å²;
+    ``absolute``: False when the origin of P is arbitrary; ``volume_A3`` mean volume; ``work_eV`` (T,) accumulated work or
+    None; ``direction`` (3,); ``waveform`` or None; ``label``; ``notes`` on how P was made.
     """
 
     time_fs: np.ndarray
