@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# P-E loops of lead titanate at 300 K: six periods of each triangle (the stronger field in the first cell only), then metrics and
+# P-E loops of lead titanate at 300 K: six periods of each triangle (the stronger fields in the first cell only), then metrics and
 # figure of all.
 #   bash inputs/pbtio3/hysteresis/run.sh [RUNS] [CELLS] [ENSEMBLE]
 # CELLS: unit cells along each edge, 3 or 4. ENSEMBLE: nvt (fixed cell), or nst (free cell, 3 only).
@@ -10,8 +10,8 @@ runs=${1:-runs/pbtio3}
 cells=${2:-3}
 ensemble=${3:-nvt}
 per_ps=500 # steps
-for field in 2.5ps 5ps 10ps 5ps-strong; do
-  [ "$field" = 5ps-strong ] && [ "$ensemble-$cells" != nvt-3 ] && continue
+for field in 2.5ps 5ps 10ps 5ps-strong 7.5ps-strong; do
+  [[ "$field" = *-strong && "$ensemble-$cells" != nvt-3 ]] && continue
   directory="$runs/$ensemble-$cells-$field"
   [ -e "$directory/DONE" ] && continue
   mkdir -p "$directory-input"
