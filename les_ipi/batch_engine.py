@@ -135,7 +135,8 @@ class BatchEngine:
                     carried = unwrapped_dipole(batch, leaves, evaluation).detach() - evaluation.dipole.detach()
                     tables["virial"] = tables["virial"] + carried[:, :, None] * field[:, None, :]
         if wanted & {Property.BORN_EFFECTIVE_CHARGES, Property.PIEZOELECTRIC}:
-            born, strained = electric_response(self.model, batch, leaves, evaluation, self.rule)
+            strains = Property.PIEZOELECTRIC in wanted
+            born, strained = electric_response(self.model, batch, leaves, evaluation, self.rule, strains)
             tables["born_effective_charges"] = scale[:, None, None, None] * born
             if strained is not None:
                 tables["piezoelectric"] = scale[:, None, None, None] * strained

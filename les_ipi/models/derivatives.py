@@ -92,32 +92,38 @@ def raw_born_charges(
 
 
 def electric_response(
-    model: LESModel, batch: Batch, leaves: Leaves, evaluation: Evaluation, rule: SumRule = SumRule.PROJECT
+    model: LESModel,
+    batch: Batch,
+    leaves: Leaves,
+    evaluation: Evaluation,
+    rule: SumRule,
+    piezoelectric: bool,
 ) -> tuple[Tensor, Tensor | None]:
     """Latent Born charges (B, N, 3, 3) in e under a sum rule, and latent piezoelectric tensors (B, 3, 3, 3) in e·Å.
 
     Both come from the same backward passes, without graph; multiply by √ε_e for physical ones. The expected total of the
     Born charges is the net charge of the structure. The second is
-    Π_cab = ∂M_c/∂ε_ab − M_a δ_bc (clamped ions, proper), see :func:`les_ipi.electrostatics.local_piezoelectric`; None for
-    induced moments, and for molecules with a multipole head, for which it is not implemented.
+    Π_cab = ∂M_c/∂ε_ab − M_a δ_bc (clamped ions, proper), see :func:`les_ipi.electrostatics.local_piezoelectric`; None unless
+    ``piezoelectric``, for induced moments, and for molecules with a multipole head, for which it is not implemented.
     """
     mask = batch.atom_mask.view(batch.n_structures, -1)
+    strained = None
     if model.head.equivariant:
         expected = batch.total_charge.to(leaves.edges.dtype) / evaluation.screening.sqrt()
         born, flow = _multipole_born_charges(model, batch, leaves, evaluation, False)
-        strained = None
-        if batch.boundary == "periodic" and not model.head.induces:
+        if piezoelectric and batch.boundary == "periodic" and not model.head.induces:
             strained = _permanent_piezoelectric(batch, leaves, evaluation, flow).detach()
         return apply_sum_rule(born.detach(), mask, rule, expected.detach()), strained
-    grads = _charge_gradients(model, leaves, evaluation, False)
-    if _dipole_is_a_function(model):
+    grads, whole = _charge_gradients(model, leaves, evaluation, False), _dipole_is_a_function(model)
+    if whole:
         expected = evaluation.charges.sum((1, 2))
-        strained = _proper(batch, leaves, grads, evaluation.dipole)
     else:
         expected = batch.total_charge.to(leaves.edges.dtype) / model.screening(batch.periodic).sqrt()
-        strained = _flow_under_strain(batch, leaves, grads[0])
+    if piezoelectric:
+        found = _proper(batch, leaves, grads, evaluation.dipole) if whole else _flow_under_strain(batch, leaves, grads[0])
+        strained = found.detach()
     born = _raw_born(model, batch, leaves, evaluation, grads)
-    return apply_sum_rule(born.detach(), mask, rule, expected.detach()), strained.detach()
+    return apply_sum_rule(born.detach(), mask, rule, expected.detach()), strained
 
 
 def _component_gradients(vector: Tensor, leaves: Leaves, create_graph: bool) -> list[Leaves]:
