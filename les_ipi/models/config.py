@@ -52,7 +52,8 @@ class ChargesConfig(_Strict):
 
     ``sigma`` Å; ``k_cutoff`` 1/Å; ``formal`` maps element symbols to formal charges that are scaled by a learned factor;
     ``epsilon_infinity`` is the electronic dielectric constant of the medium. ``formal_scale = "oxidation"`` keeps that factor
-    of a ``transfer`` head at 1/√ε_∞: over a closed path atoms carry their oxidation numbers. ``descriptor`` gives the charges
+    of a ``transfer`` head at 1/√ε_∞, and makes it all the charge of a ``multipole`` head of level u or uQ: over a closed path
+    atoms carry their oxidation numbers. ``descriptor`` gives the charges
     features of their own, usually of a shorter range: charges that see only the nearest atoms are better determined by few
     data.
     ``level`` names the moments of a ``multipole`` head as in the literature: u dipoles, Q quadrupoles, iq induced charges, iu
@@ -166,6 +167,7 @@ def build_model(config: ModelConfig) -> LESModel:
             charges.first_formal_scale,
             charges.anisotropic,
             scale,
+            charges.formal_scale == "oxidation",
         )
     kernel = LongRangeKernel(charges.sigma, charges.k_cutoff, charges.smooth, charges.remove_self)
     core = None
@@ -187,11 +189,14 @@ def _check_oxidation_numbers(config: ModelConfig) -> None:
     charges = config.charges
     if charges.formal_scale != "oxidation":
         return
-    if charges.head != "transfer":
+    found = f'"{charges.head}"' + (f" of level {charges.level}" if charges.head == "multipole" else "")
+    if charges.head != "transfer" and found not in ('"multipole" of level u', '"multipole" of level uQ'):
         raise UserError(
-            f'formal_scale = "oxidation" is for the transfer head, whose atoms carry their formal charges, and this head is '
-            f'"{charges.head}": take head = "transfer", or a number as formal_scale.'
+            'formal_scale = "oxidation" is for heads whose atoms carry their formal charges, transfer and multipole of level u '
+            f"or uQ, and this head is {found}: take one of them, or a number as formal_scale."
         )
+    if charges.channels > 1:
+        raise UserError(f'formal_scale = "oxidation" has one charge for each atom, not {charges.channels}: take channels = 1.')
     missing = [element for element in config.species if element not in charges.formal]
     if missing:
         raise UserError(

@@ -43,6 +43,8 @@ def gradient(scalar: Tensor, leaves: Leaves, create_graph: bool = False, with_ce
     ``with_cell`` False leaves the gradient of the cell out (zero), which only strains need.
     """
     inputs = [leaves.edges, leaves.positions, *([leaves.cell] if with_cell else [])]
+    if not scalar.requires_grad:  # such as a sum of charges that are constants
+        return Leaves(*map(torch.zeros_like, (leaves.edges, leaves.positions, leaves.cell)))
     found = torch.autograd.grad(scalar, inputs, create_graph=create_graph, retain_graph=True, allow_unused=True)
     found = [torch.zeros_like(x) if g is None else g for g, x in zip(found, inputs, strict=True)]
     return Leaves(*found) if with_cell else Leaves(*found, torch.zeros_like(leaves.cell))

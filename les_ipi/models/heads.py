@@ -47,7 +47,9 @@ class ChargeOutput(NamedTuple):
 
 
 class ChargeHead(nn.Module):
-    """What all heads share: formal charges times a factor λ, learned or fixed, one network per element, and the global sign."""
+    """What all heads share: formal charges times a factor λ, learned or fixed, one network per element (if it has outputs), and
+    the global sign.
+    """
 
     #: Whether the head reads vectors and tensors besides the invariant features.
     equivariant = False
@@ -75,7 +77,7 @@ class ChargeHead(nn.Module):
     ):
         super().__init__()
         self.fixed_scale = fixed_scale
-        self.networks = ElementNetworks(n_species, (n_features, *hidden, n_outputs), output_scale=0.1)
+        self.networks = ElementNetworks(n_species, (n_features, *hidden, n_outputs), output_scale=0.1) if n_outputs else None
         factor = torch.tensor(float(scale))
         if fixed_scale:
             # Given by the configuration, not by the weights.

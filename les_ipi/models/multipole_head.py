@@ -27,14 +27,17 @@ class MultipoleHead(ChargeHead):
     q = λ z_formal + Q_φ(B);  u = Σ_c g_c(B) A_{1,c};  Q = Σ_c g_c(B) A_{2,c} (traceless);  κ = κ₀ (1 + g(B))²;
     α = α₀ M·M, M = (1 + g(B)) 1 + Σ_c g_c(B) A_{2,c}, so κ ≥ 0 and α is symmetric and never negative.
 
+    With ``fixed_scale`` the charges are λ z_formal alone and everything that flows is in u. P = Σ λ z_formal r + Σ u is then a
+    single-valued function of unwrapped coordinates, as that of :class:`les_ipi.models.heads.TransferHead`.
+
     Parameters: as :class:`les_ipi.models.heads.LatentHead`; ``level``; ``n_tensors`` numbers of l = 1 and l = 2 features;
-    ``anisotropic`` False leaves α a number; ``polarizability_scale`` α₀ of every element in Å³.
+    ``anisotropic`` False leaves α a number; ``polarizability_scale`` α₀ of every element in Å³; ``fixed_scale`` whether
+    charges are λ z_formal with λ = ``scale``.
     Raises ``UserError`` for quadrupoles or tensor polarizabilities without l = 2 features.
     Source: arXiv:2605.05746 (moments and response); the readout is ours.
     """
 
     name = "multipole"
-    single_valued_polarization = False
     equivariant = True
 
     def __init__(
@@ -49,8 +52,12 @@ class MultipoleHead(ChargeHead):
         scale: float = 0.3,
         anisotropic: bool = True,
         polarizability_scale: list[float] | None = None,
+        fixed_scale: bool = False,
     ):
-        super().__init__(n_species, n_features, channels, formal_charges, hidden, scale)
+        super().__init__(
+            n_species, n_features, 0 if fixed_scale else channels, formal_charges, hidden, scale, fixed_scale
+        )
+        self.single_valued_polarization = fixed_scale
         self.level, self.channels, self.charges_alone = level, channels, level == "q"
         self.induces_charge, self.induces_dipole = "iq" in level, "iu" in level
         self.anisotropic = anisotropic and self.induces_dipole
@@ -77,7 +84,9 @@ class MultipoleHead(ChargeHead):
 
     def forward(self, features: Tensor, equivariants: Equivariants, species: Tensor) -> ChargeOutput:
         """Charges (A, C) and the other moments of the level."""
-        charges = self.scaled_formal_charges(species)[:, None] + self.sign * self.networks(features, species)
+        charges = self.scaled_formal_charges(species)[:, None]
+        if self.networks is not None:
+            charges = charges + self.sign * self.networks(features, species)
         if self.gates is None:
             return ChargeOutput(charges)
         sizes = [self.channels * n for n in self.parts.values()]

@@ -34,6 +34,7 @@ SYSTEMS = [
 
 HEADS = {head: {"head": head} for head in ("none", "latent", "transfer", "equilibration")}
 HEADS |= {level: {"head": "multipole", "level": level} for level in ("q", "u", "uQ", "iq", "iu", "uiqiu", "uQiqiu")}
+HEADS["oxidation"] = {"head": "multipole", "level": "uQ", "formal_scale": "oxidation"}
 
 
 def engines(model: LESModel, skin: float, rule: SumRule = SumRule.PROJECT) -> tuple[BatchEngine, LocalEngine]:

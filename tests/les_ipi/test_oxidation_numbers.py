@@ -44,11 +44,47 @@ def test_atoms_that_take_the_places_of_equal_ones_have_carried_their_oxidation_n
         before, after = evaluator([SYSTEM, moved], ["dipole", "charges"])
         np.testing.assert_allclose(after.dipole - before.dipole, expected * carried, atol=1e-9)
         assert np.abs(before.charges[ring] - 1.0).max() > 0.02
+    evaluator = evaluator_of(oxidized("uQ"))
+    before, after = evaluator([SYSTEM, moved], ["dipole"])
+    np.testing.assert_allclose(after.dipole - before.dipole, carried, atol=1e-9)
 
 
-def test_training_and_fine_tuning_keep_oxidation_numbers(tmp_path):
+def oxidized(level: str):
+    """Constant charges, and dipoles that matter."""
+    model = make_model("multipole", level=level, formal_scale="oxidation")
+    model.head.gates.output_scale = 1.0
+    return model
+
+
+@pytest.mark.parametrize("level", ["u", "uQ"])
+def test_born_charges_of_constant_charges_and_dipoles_are_the_derivative_of_the_dipole(level):
+    """Z = ∂P/∂r by finite differences of the printed dipole, far from the charges themselves; ΣZ = 0 without projection.
+
+    And a field does the work that this dipole takes: F(E) − F(0) = Z·E.
+    """
+    evaluator = evaluator_of(oxidized(level), sum_rule="report")
+    assert evaluator.single_valued
+    found = evaluator([SYSTEM], ["born_effective_charges", "charges", "forces"])[0]
+    born = found.born_effective_charges
+    for atom, axis in ((0, 0), (7, 2)):
+        ends = []
+        for step in (1e-4, -1e-4):
+            positions = SYSTEM.positions.copy()
+            positions[atom, axis] += step
+            ends.append(evaluator([replace(SYSTEM, positions=positions)], ["dipole"])[0].dipole)
+        np.testing.assert_allclose(born[atom, :, axis], (ends[0] - ends[1]) / 2e-4, atol=1e-7)
+    np.testing.assert_allclose(born.sum(0), 0.0, atol=1e-10)
+    np.testing.assert_allclose(found.charges, np.where(SYSTEM.numbers == 1, 1.0, -2.0), atol=1e-12)
+    assert np.abs(born - found.charges[:, None, None] * np.eye(3)).max() > 0.05
+    field = np.array([0.02, -0.01, 0.03])
+    inside = evaluator([SYSTEM], ["forces"], fields=field[None])[0]
+    np.testing.assert_allclose(inside.forces - found.forces, np.einsum("iab,a->ib", born, field), atol=1e-9)
+
+
+@pytest.mark.parametrize(("head", "level"), [("transfer", ""), ("multipole", 'level = "u"')])
+def test_training_and_fine_tuning_keep_oxidation_numbers(tmp_path, head, level):
     """λ = 1/√ε_∞ is no weight that could be trained, and fine-tuning may not change the ε_∞ that it comes from."""
-    config = training_file(tmp_path)
+    config = training_file(tmp_path, charges=level, head=head)
     module, _ = prepare(config, load_frames([tmp_path / "frames.xyz"], 4.0))
     assert float(module.model.head.formal_scale) == pytest.approx(1 / 1.5)
     assert "head.formal_scale" not in dict(module.model.named_parameters())
@@ -75,16 +111,18 @@ def test_the_sign_is_that_of_the_oxidation_numbers(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("formal", "head", "message"),
+    ("formal", "head", "charges", "message"),
     [
-        ("{ Na = 1, Cl = -1 }", "latent", "is for the transfer head"),
-        ("{ Na = 1 }", "transfer", "formal has none of Cl"),
-        ("{ Na = 1, Cl = -2 }", "transfer", "are -4 e together, and its total charge is 0 e"),
+        ("{ Na = 1, Cl = -1 }", "latent", "", 'this head is "latent": take one of them'),
+        ("{ Na = 1, Cl = -1 }", "multipole", 'level = "uiq"', 'this head is "multipole" of level uiq'),
+        ("{ Na = 1, Cl = -1 }", "multipole", 'level = "u"\nchannels = 2', "one charge for each atom, not 2"),
+        ("{ Na = 1 }", "transfer", "", "formal has none of Cl"),
+        ("{ Na = 1, Cl = -2 }", "transfer", "", "are -4 e together, and its total charge is 0 e"),
     ],
 )
-def test_oxidation_numbers_that_nothing_carries_are_refused(tmp_path, formal, head, message):
+def test_oxidation_numbers_that_nothing_carries_are_refused(tmp_path, formal, head, charges, message):
     with pytest.raises(UserError, match=message):
-        train(training_file(tmp_path, formal, head=head), tmp_path, tmp_path / "model")
+        train(training_file(tmp_path, formal, charges, head), tmp_path, tmp_path / "model")
 
 
 @pytest.mark.parametrize("value", ["oxidatoin", True, float("nan")])
