@@ -94,19 +94,3 @@ def _require_same(table: str, given: BaseModel, own: BaseModel, name: str) -> No
 
 def _shown(value: Any) -> str:
     return json.dumps(value.model_dump(exclude_unset=True) if isinstance(value, BaseModel) else value)
-
-
-def remembered_start(work: Path, start: str | Path | None, resume: bool) -> str | Path | None:
-    """Model that a run starts from; a resumed run takes the one it began with. Raises ``UserError`` if they differ."""
-    note = work / "from.json"
-    if resume:
-        began = json.loads(note.read_text())["from"] if note.is_file() else None
-        if start is not None and str(start) != began:
-            raise UserError(
-                f"The run in {work} started from {began or 'fresh weights'}, not from {start}: resume it without --from."
-            )
-        return began
-    if start is not None:
-        work.mkdir(parents=True, exist_ok=True)
-        note.write_text(json.dumps({"from": str(start)}) + "\n")
-    return start

@@ -24,13 +24,14 @@ from les_ipi.training.data import Frame, FrameDataset, load_frames, shortest_dis
 from les_ipi.training.energy_zeros import on_first_zero, refit_energy_zeros
 from les_ipi.training.evaluate import evaluate_frames
 from les_ipi.training.file_networks import networks_per_file
-from les_ipi.training.fine_tuning import Parent, load_parent, remembered_start
+from les_ipi.training.fine_tuning import Parent, load_parent
 from les_ipi.training.label_checks import check_losses, check_oxidation_numbers
 from les_ipi.training.linear_start import apply_linear_start, fit_linear_start
 from les_ipi.training.loss import make_batch
 from les_ipi.training.module import PotentialModule
 from les_ipi.training.padding import CommonShapes
 from les_ipi.training.plots import plot_learning_curves, plot_parity
+from les_ipi.training.resuming import remember, remembered_start
 
 #: Frames that set the mean and scale of the features.
 STANDARDISATION_FRAMES = 24
@@ -75,7 +76,7 @@ def train(
 
     lightning.seed_everything(config.seed, verbose=False)
     paths = [data_root / f for f in config.data.files]
-    start = remembered_start(work, start, resume)
+    start = remembered_start(work, config, start) if resume else start
     parent = None if start is None else load_parent(start, config)
     cutoff = (parent.config if parent else config).short_range.cutoff
     ignore = {data_root / file: labels for file, labels in config.data.ignore.items()}
@@ -96,6 +97,8 @@ def train(
         module, model_config = prepare(config, training, config.training.linear_start and not resume)
     check_losses(module.model, training, config.training)
     check_oxidation_numbers(module.model, training)
+    if not resume:
+        remember(work, config, start)
     n_training = len(training)
     if config.data.energy_networks == "per_file":
         with networks_per_file(module.model, len(paths)):

@@ -137,6 +137,24 @@ def test_resume_needs_a_checkpoint(trained, monkeypatch, capsys, tmp_path) -> No
 
 
 @pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("channels = 4", "channels = 6", "short_range.channels = 4, and the file now has 6"),
+        ('validation = ["0:2"]', 'validation = ["0:3"]', 'data.validation = ["0:2"], and'),
+        ("seed = 1", "seed = 2", "seed = 1, and"),
+    ],
+)
+def test_a_resumed_run_keeps_its_model_and_data(trained, monkeypatch, capsys, tmp_path, old, new, message) -> None:
+    """Only [training] may change; before, other sizes ended in a traceback and other frames were mixed in."""
+    folder, _ = trained
+    text = (folder / "train.toml").read_text()
+    assert old in text
+    (tmp_path / "other.toml").write_text(text.replace(old, new))
+    output = ("--data-root", folder, "--output", folder / "model", "--resume")
+    assert message in refused(monkeypatch, capsys, tmp_path / "other.toml", *output)
+
+
+@pytest.mark.parametrize(
     ("old", "new", "word"),
     [
         ("max_epochs = 2", "max_epoch = 2", "training.max_epoch"),
