@@ -70,7 +70,7 @@ def choose_source(runs: Sequence[RunDirectory], wanted: str = "auto") -> tuple[s
         unknown = usable[0] == "dipole" and any("dipole_single_valued" not in run.model for run in runs)
         warnings = (
             "les_ipi_run.json is not there to tell whether this model's dipole is single-valued: it is for the "
-            "'transfer' head and for fixed charges, for a 'latent' head what is made of it is meaningless",
+            "'transfer' head and for oxidation numbers, for charges that fluctuate what is made of it is meaningless",
         )
         return usable[0], reasons[usable[0]], warnings if unknown and not scaled else ()
     if "dipole" in common:

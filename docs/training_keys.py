@@ -85,7 +85,8 @@ MEANING: dict[tuple[type[BaseModel], str], tuple[str, str]] = {
     (ChargesConfig, "formal"): ("e", "element → formal charge, scaled by one learned factor; others 0"),
     (ChargesConfig, "formal_scale"): (
         "",
-        "start of that factor; `oxidation`: it stays 1/√ε∞, so that atoms (`transfer`, or `multipole` of level `u`, `uQ`) carry their formal charges",
+        "start of that factor; `oxidation`: it stays 1/√ε∞, so that atoms (`transfer`, or `multipole` of level `u`, `uQ`) "
+        "carry their formal charges",
     ),
     (ChargesConfig, "descriptor"): (
         "",

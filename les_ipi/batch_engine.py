@@ -56,7 +56,7 @@ class BatchEngine:
         with torch.enable_grad():
             leaves = Leaves.of(batch, self.dtype)
             inside = None
-            if fields is not None and (model.head.equivariant or model.head.equilibrates):
+            if fields is not None and (model.head.induces or model.head.equilibrates):
                 # Induced dipoles and charges answer to the field: the enthalpy is not linear in it, it comes from the model.
                 inside, fields = torch.from_numpy(fields).to(leaves.positions), None
             local = self.blocks.connected if model.blockwise else None

@@ -175,10 +175,11 @@ class Evaluator:
                 "Charges of the 'equilibration' head flow through the whole cell, as in a metal, so periodic systems have no "
                 "Born charges and no piezoelectric tensor: use the latent, transfer or multipole head for them."
             )
-        if Property.PIEZOELECTRIC in wanted and self._has("equivariant") and any(not s.periodic or s.slab for s in systems):
+        moments = self._has("equivariant") and not self.single_valued
+        if Property.PIEZOELECTRIC in wanted and moments and any(not s.periodic or s.slab for s in systems):
             raise UserError(
-                "The piezoelectric tensor of molecules and slabs with the 'multipole' head is not implemented: use the latent "
-                "or transfer head, or a structure that is periodic along a, b and c."
+                "The piezoelectric tensor of molecules and slabs with the 'multipole' head is not implemented for charges that "
+                "fluctuate: use another head, or a structure that is periodic along a, b and c."
             )
         if Property.QUADRUPOLE in wanted and any(s.periodic for s in systems):
             raise UserError("A quadrupole is defined for isolated structures only: ask for it with pbc='F F F'.")
@@ -190,8 +191,8 @@ class Evaluator:
             tables = self._general(systems, wanted, np.asarray(fields, dtype=float))
         else:
             raise UserError(
-                "An enthalpy U − E·M needs a single-valued dipole, which only the transfer head has, and the multipole and "
-                "equilibration heads for isolated systems: ask for Born charges Z, whose force is Z·E."
+                "An enthalpy U − E·M needs a single-valued dipole: the transfer head, oxidation numbers with dipoles, or the "
+                "multipole and equilibration heads for isolated systems. Else ask for Born charges Z, whose force is Z·E."
             )
         return [Results(**{k: float(v) if k == "energy" else v for k, v in table.items()}) for table in tables]
 

@@ -5,11 +5,11 @@
 Two kinds: a Cartesian field E in V/Å, the same whatever the cell does, or a voltage e_a = h_a·E in V along every lattice vector
 (fixed reduced field; E = h⁻¹e follows the cell, and the stress has no term with M).
 
-With a single-valued dipole M (``transfer`` head) H is a function of the positions, which the dynamics conserves. A ``latent``
-head gives Z but no M; then M is what has flowed since the first structure, ∫Z·dr by the trapezoidal rule along the path of
-every bead. H is conserved up to the error of that rule, of second order in the time step, but it is no function of the
-positions: it must not be used for Monte Carlo, replica exchange or differences between runs, and it starts again from
-M = 0 with every new driver.
+With a single-valued dipole M (``transfer`` head, or oxidation numbers with dipoles) H is a function of the positions, which the
+dynamics conserves. Charges that fluctuate, as those of a ``latent`` head, give Z but no M; then M is what has flowed since the
+first structure, ∫Z·dr by the trapezoidal rule along the path of every bead. H is conserved up to the error of that rule, of
+second order in the time step, but it is no function of the positions: it must not be used for Monte Carlo, replica exchange or
+differences between runs, and it starts again from M = 0 with every new driver.
 """
 
 from collections.abc import Iterable
@@ -101,8 +101,8 @@ class FieldEnthalpy:
             self._first_cell = system.cell
         if self.field is not None and np.abs(system.cell - self._first_cell).max() > 1e-9:
             raise UserError(
-                "The cell moves in a constant Cartesian field, whose stress needs the absolute dipole, and a latent head has "
-                "none: give a voltage instead, or use a model with the transfer head."
+                "The cell moves in a constant Cartesian field, whose stress needs the absolute dipole, and this model "
+                "has none: give a voltage instead, or use a model with a single-valued dipole."
             )
 
 
@@ -137,8 +137,8 @@ class _Paths:
         if distances[nearest] > _LONGEST_STEP_A:
             raise UserError(
                 f"An atom moved by {distances[nearest]:.2g} Å between two evaluations, so the dipole that flowed cannot be "
-                "followed: a latent head in a constant field needs all beads of continuous dynamics in one driver process; use "
-                "a smaller time step, one driver, the right number of beads, or a model with the transfer head."
+                "followed: this model in a constant field needs all beads of continuous dynamics in one driver process; use a "
+                "smaller time step, one driver, the right number of beads, or a model with a single-valued dipole."
             )
         path = self._waiting.pop(nearest)
         path.reduced = path.reduced + _flow(path, now)

@@ -37,8 +37,8 @@ def check_protocol(simulation: SimulationInput, protocol: Protocol, card: dict[s
     moving = variable_cell(simulation)
     if moving and protocol.frame == "lab" and not card.get("dipole_single_valued"):
         raise UserError(
-            "A field that is fixed in the lab frame at constant pressure needs the absolute dipole, which a model with the "
-            'latent head does not have: use frame = "reduced" (a fixed voltage), or a model with the transfer head.'
+            "A field that is fixed in the lab frame at constant pressure needs the absolute dipole, which this model does "
+            'not have: use frame = "reduced" (a fixed voltage), or a model with a single-valued dipole.'
         )
     if moving and not template.periodic:
         raise UserError("The system is isolated, so it has no pressure: use nve or nvt.")

@@ -73,8 +73,8 @@ class FieldSetup:
             check_time_steps(simulation)
         if self.constant and drivers > 1 and not card.get("dipole_single_valued"):
             raise UserError(
-                f"{drivers} drivers share the beads, but with a latent head in a constant field one driver must follow them "
-                "all: use --drivers 1, or a model with the transfer head."
+                f"{drivers} drivers share the beads, but with this model in a constant field one driver must follow them "
+                "all: use --drivers 1, or a model with a single-valued dipole."
             )
 
 

@@ -100,7 +100,7 @@ def apply_sum_rule(born: Tensor, atom_mask: Tensor, rule: SumRule, expected: Ten
     if rule == SumRule.RAISE and excess.abs().max() > SUM_RULE_TOLERANCE:
         raise UserError(
             f"The Born charges break the acoustic sum rule by {excess.abs().max():.2e} e per atom (tolerance "
-            f"{SUM_RULE_TOLERANCE:g}): use sum rule 'project', or a model with the 'transfer' head, which obeys it exactly."
+            f"{SUM_RULE_TOLERANCE:g}): use sum rule 'project', or a model with a single-valued dipole, which obeys it exactly."
         )
     if rule == SumRule.PROJECT:
         born = born - excess[:, None]

@@ -52,10 +52,9 @@ class ChargesConfig(_Strict):
 
     ``sigma`` Å; ``k_cutoff`` 1/Å; ``formal`` maps element symbols to formal charges that are scaled by a learned factor;
     ``epsilon_infinity`` is the electronic dielectric constant of the medium. ``formal_scale = "oxidation"`` keeps that factor
-    of a ``transfer`` head at 1/√ε_∞, and makes it all the charge of a ``multipole`` head of level u or uQ: over a closed path
-    atoms carry their oxidation numbers. ``descriptor`` gives the charges
-    features of their own, usually of a shorter range: charges that see only the nearest atoms are better determined by few
-    data.
+    at 1/√ε_∞, so that over a closed path atoms carry their oxidation numbers: those of a ``transfer`` head, or of a
+    ``multipole`` head of level u or uQ, whose charges are then nothing but these. ``descriptor`` gives the charges features of
+    their own, usually of a shorter range: charges that see only the nearest atoms are better determined by few data.
     ``level`` names the moments of a ``multipole`` head as in the literature: u dipoles, Q quadrupoles, iq induced charges, iu
     induced dipoles, whose polarizabilities are tensors if ``anisotropic``; ``polarizability_scale`` maps elements to the Å³
     that they start from.
@@ -189,13 +188,14 @@ def _check_oxidation_numbers(config: ModelConfig) -> None:
     charges = config.charges
     if charges.formal_scale != "oxidation":
         return
-    found = f'"{charges.head}"' + (f" of level {charges.level}" if charges.head == "multipole" else "")
-    if charges.head != "transfer" and found not in ('"multipole" of level u', '"multipole" of level uQ'):
+    dipoles = charges.head == "multipole" and charges.level in ("u", "uQ")
+    if charges.head != "transfer" and not dipoles:
+        found = f'"{charges.head}"' + (f" of level {charges.level}" if charges.head == "multipole" else "")
         raise UserError(
             'formal_scale = "oxidation" is for heads whose atoms carry their formal charges, transfer and multipole of level u '
             f"or uQ, and this head is {found}: take one of them, or a number as formal_scale."
         )
-    if charges.channels > 1:
+    if dipoles and charges.channels > 1:
         raise UserError(f'formal_scale = "oxidation" has one charge for each atom, not {charges.channels}: take channels = 1.')
     missing = [element for element in config.species if element not in charges.formal]
     if missing:

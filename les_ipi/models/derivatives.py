@@ -43,8 +43,6 @@ def gradient(scalar: Tensor, leaves: Leaves, create_graph: bool = False, with_ce
     ``with_cell`` False leaves the gradient of the cell out (zero), which only strains need.
     """
     inputs = [leaves.edges, leaves.positions, *([leaves.cell] if with_cell else [])]
-    if not scalar.requires_grad:  # such as a sum of charges that are constants
-        return Leaves(*map(torch.zeros_like, (leaves.edges, leaves.positions, leaves.cell)))
     found = torch.autograd.grad(scalar, inputs, create_graph=create_graph, retain_graph=True, allow_unused=True)
     found = [torch.zeros_like(x) if g is None else g for g, x in zip(found, inputs, strict=True)]
     return Leaves(*found) if with_cell else Leaves(*found, torch.zeros_like(leaves.cell))
@@ -82,13 +80,13 @@ def raw_born_charges(
 ) -> Tensor:
     """Latent Born charges (B, N, 3, 3) in e before any sum rule, ``[atom, polarization, displacement]``.
 
-    ``latent`` head: the exact local form from one backward pass. ``transfer`` head: Z = ∂P/∂r of the single-valued
-    polarization, three passes; ``equilibration`` head the same, for isolated structures. ``multipole`` head: the local
-    form of the charges plus ∂Σ(u + Δu)/∂r, and the flux of induced charges.
+    Single-valued polarization: Z = ∂P/∂r, three backward passes; ``equilibration`` head the same, for isolated structures.
+    ``latent`` head: the exact local form from one pass. Other ``multipole`` heads: the local form of the charges plus
+    ∂Σ(u + Δu)/∂r, and the flux of induced charges.
 
     Source: doi:10.1038/s41524-025-01911-z and docs/physics.md.
     """
-    if model.head.equivariant:
+    if _charges_of_moments_flow(model):
         return _multipole_born_charges(model, batch, leaves, evaluation, create_graph)[0]
     return _raw_born(model, batch, leaves, evaluation, _charge_gradients(model, leaves, evaluation, create_graph))
 
@@ -110,7 +108,7 @@ def electric_response(
     """
     mask = batch.atom_mask.view(batch.n_structures, -1)
     strained = None
-    if model.head.equivariant:
+    if _charges_of_moments_flow(model):
         expected = batch.total_charge.to(leaves.edges.dtype) / evaluation.screening.sqrt()
         born, flow = _multipole_born_charges(model, batch, leaves, evaluation, False)
         if piezoelectric and batch.boundary == "periodic" and not model.head.induces:
@@ -155,6 +153,11 @@ def _charge_gradients(model: LESModel, leaves: Leaves, evaluation: Evaluation, c
 def _dipole_is_a_function(model: LESModel) -> bool:
     """Single-valued polarization, or charges of an equilibrium, whose Born charges exist for isolated structures only."""
     return model.head.single_valued_polarization or model.head.equilibrates
+
+
+def _charges_of_moments_flow(model: LESModel) -> bool:
+    """Whether the head has moments beside charges that fluctuate."""
+    return model.head.equivariant and not _dipole_is_a_function(model)
 
 
 def _raw_born(model: LESModel, batch: Batch, leaves: Leaves, evaluation: Evaluation, grads: list[Leaves]) -> Tensor:

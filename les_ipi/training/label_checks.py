@@ -35,6 +35,13 @@ def check_losses(model: LESModel, frames: list[Frame], settings: OptimiserConfig
             )
 
 
+def check_charge_losses(model: LESModel, settings: OptimiserConfig) -> None:
+    """Raise ``UserError`` if a stage weighs how charges fluctuate, and those of the head are constants."""
+    for name in ("charge_variation", "charge_conservation"):
+        if model.head is not None and model.head.networks is None and any(getattr(s, name) for s in settings.stages):
+            raise UserError(f"A stage of [training] weighs '{name}', but the charges of this head are constants: remove it.")
+
+
 def check_oxidation_numbers(model: LESModel, frames: list[Frame]) -> None:
     """Raise ``UserError`` for a frame whose oxidation numbers, if the head keeps to them, are not its total charge together."""
     if model.head is None or not model.head.fixed_scale:
@@ -62,13 +69,14 @@ def _check_head(model: LESModel, name: str, labelled: list[Frame]) -> None:
     if name == "dipole" and periodic and not head.single_valued_polarization:
         raise UserError(
             f"A stage of [training] weighs 'dipole', but {len(periodic)} frames with a dipole are periodic, where that of the "
-            f"'{head.name}' head depends on the images of the atoms: use head = \"transfer\", or 'born', or files of molecules."
+            f"'{head.name}' head depends on the images of the atoms: use head = \"transfer\", formal_scale = \"oxidation\", "
+            "the loss 'born', or files of molecules."
         )
     if name == "dipole_difference":
         if not head.single_valued_polarization:
             raise UserError(
                 f"'dipole_difference' needs a single-valued polarization, which the '{head.name}' head does not have: use "
-                'head = "transfer", or the loss \'born\'.'
+                'head = "transfer", formal_scale = "oxidation", or the loss \'born\'.'
             )
         if not any(not f.system.slab for f in periodic):
             raise UserError("'dipole_difference' is for periodic frames, but no frame with a dipole is: use 'dipole'.")

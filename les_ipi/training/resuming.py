@@ -7,8 +7,9 @@ from typing import Any
 from les_ipi.errors import UserError
 from les_ipi.training.config import TrainConfig
 
-#: Entries that say which model is trained on which data; those of [training] may change on the way.
-FIXED = {"seed", "data", "short_range", "charges", "state"}
+#: What says which model is trained on which data; [training], and what is only said about the data, may change on the way.
+FIXED = {"seed": True, "data": {"files", "validation", "ignore", "energy_zero", "energy_networks"}}
+FIXED |= {"short_range": True, "charges": True, "state": True}
 #: File in the folder of the checkpoints.
 NOTE = "began.json"
 
@@ -24,10 +25,13 @@ def remembered_start(work: Path, config: TrainConfig, start: str | Path | None) 
     """Model that a resumed run began with.
 
     Parameters: ``work`` folder of the checkpoints; ``config`` of this run; ``start`` model to fine-tune that the user names, or
-    None. Raises ``UserError`` if that is another one, or if data or hyper-parameters are not those of the beginning.
+    None. Returns a shipped name or folder, or None for fresh weights. Raises ``UserError`` if that is not ``start``, if data or
+    hyper-parameters are not those of the beginning, or if nothing tells.
     """
-    note = work / NOTE
-    began = json.loads(note.read_text()) if note.is_file() else {"from": None, "settings": _fixed(config)}
+    try:
+        began = json.loads((work / NOTE).read_text())
+    except (OSError, ValueError):
+        raise UserError(f"{work / NOTE}, which says how the run began, is missing or damaged: train anew.") from None
     if start is not None and str(start) != began["from"]:
         raise UserError(
             f"The run in {work} started from {began['from'] or 'fresh weights'}, not from {start}: resume it without --from."
@@ -37,7 +41,8 @@ def remembered_start(work: Path, config: TrainConfig, start: str | Path | None) 
 
 
 def _fixed(config: TrainConfig) -> dict[str, Any]:
-    return config.model_dump(mode="json", include=FIXED)
+    """Without defaults, so that a new option with a default does not make old runs stale."""
+    return config.model_dump(mode="json", include=FIXED, exclude_defaults=True)
 
 
 def _require_same(before: dict[str, Any], now: dict[str, Any], table: str, work: Path) -> None:
@@ -46,7 +51,8 @@ def _require_same(before: dict[str, Any], now: dict[str, Any], table: str, work:
         if isinstance(old, dict) and isinstance(new, dict):
             _require_same(old, new, f"{table}{key}.", work)
         elif old != new:
+            was, is_now = ("its default" if value is None else json.dumps(value) for value in (old, new))
             raise UserError(
-                f"The run in {work} began with {table}{key} = {json.dumps(old)}, and the file now has {json.dumps(new)}: "
-                "put it back, or train anew without --resume and with another --output. Only [training] may change."
+                f"The run in {work} began with {table}{key} = {was}, and the file now has {is_now}: put it back, or train anew "
+                "without --resume and with another --output. Only [training] and the description may change."
             )

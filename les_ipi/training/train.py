@@ -25,7 +25,7 @@ from les_ipi.training.energy_zeros import on_first_zero, refit_energy_zeros
 from les_ipi.training.evaluate import evaluate_frames
 from les_ipi.training.file_networks import networks_per_file
 from les_ipi.training.fine_tuning import Parent, load_parent
-from les_ipi.training.label_checks import check_losses, check_oxidation_numbers
+from les_ipi.training.label_checks import check_charge_losses, check_losses, check_oxidation_numbers
 from les_ipi.training.linear_start import apply_linear_start, fit_linear_start
 from les_ipi.training.loss import make_batch
 from les_ipi.training.module import PotentialModule
@@ -97,6 +97,7 @@ def train(
         module, model_config = prepare(config, training, config.training.linear_start and not resume)
     check_losses(module.model, training, config.training)
     check_oxidation_numbers(module.model, training)
+    check_charge_losses(module.model, config.training)
     if not resume:
         remember(work, config, start)
     n_training = len(training)

@@ -130,13 +130,14 @@ def test_piezoelectric_tensor_of_a_latent_model_is_its_flux_under_strain() -> No
     np.testing.assert_allclose(found, expected, atol=1e-6 * np.abs(expected).max())
 
 
+@pytest.mark.parametrize("charges", [{"head": "transfer"}, {"head": "multipole", "level": "uQ", "formal_scale": "oxidation"}])
 @pytest.mark.parametrize("name", ["periodic", "isolated"])
-def test_enthalpy_of_a_transfer_model_from_one_pass(name: str) -> None:
+def test_enthalpy_of_a_single_valued_model_from_one_pass(name: str, charges: dict) -> None:
     """U − E·M, F + ZᵀE and W + E·Π + M⊗E from the responses, and from one evaluation with the field; atoms are outside."""
     system = water_cluster(8, 2, TRICLINIC) if name == "periodic" else water_cluster(4, 4, None)
     if name == "periodic":
         system = replace(system, positions=system.positions + np.arange(-1, 7)[:, None].repeat(3, 0) * system.cell[1])
-    evaluate, field = evaluator_of(make_model("transfer")), np.array([0.1, -0.2, 0.3])
+    evaluate, field = evaluator_of(make_model(**charges)), np.array([0.1, -0.2, 0.3])
     names = ["energy", "forces", "virial", "dipole"]
     plain = evaluate([system], [*names, "born_effective_charges", "piezoelectric"])[0]
     driven = evaluate([system, system], names, np.stack([field, 0 * field]))

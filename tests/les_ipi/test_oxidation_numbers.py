@@ -56,28 +56,31 @@ def oxidized(level: str):
     return model
 
 
+@pytest.mark.parametrize("charge", [0.0, 1.0])
 @pytest.mark.parametrize("level", ["u", "uQ"])
-def test_born_charges_of_constant_charges_and_dipoles_are_the_derivative_of_the_dipole(level):
-    """Z = ∂P/∂r by finite differences of the printed dipole, far from the charges themselves; ΣZ = 0 without projection.
+def test_born_charges_of_constant_charges_and_dipoles_are_the_derivative_of_the_dipole(level, charge):
+    """Z = ∂P/∂r by finite differences of the printed dipole, far from the charges themselves; ΣZ = Q without projection.
 
     And a field does the work that this dipole takes: F(E) − F(0) = Z·E.
     """
     evaluator = evaluator_of(oxidized(level), sum_rule="report")
     assert evaluator.single_valued
-    found = evaluator([SYSTEM], ["born_effective_charges", "charges", "forces"])[0]
+    system = replace(SYSTEM, total_charge=charge)
+    found = evaluator([system], ["born_effective_charges", "charges", "forces"])[0]
     born = found.born_effective_charges
     for atom, axis in ((0, 0), (7, 2)):
         ends = []
         for step in (1e-4, -1e-4):
-            positions = SYSTEM.positions.copy()
+            positions = system.positions.copy()
             positions[atom, axis] += step
-            ends.append(evaluator([replace(SYSTEM, positions=positions)], ["dipole"])[0].dipole)
+            ends.append(evaluator([replace(system, positions=positions)], ["dipole"])[0].dipole)
         np.testing.assert_allclose(born[atom, :, axis], (ends[0] - ends[1]) / 2e-4, atol=1e-7)
-    np.testing.assert_allclose(born.sum(0), 0.0, atol=1e-10)
-    np.testing.assert_allclose(found.charges, np.where(SYSTEM.numbers == 1, 1.0, -2.0), atol=1e-12)
+    np.testing.assert_allclose(born.sum(0), charge * np.eye(3), atol=1e-10)
+    shift = charge / len(system.numbers)
+    np.testing.assert_allclose(found.charges, np.where(system.numbers == 1, 1.0, -2.0) + shift, atol=1e-12)
     assert np.abs(born - found.charges[:, None, None] * np.eye(3)).max() > 0.05
     field = np.array([0.02, -0.01, 0.03])
-    inside = evaluator([SYSTEM], ["forces"], fields=field[None])[0]
+    inside = evaluator([system], ["forces"], fields=field[None])[0]
     np.testing.assert_allclose(inside.forces - found.forces, np.einsum("iab,a->ib", born, field), atol=1e-9)
 
 
@@ -123,6 +126,15 @@ def test_the_sign_is_that_of_the_oxidation_numbers(tmp_path):
 def test_oxidation_numbers_that_nothing_carries_are_refused(tmp_path, formal, head, charges, message):
     with pytest.raises(UserError, match=message):
         train(training_file(tmp_path, formal, charges, head), tmp_path, tmp_path / "model")
+
+
+@pytest.mark.parametrize("name", ["charge_variation", "charge_conservation"])
+def test_losses_of_fluctuating_charges_are_refused(tmp_path, name):
+    config = training_file(tmp_path, charges='level = "u"', head="multipole")
+    stage = config.training.stages[0].model_copy(update={name: 1.0})
+    config = config.model_copy(update={"training": config.training.model_copy(update={"stages": [stage]})})
+    with pytest.raises(UserError, match=f"weighs '{name}', but the charges of this head are constants"):
+        train(config, tmp_path, tmp_path / "model")
 
 
 @pytest.mark.parametrize("value", ["oxidatoin", True, float("nan")])

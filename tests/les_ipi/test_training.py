@@ -145,7 +145,7 @@ def test_resume_needs_a_checkpoint(trained, monkeypatch, capsys, tmp_path) -> No
     ],
 )
 def test_a_resumed_run_keeps_its_model_and_data(trained, monkeypatch, capsys, tmp_path, old, new, message) -> None:
-    """Only [training] may change; before, other sizes ended in a traceback and other frames were mixed in."""
+    """Only [training] may change: other sizes would end in a traceback, and other frames be mixed in."""
     folder, _ = trained
     text = (folder / "train.toml").read_text()
     assert old in text

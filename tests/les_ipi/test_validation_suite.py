@@ -11,7 +11,7 @@ from ase.io import read
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import random_charges as rc
 import validation
-from validation_measures import exact_charge_errors, fragment_force
+from validation_measures import exact_charge_errors, fragment_force, polarizability_errors
 from validation_systems import INPUTS, MissingData, read_systems
 from validation_table import END, START, report
 
@@ -156,6 +156,27 @@ def test_net_force_on_a_molecule() -> None:
     found = fragment_force(evaluator, [atoms], "start")
     assert found["fragment_force_rms_meV_per_A"] == pytest.approx(300 / np.sqrt(3))
     assert found["fragment_force_rmse_meV_per_A"] == pytest.approx(300 / np.sqrt(3), rel=1e-9)
+
+
+def test_polarizabilities_of_another_file(tmp_path: Path) -> None:
+    """Labels are those of the model and 2 Å³ more in every direction: an error of -2 Å³, and nothing else."""
+    from ase import Atoms
+    from ase.io import write
+    from physics_cases import evaluator_of, make_model, water_cluster
+
+    evaluator, frames = evaluator_of(make_model("multipole", level="iu")), []
+    for seed in range(4):
+        system = water_cluster(8, seed, 7.0 * np.eye(3))
+        alpha = evaluator([system], ["polarizability"])[0].polarizability
+        atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=True)
+        atoms.info["polarizability"] = alpha + (2.0 * np.eye(3) if seed else 0.0)
+        frames.append(atoms)
+    write(tmp_path / "alpha.xyz", frames)
+    found = polarizability_errors(evaluator, tmp_path / "alpha.xyz", "1:")
+    assert found["n_frames"] == 3
+    assert found["polarizability_isotropic_mean_error_A3"] == pytest.approx(-2.0, abs=1e-6)
+    assert found["polarizability_isotropic_mean_A3"] > 2.0
+    assert found["polarizability_anisotropic_r2"] == pytest.approx(1.0, abs=1e-6)
 
 
 def switched_lennard_jones(r: np.ndarray, sigma: np.ndarray, epsilon: np.ndarray) -> np.ndarray:
