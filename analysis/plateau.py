@@ -14,6 +14,7 @@ from les_ipi.errors import UserError
 
 _GRID = 1.3  # ratio of successive candidate times
 _SIGNIFICANT = 3.0  # standard deviations of a difference that count as a slope
+_ABOVE_NOISE = 3.0  # standard deviations of a correlation function that count as memory
 _PART_OF_TOTAL, _PART_OF_RECORD = 16, 6  # a plateau later than these parts of the data is none
 _CHUNK = 1 << 16
 _LEAST_SAMPLES = 64
@@ -69,6 +70,21 @@ class Correlation:
         return total / self.samples**2
 
 
+    def memory(self, most: int) -> int:
+        """Lag up to ``most`` from which on the correlation function is lost in its noise, in samples.
+
+        Var C_k → (1/2N²) Σ_j 4 Var I(ω_j) at large k, as of any Gaussian process. What stands out again after a gap three times
+        as long as all before is chance.
+        """
+        noise = np.sqrt(0.5 * sum(square.sum() for square in self.squares.values())) / self.samples
+        lag = 0
+        for k in np.flatnonzero(np.abs(self.values[: most + 1]) > _ABOVE_NOISE * noise):
+            if k > 3 * lag + 3:
+                break
+            lag = int(k)
+        return lag
+
+
 def correlate(records: Sequence[np.ndarray], max_lag: int) -> Correlation:
     """Correlation function up to ``max_lag`` and squared periodogram, summed over components, pooled over records.
 
@@ -121,7 +137,9 @@ def find_plateau(correlation: Correlation, longest: int) -> Plateau:
     Among lags m in geometric progression, the first one whose :meth:`Correlation.flat_top` differs from that of every
     larger m by less than three standard deviations *of the difference* (Lepskii's rule, 10.1137/1135065), or a larger one
     of smaller variance: strong vibrations leak into short windows, where their noise hides any difference. Estimates
-    should use twice this lag, so that what is left of the bias is small against the error.
+    should use twice this lag, so that what is left of the bias is small against the error. Twice the lag is never shorter than
+    the memory of the correlation function: in a short record every difference drowns in the noise of the longer windows, and
+    the shortest window would pass with a small error.
 
     Parameters: ``correlation``; ``longest`` lag to try. Returns :class:`Plateau`.
     """
@@ -134,6 +152,8 @@ def find_plateau(correlation: Correlation, longest: int) -> Plateau:
     flat = ~np.triu(steep, 1).any(axis=1)
     index = int(np.argmax(flat))
     index += int(np.argmin(variance[index:]))
+    index = max(index, int(np.searchsorted(2 * lags, correlation.memory(2 * int(lags[-1])))))
+    index = min(index, len(lags) - 1)
     # With fewer than three longer lags to compare with, nothing has been shown to be flat.
     return Plateau(int(lags[index]), index <= len(lags) - 4)
 

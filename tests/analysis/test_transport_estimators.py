@@ -8,7 +8,7 @@ from scipy import signal
 from analysis.cepstral import cepstral_zero
 from analysis.einstein import displacement_covariance, einstein_fit, itinerant, mean_square_displacement
 from analysis.green_kubo import block_values, green_kubo
-from analysis.plateau import correlate, find_plateau, flat_top_response, raised_error, skewed_error
+from analysis.plateau import Correlation, correlate, find_plateau, flat_top_response, raised_error, skewed_error
 from les_ipi.errors import UserError
 
 SEEDS = 150  # χ² of exact errors would scatter by 0.12
@@ -65,6 +65,38 @@ def test_vibrations_do_not_hide_the_direct_current():
     values, errors = np.array(found).T
     assert abs(values.mean() - 1.0) < 3 * values.std() / np.sqrt(60) < 0.25
     assert 0.2 < np.mean(((values - 1.0) / errors) ** 2) < 1.4
+
+
+def under_a_damped_band(n: int, rng: np.random.Generator) -> tuple[np.ndarray, float]:
+    """A relaxing current under a vibration of five samples that is damped within twenty, and the exact S(0)."""
+    angle, radius = 2 * np.pi * 0.2, 0.9
+    noise = rng.standard_normal((n + 1000, 3))
+    band = signal.lfilter([1.0], [1.0, -2 * radius * np.cos(angle), radius**2], noise, axis=0)[999:]
+    return autoregressive(0.9, n, 3, rng) + 3.0 * np.diff(band, axis=0), 3 * autoregressive_power(0.9)
+
+
+def test_windows_of_short_records_are_as_long_as_their_memory(monkeypatch):
+    """Few samples hide the slope of short windows in the noise of longer ones: without their memory errors are too small."""
+    chi_square = {}
+    for rule in ("memory", "slope alone"):
+        if rule == "slope alone":
+            monkeypatch.setattr(Correlation, "memory", lambda self, most: 0)
+        found = []
+        for seed in range(SEEDS):
+            record, exact = under_a_damped_band(4000, np.random.default_rng(seed))
+            running = green_kubo([record], 1.0)
+            found.append((running.value - exact) / running.error)
+        chi_square[rule] = np.mean(np.square(found))
+    assert 0.7 < chi_square["memory"] < 1.2 and chi_square["slope alone"] > 1.25 * chi_square["memory"], chi_square
+
+
+def test_memory_is_where_the_correlation_function_drowns():
+    """φ^k falls below three times its noise √((1+φ²)/(1−φ²)/3N) at k ≈ ln(...)/ln φ."""
+    n, phi = 20_000, 0.9
+    noise = np.sqrt((1 + phi**2) / (1 - phi**2) / (3 * n))
+    expected = np.log(3 * noise) / np.log(phi)
+    lags = [correlate([autoregressive(phi, n, 3, np.random.default_rng(seed))], 501).memory(500) for seed in range(30)]
+    assert np.median(lags) == pytest.approx(expected, rel=0.15)
 
 
 def test_akaike_cutoff_alone_is_biased():
