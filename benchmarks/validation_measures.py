@@ -1,5 +1,6 @@
 """Comparisons of a trained model that `les-ipi evaluate` does not make: charges, energy differences, net forces."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ from validation_systems import System
 
 from les_ipi.evaluator import Evaluator
 from les_ipi.system import AtomicSystem
-from les_ipi.training.evaluate import r_squared, rmse
+from les_ipi.training.data import load_frames
+from les_ipi.training.evaluate import evaluate_frames, isotropic_part, r_squared, rmse
 
 
 def measure(system: System, evaluator: Evaluator, held_out: list[Atoms], data: Path) -> dict[str, object]:
@@ -28,6 +30,13 @@ def measure(system: System, evaluator: Evaluator, held_out: list[Atoms], data: P
         found |= fragment_force(evaluator, held_out, ladder.fragments)
     if evaluator.model.head is None:
         return found
+    if evaluator.model.head.induces_dipole:
+        for other in ladder.other_labels:
+            if (data / other.file).is_file():
+                errors = polarizability_errors(evaluator, data / other.file, other.frames)
+                found.setdefault("other_labels", {})[other.name] = errors
+            else:
+                print(f"{data / other.file} is absent: polarizabilities are not compared with it.", file=sys.stderr)
     if ladder.reference_charges or ladder.exact_charges:
         charges = [evaluator([AtomicSystem.from_ase(a)], ["charges"])[0].charges for a in held_out]
     if ladder.reference_charges:
@@ -37,6 +46,19 @@ def measure(system: System, evaluator: Evaluator, held_out: list[Atoms], data: P
     if ladder.exact_charges:
         found |= exact_charge_errors(charges, held_out, ladder.exact_charges)
     return found
+
+
+def polarizability_errors(evaluator: Evaluator, file: Path, frames: str) -> dict[str, float]:
+    """Errors of Σα, Å³, against polarizabilities in a file of another source, and the mean of its labels' isotropic parts.
+
+    In a cell labels are (ε_∞ − 1)V/4π, and the ε_∞ of the model has a part that its Σα does not carry: only the anisotropic
+    part is a test of the model.
+    """
+    chosen = [f for f in load_frames([Path(f"{file}@{frames}")], evaluator.cutoff) if f.labels.polarizability is not None]
+    metrics = evaluate_frames(evaluator, chosen).metrics
+    found = {key: value for key, value in metrics.items() if key.startswith("polarizability")}
+    found["polarizability_isotropic_mean_A3"] = float(np.mean([isotropic_part(f.labels.polarizability) for f in chosen]))
+    return found | {"n_frames": metrics["n_frames"]}
 
 
 def energy_difference(evaluator: Evaluator, first: Path, second: Path) -> dict[str, float]:

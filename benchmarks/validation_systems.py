@@ -31,12 +31,21 @@ class EnergyDifference(_Strict):
     second: str
 
 
+class OtherLabels(_Strict):
+    """Frames of another source with labels of the response, by file and slice, that a trained rung is compared with."""
+
+    name: str
+    file: str
+    frames: str = ":"
+
+
 class Ladder(_Strict):
     """``ladder.toml``: what is trained with the settings of ``train.toml`` beside it, and what is compared.
 
     ``reference_charges`` names a per-atom array of the data (e); ``exact_charges`` maps elements to the charges (e) that
     made the data; ``fragments`` names the index of the first atom of the second of two molecules, whose net force is
-    compared; ``prepare`` is a script beside the file that writes ``frames.xyz`` from ``sources``.
+    compared; ``other_labels`` are files with polarizabilities, which rungs that have them predict; ``prepare`` is a script
+    beside the file that writes ``frames.xyz`` from ``sources``.
     """
 
     title: str
@@ -47,6 +56,7 @@ class Ladder(_Strict):
     exact_charges: dict[str, float] = {}
     fragments: str | None = None
     energy_differences: list[EnergyDifference] = []
+    other_labels: list[OtherLabels] = []
 
 
 class MissingData(Exception):
@@ -67,7 +77,7 @@ class System:
         return self.folder.name
 
     def files(self) -> list[str]:
-        """Every data file that the system reads."""
+        """Every data file that the system needs; a comparison with other labels is left out where they are absent."""
         own = self.ladder.sources if self.ladder.prepare else self.settings.data.files
         return [*own, *(file for d in self.ladder.energy_differences for file in (d.first, d.second))]
 

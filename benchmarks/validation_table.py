@@ -4,6 +4,9 @@ from pathlib import Path
 
 START, END = "<!-- suite: begin (python benchmarks/validation.py) -->", "<!-- suite: end -->"
 
+#: R² of the anisotropic part, which tensors without any do not have.
+ANISOTROPIC = "polarizability_anisotropic_r2"
+
 HEADER = [
     *("system", "level", "frames", "epochs", "E, meV/atom", "F, meV/Å (rms label)", "F, step", "dipole R²", "quadrupole R²"),
     *("charges R²", "Born R²", "core min", "also"),
@@ -57,6 +60,10 @@ def _also(errors: dict) -> str:
     if "fragment_force_rmse_meV_per_A" in errors:
         size, error = errors["fragment_force_rms_meV_per_A"], errors["fragment_force_rmse_meV_per_A"]
         parts.append(f"net force on a molecule {_digits(error)} of {_digits(size)} meV/Å")
+    for name, other in errors.get("other_labels", {}).items():
+        mean, error = other["polarizability_isotropic_mean_A3"], other["polarizability_isotropic_mean_error_A3"]
+        isotropic = f"Σα carries {mean + error:.1f} of {mean:.1f} Å³, the rest is in ε_∞"
+        parts.append(f"polarizability, {name}: R² of the anisotropic part {_fixed(other.get(ANISOTROPIC))}; {isotropic}")
     return "; ".join(parts)
 
 

@@ -19,6 +19,13 @@ from analysis.uncertainty import mean_and_error
 COLUMNS = {"O": 2, "H": 4}
 COLOURS = {"O": "#d55e00", "H": "#0072b2"}
 DISCARD_PS = 2.0
+#: Temperatures in K that run.sh runs at 3 g/cm³.
+SERIES = (1600, 2000, 2400, 3000)
+#: Records of the state at 2 g/cm³ and 2000 K.
+STATE = {"2gcc-2000K": "classical", "2gcc-2000K-trpmd": "TRPMD"}
+STATE_COLOURS = {"classical": "k", "TRPMD": "#009e73"}
+#: Source of a current → its label, marker and colour.
+SOURCES = {"current": ("Born charges", "o", "#0072b2"), "charges": ("H +1, O −2", "s", "#d55e00")}
 
 
 def table_diffusion(table: np.ndarray, element: str, pressure: float, temperature: float) -> tuple[float, float] | None:
@@ -60,56 +67,72 @@ def print_diffusion(name: str, state: tuple[float, float], found: dict, tables: 
         print(line)
 
 
+def draw_state(axis: plt.Axes, runs: Path, tables: dict[str, np.ndarray]) -> None:
+    """All estimates of σ at 2 g/cm³ and 2000 K, classical and with quantum nuclei."""
+    records = {name: json.loads((runs / f"{stem}.json").read_text()) for stem, name in STATE.items()}
+    pressure = np.mean([pressure_of(runs / f"2gcc-2000K-{seed}") for seed in (1, 2, 3)], axis=0)[0]
+    for record in records.values():
+        print(*record["warnings"], record["verdict"], sep="\n")
+    rows = [(name, estimate) for name, record in records.items() for estimate in record["estimates"]]
+    for row, (name, estimate) in enumerate(rows):
+        value, error = estimate["value_S_m"], estimate["error_S_m"]
+        axis.errorbar(value, row, xerr=2 * error, fmt="o", color=STATE_COLOURS[name], capsize=3)
+        print(f"2 g/cm3, 2000 K, {name}: {estimate['name']} {value:.0f} ± {error:.0f} S/m")
+    for name, record in records.items():
+        if record["haven_ratio"] and record["gauge_difference_S_m"]:
+            (haven, spread), (gauge, width) = record["haven_ratio"], record["gauge_difference_S_m"]
+            print(f"{name}: H_R {haven:.2f} ± {spread:.2f}; Born charges - integers {gauge:.0f} ± {width:.0f} S/m")
+        # The tables are those of classical nuclei at the pressure of the classical runs.
+        print_diffusion(f"2 g/cm3, 2000 K, {name}", (float(pressure), 2000.0), diffusion_of(record), tables)
+    axis.set_yticks(range(len(rows)), [f"{name}: {estimate['name']}" for name, estimate in rows], fontsize=8)
+    axis.invert_yaxis()
+    axis.set(xlabel="σ / S m$^{-1}$ (± 2σ)", title="2 g cm$^{-3}$, 2000 K")
+
+
+def draw_series(axes: np.ndarray, runs: Path, tables: dict[str, np.ndarray]) -> None:
+    """σ, diffusion and order of the oxygens at 3 g/cm³ against temperature."""
+    conductivity, diffusion, order = axes
+    seen: set[str | None] = set()
+    for temperature in SERIES:
+        path = runs / f"3gcc-{temperature}K.json"
+        record, name = json.loads(path.read_text()), f"3 g/cm3, {temperature} K"
+        print(*record["warnings"], record["verdict"], sep="\n")
+        structure = json.loads((runs / f"{path.stem}-structure.json").read_text())["runs"][0]
+        pressure, error = pressure_of(runs / path.stem)
+        labelled = temperature == SERIES[0]
+        for source, (label, marker, colour) in SOURCES.items():
+            found = next(e for e in record["estimates"] if e["name"].startswith("Green-Kubo") and source in e["name"])
+            value, width = found["value_S_m"], found["error_S_m"]
+            style = {"fmt": marker, "color": colour, "capsize": 3}
+            conductivity.errorbar(temperature, value, yerr=2 * width, label=label if labelled else None, **style)
+            print(f"{name}: σ ({source}) {value:.0f} ± {width:.0f} S/m")
+        print_diffusion(name, (pressure, temperature), diffusion_of(record), tables)
+        for element, (value, width) in diffusion_of(record).items():
+            label = f"{element}, these runs" if labelled else None
+            style = {"fmt": "o", "color": COLOURS[element], "capsize": 3}
+            diffusion.errorbar(temperature, 1e4 * value, yerr=2e4 * width, label=label, **style)
+            known = table_diffusion(tables["bcc"], element, pressure, temperature)
+            if known is not None:
+                label = None if f"{element}, table (bcc)" in seen else f"{element}, table (bcc)"
+                seen.add(label)
+                style = {"fmt": "_", "ms": 16, "color": COLOURS[element], "alpha": 0.6}
+                diffusion.errorbar(temperature, 1e4 * known[0], yerr=2e4 * known[1], label=label, **style)
+        ratio = structure["order"]["lindemann_ratio_O"]
+        order.errorbar(temperature, ratio["value"], yerr=2 * ratio["error"], fmt="o", color="k", capsize=3)
+        print(f"{name}: P {pressure:.1f} ± {error:.1f} GPa, Lindemann ratio of O {ratio['value']:.3f} ± {ratio['error']:.3f}")
+    conductivity.set(xlabel="T / K", ylabel="σ / S m$^{-1}$ (± 2σ)", title="3 g cm$^{-3}$, from the bcc lattice")
+    diffusion.set(xlabel="T / K", ylabel="D / 10$^{-4}$ cm$^2$ s$^{-1}$ (± 2σ)")
+    order.set(xlabel="T / K", ylabel="Lindemann ratio of O", ylim=(0, None))
+    for panel in (conductivity, diffusion):
+        panel.legend(frameon=False)
+
+
 def main(runs: Path, data: Path, image: Path) -> None:
     """Print the tables and draw the figure."""
     tables = {phase: np.loadtxt(data / f"D-{phase}.dat") for phase in ("liquid", "bcc", "fcc")}
-    figure, axes = plt.subplots(2, 2, figsize=(11, 7.5), constrained_layout=True)
-
-    record = json.loads((runs / "2gcc-2000K.json").read_text())
-    estimates = record["estimates"]
-    for row, estimate in enumerate(estimates):
-        axes[0, 0].errorbar(estimate["value_S_m"], row, xerr=2 * estimate["error_S_m"], fmt="o", color="k", capsize=3)
-        print(f"2 g/cm3, 2000 K: {estimate['name']} {estimate['value_S_m']:.0f} ± {estimate['error_S_m']:.0f} S/m")
-    axes[0, 0].set_yticks(range(len(estimates)), [estimate["name"] for estimate in estimates])
-    axes[0, 0].invert_yaxis()
-    axes[0, 0].set(xlabel="σ / S m$^{-1}$ (± 2σ)", title="2 g cm$^{-3}$, 2000 K")
-    pressures = [pressure_of(runs / f"2gcc-2000K-{seed}") for seed in (1, 2, 3)]
-    print_diffusion("2 g/cm3, 2000 K", (float(np.mean(pressures, axis=0)[0]), 2000.0), diffusion_of(record), tables)
-
-    series = {}
-    for path in sorted(runs.glob("3gcc-*K.json")):
-        temperature = float(path.stem.removeprefix("3gcc-").removesuffix("K"))
-        structure = json.loads((runs / f"{path.stem}-structure.json").read_text())["runs"][0]
-        series[temperature] = (json.loads(path.read_text()), structure, pressure_of(runs / path.stem))
-    for temperature, (one, structure, (pressure, error)) in series.items():
-        for source, marker, colour in (("current", "o", "#0072b2"), ("charges", "s", "#d55e00")):
-            value = next(e for e in one["estimates"] if e["name"].startswith("Green-Kubo") and source in e["name"])
-            axes[0, 1].errorbar(
-                temperature, value["value_S_m"], yerr=2 * value["error_S_m"], fmt=marker, color=colour, capsize=3,
-                label={"current": "Born charges", "charges": "H +1, O −2"}[source] if temperature == min(series) else None,
-            )  # fmt: skip
-            print(f"3 g/cm3, {temperature:.0f} K: σ ({source}) {value['value_S_m']:.0f} ± {value['error_S_m']:.0f} S/m")
-        found = diffusion_of(one)
-        print_diffusion(f"3 g/cm3, {temperature:.0f} K", (pressure, temperature), found, tables)
-        for element, (value, deviation) in found.items():
-            axes[1, 0].errorbar(
-                temperature, 1e4 * value, yerr=2e4 * deviation, fmt="o", color=COLOURS[element], capsize=3,
-                label=f"{element}, these runs" if temperature == min(series) else None,
-            )  # fmt: skip
-            known = table_diffusion(tables["bcc"], element, pressure, temperature)
-            if known is not None:
-                axes[1, 0].errorbar(
-                    temperature, 1e4 * known[0], yerr=2e4 * known[1], fmt="_", ms=16, color=COLOURS[element], alpha=0.6,
-                    label=f"{element}, table (bcc)" if temperature == min(series) else None,
-                )  # fmt: skip
-        ratio = structure["order"]["lindemann_ratio_O"]
-        axes[1, 1].errorbar(temperature, ratio["value"], yerr=2 * ratio["error"], fmt="o", color="k", capsize=3)
-        print(f"3 g/cm3, {temperature:.0f} K: P {pressure:.1f} ± {error:.1f} GPa, Lindemann ratio of O {ratio['value']:.3f}")
-    axes[0, 1].set(xlabel="T / K", ylabel="σ / S m$^{-1}$ (± 2σ)", title="3 g cm$^{-3}$, from the bcc lattice")
-    axes[1, 0].set(xlabel="T / K", ylabel="D / 10$^{-4}$ cm$^2$ s$^{-1}$ (± 2σ)")
-    axes[1, 1].set(xlabel="T / K", ylabel="Lindemann ratio of O", ylim=(0, None))
-    for panel in (axes[0, 1], axes[1, 0]):
-        panel.legend(frameon=False)
+    figure, axes = plt.subplots(2, 2, figsize=(12, 8), constrained_layout=True)
+    draw_state(axes[0, 0], runs, tables)
+    draw_series(axes.flat[1:], runs, tables)
     figure.savefig(image, dpi=130)
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Conductivity of superionic water: three runs of 100 ps and two in weak fields at 2 g/cm³ and 2000 K, a temperature series at
-# 3 g/cm³; then tables and the figure.
+# Conductivity of superionic water: three runs of 100 ps, two in weak fields and one with quantum nuclei at 2 g/cm³ and 2000 K, a
+# temperature series at 3 g/cm³; then tables and the figure.
 #   bash inputs/superionic/run.sh [RUNS] [DATA]
 # DATA holds the D-*.dat tables of BingqingCheng/superionic-water. A finished run is skipped, an interrupted one is resumed.
 set -euo pipefail
@@ -26,12 +26,16 @@ for seed in 1 2 3; do
   simulate "2gcc-2000K-$seed" 2gcc-2000K.xml "s#<seed>1<#<seed>$seed<#"
 done
 for sign in plus minus; do
-  simulate "2gcc-2000K-$sign" 2gcc-2000K.xml "s#255000#130000#" --field "$here/field-$sign.toml"
+  # The field heats: a faster thermostat keeps 2000 K.
+  simulate "2gcc-2000K-$sign" 2gcc-2000K.xml "s#204000#48000#; s#femtosecond'>1000#femtosecond'>200#" --field "$here/field-$sign.toml"
 done
+simulate 2gcc-2000K-trpmd 2gcc-2000K-trpmd.xml ""
 les-analysis conductivity "$runs"/2gcc-2000K-{1,2,3,plus,minus} --discard-ps 2 --charges H=1,O=-2 \
   --json "$runs/2gcc-2000K.json" --csv "$runs/2gcc-2000K.csv" --plot "$runs/2gcc-2000K.png"
+les-analysis conductivity "$runs/2gcc-2000K-trpmd" --discard-ps 2 --charges H=1,O=-2 \
+  --json "$runs/2gcc-2000K-trpmd.json" --csv "$runs/2gcc-2000K-trpmd.csv" --plot "$runs/2gcc-2000K-trpmd.png"
 
-for temperature in 1600 1900 2100 2300 2600 3000; do
+for temperature in 1600 2000 2400 3000; do
   run="3gcc-${temperature}K"
   simulate "$run" 3gcc-3000K.xml "s#>3000<#>$temperature<#g"
   les-analysis conductivity "$runs/$run" --discard-ps 2 --charges H=1,O=-2 \

@@ -177,6 +177,11 @@ def test_polarizabilities_of_another_file(tmp_path: Path) -> None:
     assert found["polarizability_isotropic_mean_error_A3"] == pytest.approx(-2.0, abs=1e-6)
     assert found["polarizability_isotropic_mean_A3"] > 2.0
     assert found["polarizability_anisotropic_r2"] == pytest.approx(1.0, abs=1e-6)
+    mean = found["polarizability_isotropic_mean_A3"]
+    row = {"forces_rmse_meV_per_A": 1.0, "held_out_force_rms_meV_per_A": 1.0, "other_labels": {"eight": found}}
+    row = {"level": "iu", "n_training": 1, "n_held_out": 1, "epochs": 1, "errors": row, "resumed": False, "cpu_s": 1.0}
+    table = report({"water": {"title": "Water", "rungs": ["iu"], "rows": [row], "missing": None}})
+    assert f"eight: R² of the anisotropic part 1.000; Σα carries {mean - 2:.1f} of {mean:.1f} Å³, the rest is in ε_∞" in table
 
 
 def switched_lennard_jones(r: np.ndarray, sigma: np.ndarray, epsilon: np.ndarray) -> np.ndarray:
