@@ -69,7 +69,6 @@ class Correlation:
                 total += (window * part) @ window.T
         return total / self.samples**2
 
-
     def memory(self, most: int) -> int:
         """Lag up to ``most`` from which on the correlation function is lost in its noise, in samples.
 
