@@ -141,7 +141,7 @@ def test_resume_needs_a_checkpoint(trained, monkeypatch, capsys, tmp_path) -> No
     [
         ("channels = 4", "channels = 6", "short_range.channels = 4, and the file now has 6"),
         ('validation = ["0:2"]', 'validation = ["0:3"]', 'data.validation = ["0:2"], and'),
-        ("seed = 1", "seed = 2", "seed = 1, and"),
+        ("seed = 1", "seed = 2", "seed = its default, and the file now has 2"),
     ],
 )
 def test_a_resumed_run_keeps_its_model_and_data(trained, monkeypatch, capsys, tmp_path, old, new, message) -> None:
