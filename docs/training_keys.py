@@ -68,6 +68,11 @@ MEANING: dict[tuple[type[BaseModel], str], tuple[str, str]] = {
         "",
         "products of ν densities are scaled by decay^max(0, ν−2): smoothness prior",
     ),
+    (ShortRangeConfig, "feature_knee"): ("", "standard deviations beyond which a feature grows only logarithmically"),
+    (ShortRangeConfig, "first_channels"): (
+        "",
+        "`random` mixtures, or `shells`: one for each element and radial function, each peaked at one distance",
+    ),
     (ShortRangeConfig, "hidden"): ("", "hidden layers of the energy network of each element"),
     (ShortRangeConfig, "core_cutoff"): (
         "Å",

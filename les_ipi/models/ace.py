@@ -5,6 +5,7 @@ mixed into channels only afterwards. Source of the expansion: doi:10.1103/PhysRe
 """
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,15 +19,11 @@ from les_ipi.models.radial import RadialBasis
 COUPLINGS = [(1, 2, 1), (2, 3, 1), (1, 1, 2), (2, 2, 2), (3, 3, 2), (1, 3, 2), (1, 2, 3), (2, 3, 3)]
 
 
-#: Standard deviations beyond which a feature grows only logarithmically.
-FEATURE_KNEE = 3.0
-
-
 class ClusterDescriptor(nn.Module):
     """Rotation-invariant features: products of up to four neighbour densities (five-body terms).
 
     A_{i,lm,c} = Σ_n,z W^{l}_{z_i,nz,c} Σ_{j∈z} R_n(r_ij) Y_lm(r̂_ij);  P_{lm,c} = Σ_paths w_c (A_{l1} ⊗ A_{l2})_{lm};
-    features {A_0, A_l·A_l, P_l·A_l, P_l·P_l}, standardised per element and compressed by x → 3 asinh(x/3).
+    features {A_0, A_l·A_l, P_l·A_l, P_l·P_l}, standardised per element and compressed by x → k asinh(x/k).
 
     Parameters:
         n_species: number of elements.
@@ -38,6 +35,9 @@ class ClusterDescriptor(nn.Module):
         product_l_max: largest l of the two factors of P; 2 costs a third of 3.
         radial_decay: weights of radial function n start (and learn) with a factor (1 + n)^-radial_decay.
         order_decay: standardised products of ν densities are scaled by order_decay^max(0, ν - 2).
+        feature_knee: k, standard deviations beyond which a feature grows only logarithmically.
+        first_channels: what the channels begin as: "random" mixtures, or "shells", each the density of one element near one
+            distance; these take n_species · n_radial channels, and A_0 then spans all pair potentials from the start.
 
     The two decays are a smoothness prior: fine radial detail and many-body terms are used only as far as the data ask.
     Products of four densities grow with the fourth power outside the data; the compression, which leaves the bulk of
@@ -55,6 +55,8 @@ class ClusterDescriptor(nn.Module):
         product_l_max: int = 2,
         radial_decay: float = 1.0,
         order_decay: float = 0.3,
+        feature_knee: float = 3.0,
+        first_channels: Literal["random", "shells"] = "random",
     ):
         super().__init__()
         self.n_species, self.cutoff, self.l_max, self.channels, self.order = n_species, cutoff, l_max, channels, order
@@ -63,7 +65,11 @@ class ClusterDescriptor(nn.Module):
         self.mixing = nn.Parameter(torch.randn(l_max + 1, n_species * inputs, channels) / math.sqrt(inputs))
         prior = (1.0 + torch.arange(n_radial)) ** -radial_decay
         self.register_buffer("radial_prior", prior.repeat(n_species * n_species)[:, None], persistent=False)
-        self.order_decay = order_decay
+        if first_channels == "shells":
+            with torch.no_grad():
+                shells = torch.block_diag(*[self.radial.shells()] * n_species) / prior.repeat(n_species)[:, None]
+                self.mixing.copy_(shells.repeat(n_species, 1))
+        self.order_decay, self.feature_knee = order_decay, feature_knee
         self.paths = [c for c in COUPLINGS if max(c) <= l_max and max(c[:2]) <= product_l_max]
         self.pairs = sorted({(l1, l2) for l1, l2, _ in self.paths})
         if order >= 3:
@@ -134,7 +140,7 @@ class ClusterDescriptor(nn.Module):
 
     def _standardised(self, raw: Tensor, species: Tensor) -> Tensor:
         standard = (raw - self.feature_mean[species]) * self.feature_scale[species]
-        return self.order_prior * FEATURE_KNEE * torch.asinh(standard / FEATURE_KNEE)
+        return self.order_prior * self.feature_knee * torch.asinh(standard / self.feature_knee)
 
     def raw_features(self, edges: Tensor, near: Tensor, species: Tensor) -> Tensor:
         """Invariants before standardisation, (A, F)."""

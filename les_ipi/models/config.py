@@ -35,6 +35,8 @@ class ShortRangeConfig(_Strict):
     product_l_max: int = Field(2, ge=2, le=3)
     radial_decay: float = Field(1.0, ge=0)
     order_decay: float = Field(0.3, gt=0, le=1)
+    feature_knee: float = Field(3.0, gt=0, allow_inf_nan=False)
+    first_channels: Literal["random", "shells"] = "random"
     hidden: tuple[int, ...] = (64, 32)
     core_cutoff: dict[str, Annotated[float, Field(gt=0)]] | Literal["auto"] = "auto"
 
@@ -117,11 +119,13 @@ class ModelConfig(_Strict):
 def build_model(config: ModelConfig) -> LESModel:
     """Construct a model with fresh weights. Elements without an entry in ``formal`` have formal charge zero.
 
-    Raises ``UserError`` for oxidation numbers with a head that does not carry them, or not of all elements.
+    Raises ``UserError`` for oxidation numbers with a head that does not carry them, or not of all elements, and for a number of
+    channels that is not the number of shells.
     """
     from ase.data import atomic_numbers
 
     _check_oxidation_numbers(config)
+    _check_shells(config)
     numbers = [atomic_numbers[s] for s in config.species]
     short, charges = config.short_range, config.charges
     n_species = len(numbers)
@@ -203,6 +207,18 @@ def _check_oxidation_numbers(config: ModelConfig) -> None:
             f'formal_scale = "oxidation" needs the oxidation number of every element, and formal has none of {missing[0]}: '
             "add it."
         )
+
+
+def _check_shells(config: ModelConfig) -> None:
+    for table, own in (("short_range", config.short_range), ("charges.descriptor", config.charges.descriptor)):
+        if own is None or own.first_channels != "shells":
+            continue
+        wanted = len(config.species) * own.n_radial
+        if own.channels != wanted:
+            raise UserError(
+                f'first_channels = "shells" in [{table}] takes one channel for each of {len(config.species)} elements times '
+                f"n_radial = {own.n_radial}, {wanted}, and channels is {own.channels}: set channels = {wanted}."
+            )
 
 
 def _pair_table(values: dict[str, float], species: tuple[str, ...]) -> list[list[float]]:

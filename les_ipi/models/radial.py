@@ -36,3 +36,12 @@ class RadialBasis(nn.Module):
         for _ in range(self.n_radial - 2):
             terms.append(2.0 * xi * terms[-1] - terms[-2])
         return torch.stack(terms[: self.n_radial], dim=-1) * polynomial_cutoff(r, self.cutoff)[..., None]
+
+    def shells(self) -> Tensor:
+        """Combinations of the polynomials that peak at one distance each, [n, shell]: one at its own Chebyshev node of ξ, zero
+        at the others.
+        """
+        orders = torch.arange(self.n_radial, dtype=torch.float64)
+        weights = 2.0 / self.n_radial * torch.cos(torch.outer(orders, math.pi * (orders + 0.5) / self.n_radial))
+        weights[0] *= 0.5
+        return weights.to(torch.get_default_dtype())

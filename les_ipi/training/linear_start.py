@@ -1,7 +1,7 @@
 """A training that starts from least squares: linear energies and one constant charge for each element."""
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -167,7 +167,7 @@ def _stacked(model: LESModel, frames: list[Frame], mixed: Tensor | None = None) 
 def _design(model: LESModel, frame: Frame, mixed: Tensor | None) -> tuple[np.ndarray, np.ndarray]:
     """Forces (3N, columns) of unit products of charges, then of unit weights; and the reference forces (3N,).
 
-    With ``mixed`` (columns, K) those of K combinations of these energies, for one backward pass each.
+    With ``mixed`` (columns, K) those of K combinations of these energies.
     """
     batch = make_batch([frame], model)
     leaves = Leaves.of(batch, model.energy_scale.dtype)
@@ -175,14 +175,16 @@ def _design(model: LESModel, frame: Frame, mixed: Tensor | None) -> tuple[np.nda
     near = batch.species[batch.neighbors]
     elements = torch.nn.functional.one_hot(batch.species, len(model.species)).to(mask.dtype) * mask[:, None]
     features = model.short_range.features(leaves.edges, near, batch.species)
-    sums = [elements.T @ features]
     fixed = np.zeros(3 * int(batch.atom_mask.sum()))
     if model.core is not None:
         fixed = _forces(batch, leaves, (model.core(leaves.edges, near, batch.species) * mask).sum()[None])[:, 0]
-    if model.head is not None:
-        sums.insert(0, _pair_energies(model, batch, leaves, elements))
-    energies = torch.cat([part.reshape(-1) for part in sums])
-    design = _forces(batch, leaves, energies if mixed is None else energies @ mixed)
+    pairs = _pair_energies(model, batch, leaves, elements) if model.head is not None else features.new_zeros(0)
+    if mixed is None:
+        # Features of an atom depend on its own edges alone: one pass gives those of all elements at once.
+        found = [_forces(batch, leaves, pairs)] if len(pairs) else []
+        design = np.concatenate([*found, _forces(batch, leaves, mask @ features, elements)], axis=1)
+    else:
+        design = _forces(batch, leaves, torch.cat([pairs, (elements.T @ features).reshape(-1)]) @ mixed)
     return design, frame.labels.forces.reshape(-1) - fixed
 
 
@@ -200,10 +202,15 @@ def _pair_energies(model: LESModel, batch: Batch, leaves: Leaves, elements: Tens
     return torch.stack(pairs)
 
 
-def _forces(batch: Batch, leaves: Leaves, energies: Tensor) -> np.ndarray:
-    """Forces (3N, columns) of several energies (columns,)."""
-    columns = []
+def _forces(batch: Batch, leaves: Leaves, energies: Tensor, elements: Tensor | None = None) -> np.ndarray:
+    """Forces (3N, columns) of several energies; with ``elements`` (A, n_species) of their parts from the edges of each
+    element, elements first: (3N, n_species · columns).
+    """
+    columns: list[list[Tensor]] = []
     for energy in energies:
         found = gradient(energy, leaves, with_cell=False)
-        columns.append(-atom_gradient(batch, found)[0][batch.atom_mask].reshape(-1))
-    return torch.stack(columns, dim=1).numpy()
+        parts = [found]
+        if elements is not None:
+            parts = [replace(found, edges=found.edges * own[:, None, None]) for own in elements.T]
+        columns.append([-atom_gradient(batch, part)[0][batch.atom_mask].reshape(-1) for part in parts])
+    return torch.stack([column for element in zip(*columns, strict=True) for column in element], dim=1).numpy()

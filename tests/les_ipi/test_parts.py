@@ -15,7 +15,7 @@ from scipy.special import sph_harm_y
 from les_ipi.conventions import born_from_ipi, born_to_ipi
 from les_ipi.errors import UserError
 from les_ipi.models.ace import COUPLINGS, ClusterDescriptor
-from les_ipi.models.config import ShortRangeConfig
+from les_ipi.models.config import ModelConfig, ShortRangeConfig, build_model
 from les_ipi.models.harmonics import L_SLICES, gaunt, spherical_harmonics
 from les_ipi.models.radial import RadialBasis, polynomial_cutoff
 from les_ipi.models.zbl import CoreRepulsion
@@ -188,3 +188,39 @@ def test_born_charges_are_transposed_for_ipi():
 def test_products_without_angular_momenta_are_refused():
     with pytest.raises(ValidationError, match="order 3 couples angular momenta, which needs l_max 2 or 3"):
         ShortRangeConfig(l_max=1, order=3)
+
+
+def test_shells_are_one_at_one_distance_each():
+    """ξ(r) by hand at the Chebyshev nodes: shell s is the cutoff function at node s and zero at all others."""
+    basis = RadialBasis(6, 4.0)
+    nodes = np.cos(np.pi * (np.arange(6) + 0.5) / 6)
+    far = np.exp(-4.0 / 2.5)
+    r = torch.from_numpy(-2.5 * np.log(0.5 * (nodes + 1.0) * (1.0 - far) + far))
+    found = basis(r) @ basis.shells().double()
+    np.testing.assert_allclose(found, np.diag(polynomial_cutoff(r, 4.0)), atol=1e-6)
+
+
+def test_channels_that_begin_as_shells_are_pair_densities():
+    """A_0 of a dimer: the channel of its element and distance alone, whatever the smoothness prior."""
+    model = ClusterDescriptor(2, cutoff=4.0, n_radial=6, channels=12, radial_decay=1.0, first_channels="shells").double()
+    node = -2.5 * math.log(0.5 * (math.cos(math.pi * 2.5 / 6) + 1.0) * (1.0 - math.exp(-1.6)) + math.exp(-1.6))
+    edges = torch.tensor([[[0.0, node, 0.0]]], dtype=torch.float64)
+    density = model.density(edges, torch.tensor([[1]]), torch.tensor([0]))[0, 0].detach()
+    expected = np.zeros(12)
+    expected[6 + 2] = float(polynomial_cutoff(torch.tensor(node), 4.0))
+    np.testing.assert_allclose(density, expected, atol=1e-6)
+
+
+def test_a_far_knee_leaves_features_linear():
+    """x → k asinh(x/k): x itself within 1e-6 for a far knee, 3 ln 2x/3 for the default one far outside."""
+    for knee, expected in ((1e4, 40.0), (3.0, 3.0 * math.asinh(40.0 / 3.0))):
+        model = ClusterDescriptor(1, n_radial=3, channels=2, order=2, feature_knee=knee).double()
+        model.feature_mean[0] = -40.0
+        found = model._standardised(torch.zeros(1, model.n_features, dtype=torch.float64), torch.zeros(1, dtype=torch.long))
+        np.testing.assert_allclose(found.detach(), np.full((1, model.n_features), expected), rtol=1e-5)
+
+
+def test_shells_need_their_number_of_channels():
+    config = ModelConfig(species=("H", "O"), short_range=ShortRangeConfig(n_radial=5, channels=8, first_channels="shells"))
+    with pytest.raises(UserError, match=r"2 elements times n_radial = 5, 10, and channels is 8: set channels = 10"):
+        build_model(config)
