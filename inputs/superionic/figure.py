@@ -89,41 +89,46 @@ def draw_state(axis: plt.Axes, runs: Path, tables: dict[str, np.ndarray]) -> Non
     axis.set(xlabel="σ / S m$^{-1}$ (± 2σ)", title="2 g cm$^{-3}$, 2000 K")
 
 
+def draw_points(axis: plt.Axes, points: list[tuple[float, float, float]], label: str | None, **style) -> None:
+    """Points (T, value, standard error) with bars of two of them."""
+    temperatures, values, errors = np.transpose(points)
+    axis.errorbar(temperatures, values, yerr=2 * errors, label=label, **{"fmt": "o", "capsize": 3} | style)
+
+
 def draw_series(axes: np.ndarray, runs: Path, tables: dict[str, np.ndarray]) -> None:
     """σ, diffusion and order of the oxygens at 3 g/cm³ against temperature."""
-    conductivity, diffusion, order = axes
-    seen: set[str | None] = set()
+    found = {source: [] for source in SOURCES}
+    diffusion, known, order = {e: [] for e in COLUMNS}, {e: [] for e in COLUMNS}, []
     for temperature in SERIES:
-        path = runs / f"3gcc-{temperature}K.json"
-        record, name = json.loads(path.read_text()), f"3 g/cm3, {temperature} K"
+        stem, name = f"3gcc-{temperature}K", f"3 g/cm3, {temperature} K"
+        record = json.loads((runs / f"{stem}.json").read_text())
+        structure = json.loads((runs / f"{stem}-structure.json").read_text())["runs"][0]
         print(*record["warnings"], record["verdict"], sep="\n")
-        structure = json.loads((runs / f"{path.stem}-structure.json").read_text())["runs"][0]
-        pressure, error = pressure_of(runs / path.stem)
-        labelled = temperature == SERIES[0]
-        for source, (label, marker, colour) in SOURCES.items():
-            found = next(e for e in record["estimates"] if e["name"].startswith("Green-Kubo") and source in e["name"])
-            value, width = found["value_S_m"], found["error_S_m"]
-            style = {"fmt": marker, "color": colour, "capsize": 3}
-            conductivity.errorbar(temperature, value, yerr=2 * width, label=label if labelled else None, **style)
-            print(f"{name}: σ ({source}) {value:.0f} ± {width:.0f} S/m")
+        for source, points in found.items():
+            estimate = next(e for e in record["estimates"] if e["name"].startswith("Green-Kubo") and source in e["name"])
+            points.append((temperature, estimate["value_S_m"], estimate["error_S_m"]))
+            print(f"{name}: σ ({source}) {points[-1][1]:.0f} ± {points[-1][2]:.0f} S/m")
+        pressure, error = pressure_of(runs / stem)
         print_diffusion(name, (pressure, temperature), diffusion_of(record), tables)
         for element, (value, width) in diffusion_of(record).items():
-            label = f"{element}, these runs" if labelled else None
-            style = {"fmt": "o", "color": COLOURS[element], "capsize": 3}
-            diffusion.errorbar(temperature, 1e4 * value, yerr=2e4 * width, label=label, **style)
-            known = table_diffusion(tables["bcc"], element, pressure, temperature)
-            if known is not None:
-                label = None if f"{element}, table (bcc)" in seen else f"{element}, table (bcc)"
-                seen.add(label)
-                style = {"fmt": "_", "ms": 16, "color": COLOURS[element], "alpha": 0.6}
-                diffusion.errorbar(temperature, 1e4 * known[0], yerr=2e4 * known[1], label=label, **style)
+            diffusion[element].append((temperature, 1e4 * value, 1e4 * width))
+            entry = table_diffusion(tables["bcc"], element, pressure, temperature)
+            if entry is not None:
+                known[element].append((temperature, 1e4 * entry[0], 1e4 * entry[1]))
         ratio = structure["order"]["lindemann_ratio_O"]
-        order.errorbar(temperature, ratio["value"], yerr=2 * ratio["error"], fmt="o", color="k", capsize=3)
+        order.append((temperature, ratio["value"], ratio["error"]))
         print(f"{name}: P {pressure:.1f} ± {error:.1f} GPa, Lindemann ratio of O {ratio['value']:.3f} ± {ratio['error']:.3f}")
-    conductivity.set(xlabel="T / K", ylabel="σ / S m$^{-1}$ (± 2σ)", title="3 g cm$^{-3}$, from the bcc lattice")
-    diffusion.set(xlabel="T / K", ylabel="D / 10$^{-4}$ cm$^2$ s$^{-1}$ (± 2σ)")
-    order.set(xlabel="T / K", ylabel="Lindemann ratio of O", ylim=(0, None))
-    for panel in (conductivity, diffusion):
+    for source, (label, marker, colour) in SOURCES.items():
+        draw_points(axes[0], found[source], label, fmt=marker, color=colour)
+    for element, colour in COLOURS.items():
+        draw_points(axes[1], diffusion[element], f"{element}, these runs", color=colour)
+        if known[element]:
+            draw_points(axes[1], known[element], f"{element}, table (bcc)", fmt="_", ms=16, color=colour, alpha=0.6)
+    draw_points(axes[2], order, None, color="k")
+    axes[0].set(xlabel="T / K", ylabel="σ / S m$^{-1}$ (± 2σ)", title="3 g cm$^{-3}$, from the bcc lattice")
+    axes[1].set(xlabel="T / K", ylabel="D / 10$^{-4}$ cm$^2$ s$^{-1}$ (± 2σ)")
+    axes[2].set(xlabel="T / K", ylabel="Lindemann ratio of O", ylim=(0, None))
+    for panel in axes[:2]:
         panel.legend(frameon=False)
 
 

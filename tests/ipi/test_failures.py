@@ -17,6 +17,7 @@ from test_run import wait_for_rows
 from toy_programs import OFTEN_RESTARTED, PROGRAMS, run_toy
 
 from analysis.trajectory import RunDirectory
+from les_ipi.driver.simulate import DriftWindow
 from les_ipi.errors import UserError
 
 
@@ -201,5 +202,13 @@ def test_no_server(make_input):
 def test_a_simulation_that_blows_up_is_stopped(make_input):
     """A time step of 8 fs is beyond the stability limit of O-H vibrations; i-PI alone would go on and end with status 0."""
     path = make_input(dt=8.0, steps=100000)
-    with pytest.raises(UserError, match=r"drifted by .* eV per atom: the simulation has blown up|not a number"):
+    with pytest.raises(UserError, match=r"drifted by .* within a picosecond: the simulation has blown up|not a number"):
         run_toy(path)
+
+
+def test_a_steady_drift_is_not_an_explosion():
+    """0.1 a step over windows of 10 steps: never more than 1 however long, while a jump shows at once."""
+    window = DriftWindow(10)
+    steady = [window.drift(step, 0.1 * step) for step in range(0, 1000, 2)]
+    assert max(steady) == pytest.approx(1.0) and min(steady[1:]) > 0.0
+    assert window.drift(1000, 150.0) > 40.0
