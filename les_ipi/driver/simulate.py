@@ -28,8 +28,8 @@ from les_ipi.errors import UserError
 from les_ipi.units import ATOMIC_TIME_FS, HARTREE_EV
 
 _REPORT_EVERY = 0.3
-#: A drift of the conserved quantity per atom and bead, eV, that only a simulation that blows up reaches in a window of this length.
-#: Strongly coupled thermostats of path integrals drift steadily by some tenths of it, without harm.
+#: A drift of the conserved quantity per atom and bead, eV, that only a simulation that blows up reaches in a window of this
+#: length. Strongly coupled thermostats of path integrals drift steadily by some tenths of it, without harm.
 _LARGEST_DRIFT_EV, _DRIFT_WINDOW_FS = 2.0, 1000.0
 
 
@@ -165,8 +165,8 @@ def _refuse_explosion(simulation: Simulation, drift: float) -> None:
     per_atom = abs(drift) * HARTREE_EV / system.beads.natoms
     if per_atom > _LARGEST_DRIFT_EV and not hasattr(system.motion, "Electric_Field"):
         stop_simulation(
-            f"The conserved quantity has drifted by {per_atom:.2g} eV per atom within a picosecond: the simulation has blown up. "
-            "Start again from an earlier checkpoint with a smaller time step, or with a model that knows such structures."
+            f"The conserved quantity has drifted by {per_atom:.2g} eV per atom within a picosecond: the simulation has blown "
+            "up. Start again from an earlier checkpoint with a smaller time step, or with a model that knows such structures."
         )
 
 
