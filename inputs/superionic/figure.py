@@ -89,7 +89,7 @@ def draw_state(axis: plt.Axes, runs: Path, tables: dict[str, np.ndarray]) -> Non
     axis.set(xlabel="σ / S m$^{-1}$ (± 2σ)", title="2 g cm$^{-3}$, 2000 K")
 
 
-def draw_points(axis: plt.Axes, points: list[tuple[float, float, float]], label: str | None, **style) -> None:
+def draw_points(axis: plt.Axes, points: list[tuple[float, float, float]], label: str, **style) -> None:
     """Points (T, value, standard error) with bars of two of them."""
     temperatures, values, errors = np.transpose(points)
     axis.errorbar(temperatures, values, yerr=2 * errors, label=label, **{"fmt": "o", "capsize": 3} | style)
@@ -98,8 +98,8 @@ def draw_points(axis: plt.Axes, points: list[tuple[float, float, float]], label:
 def draw_series(axes: np.ndarray, runs: Path, tables: dict[str, np.ndarray]) -> None:
     """σ, diffusion and order of the oxygens at 3 g/cm³ against temperature."""
     found = {source: [] for source in SOURCES}
-    diffusion, known, order = {e: [] for e in COLUMNS}, {e: [] for e in COLUMNS}, []
-    for temperature in SERIES:
+    diffusion, known = {e: [] for e in COLUMNS}, {e: [] for e in COLUMNS}
+    for temperature, shade in zip(SERIES, plt.get_cmap("plasma")(np.linspace(0, 0.85, len(SERIES))), strict=True):
         stem, name = f"3gcc-{temperature}K", f"3 g/cm3, {temperature} K"
         record = json.loads((runs / f"{stem}.json").read_text())
         structure = json.loads((runs / f"{stem}-structure.json").read_text())["runs"][0]
@@ -116,7 +116,9 @@ def draw_series(axes: np.ndarray, runs: Path, tables: dict[str, np.ndarray]) -> 
             if entry is not None:
                 known[element].append((temperature, 1e4 * entry[0], 1e4 * entry[1]))
         ratio = structure["order"]["lindemann_ratio_O"]
-        order.append((temperature, ratio["value"], ratio["error"]))
+        pairs = structure["distributions"]["O-O"]
+        label = f"{temperature} K, Lindemann {ratio['value']:.3f} ± {ratio['error']:.3f}"
+        axes[2].plot(pairs["r_A"], pairs["g"], color=shade, label=label)
         print(f"{name}: P {pressure:.1f} ± {error:.1f} GPa, Lindemann ratio of O {ratio['value']:.3f} ± {ratio['error']:.3f}")
     for source, (label, marker, colour) in SOURCES.items():
         draw_points(axes[0], found[source], label, fmt=marker, color=colour)
@@ -124,11 +126,10 @@ def draw_series(axes: np.ndarray, runs: Path, tables: dict[str, np.ndarray]) -> 
         draw_points(axes[1], diffusion[element], f"{element}, these runs", color=colour)
         if known[element]:
             draw_points(axes[1], known[element], f"{element}, table (bcc)", fmt="_", ms=16, color=colour, alpha=0.6)
-    draw_points(axes[2], order, None, color="k")
     axes[0].set(xlabel="T / K", ylabel="σ / S m$^{-1}$ (± 2σ)", title="3 g cm$^{-3}$, from the bcc lattice")
     axes[1].set(xlabel="T / K", ylabel="D / 10$^{-4}$ cm$^2$ s$^{-1}$ (± 2σ)")
-    axes[2].set(xlabel="T / K", ylabel="Lindemann ratio of O", ylim=(0, None))
-    for panel in axes[:2]:
+    axes[2].set(xlabel="r / Å", ylabel="g(r) of O-O", ylim=(0, None))
+    for panel in axes:
         panel.legend(frameon=False)
 
 
