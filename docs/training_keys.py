@@ -63,15 +63,21 @@ MEANING: dict[tuple[type[BaseModel], str], tuple[str, str]] = {
     (ShortRangeConfig, "channels"): ("", "mixed channels of radial functions and elements"),
     (ShortRangeConfig, "order"): ("", "largest number of neighbour densities in a product (body order minus one)"),
     (ShortRangeConfig, "product_l_max"): ("", "largest angular momentum of the factors of a coupled product"),
-    (ShortRangeConfig, "radial_decay"): ("", "radial function n starts with weight (1+n)^−decay: smoothness prior"),
+    (ShortRangeConfig, "radial_decay"): (
+        "",
+        "radial function n has weight (1+n)^−decay at first (`random`) and in learning: smoothness prior",
+    ),
     (ShortRangeConfig, "order_decay"): (
         "",
         "products of ν densities are scaled by decay^max(0, ν−2): smoothness prior",
     ),
-    (ShortRangeConfig, "feature_knee"): ("", "standard deviations beyond which a feature grows only logarithmically"),
+    (ShortRangeConfig, "feature_knee"): (
+        "",
+        "standard deviations beyond which a feature grows only logarithmically, a safeguard of trajectories",
+    ),
     (ShortRangeConfig, "first_channels"): (
         "",
-        "`random` mixtures, or `shells`: one for each element and radial function, each peaked at one distance",
+        "`random` mixtures, or `shells`: one for each element and radial function, a bump at one distance",
     ),
     (ShortRangeConfig, "hidden"): ("", "hidden layers of the energy network of each element"),
     (ShortRangeConfig, "core_cutoff"): (

@@ -90,13 +90,15 @@ def draw_state(axis: plt.Axes, runs: Path, tables: dict[str, np.ndarray]) -> Non
 
 
 def draw_points(axis: plt.Axes, points: list[tuple[float, float, float]], label: str, **style) -> None:
-    """Points (T, value, standard error) with bars of two of them."""
+    """Points (T, value, standard error) with bars of two of them; nothing where there are none."""
+    if not points:
+        return
     temperatures, values, errors = np.transpose(points)
     axis.errorbar(temperatures, values, yerr=2 * errors, label=label, **{"fmt": "o", "capsize": 3} | style)
 
 
 def draw_series(axes: np.ndarray, runs: Path, tables: dict[str, np.ndarray]) -> None:
-    """σ, diffusion and order of the oxygens at 3 g/cm³ against temperature."""
+    """σ and diffusion at 3 g/cm³ against temperature, and g(r) of the oxygens."""
     found = {source: [] for source in SOURCES}
     diffusion, known = {e: [] for e in COLUMNS}, {e: [] for e in COLUMNS}
     for temperature, shade in zip(SERIES, plt.get_cmap("plasma")(np.linspace(0, 0.85, len(SERIES))), strict=True):
@@ -124,8 +126,7 @@ def draw_series(axes: np.ndarray, runs: Path, tables: dict[str, np.ndarray]) -> 
         draw_points(axes[0], found[source], label, fmt=marker, color=colour)
     for element, colour in COLOURS.items():
         draw_points(axes[1], diffusion[element], f"{element}, these runs", color=colour)
-        if known[element]:
-            draw_points(axes[1], known[element], f"{element}, table (bcc)", fmt="_", ms=16, color=colour, alpha=0.6)
+        draw_points(axes[1], known[element], f"{element}, table (bcc)", fmt="_", ms=16, color=colour, alpha=0.6)
     axes[0].set(xlabel="T / K", ylabel="σ / S m$^{-1}$ (± 2σ)", title="3 g cm$^{-3}$, from the bcc lattice")
     axes[1].set(xlabel="T / K", ylabel="D / 10$^{-4}$ cm$^2$ s$^{-1}$ (± 2σ)")
     axes[2].set(xlabel="r / Å", ylabel="g(r) of O-O", ylim=(0, None))

@@ -33,15 +33,16 @@ class ClusterDescriptor(nn.Module):
         channels: mixed radial-element channels.
         order: largest number of neighbour densities in a product, 2 to 4.
         product_l_max: largest l of the two factors of P; 2 costs a third of 3.
-        radial_decay: weights of radial function n start (and learn) with a factor (1 + n)^-radial_decay.
+        radial_decay: random weights of radial function n start, and all learn, with a factor (1 + n)^-radial_decay.
         order_decay: standardised products of ν densities are scaled by order_decay^max(0, ν - 2).
         feature_knee: k, standard deviations beyond which a feature grows only logarithmically.
-        first_channels: what the channels begin as: "random" mixtures, or "shells", each the density of one element near one
-            distance; these take n_species · n_radial channels, and A_0 then spans all pair potentials from the start.
+        first_channels: what the channels begin as: "random" mixtures, or "shells", the density of one element with one of
+            :meth:`les_ipi.models.radial.RadialBasis.shells`; these take n_species · n_radial channels, and A_0 then spans all
+            pair potentials from the start.
 
     The two decays are a smoothness prior: fine radial detail and many-body terms are used only as far as the data ask.
     Products of four densities grow with the fourth power outside the data; the compression, which leaves the bulk of
-    the data as it is, keeps a trajectory that gets there from falling into a hole of the potential.
+    the data as it is, keeps a trajectory that gets there from falling into a hole of the potential. A far knee gives this up.
     """
 
     def __init__(

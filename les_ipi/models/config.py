@@ -35,7 +35,7 @@ class ShortRangeConfig(_Strict):
     product_l_max: int = Field(2, ge=2, le=3)
     radial_decay: float = Field(1.0, ge=0)
     order_decay: float = Field(0.3, gt=0, le=1)
-    feature_knee: float = Field(3.0, gt=0, allow_inf_nan=False)
+    feature_knee: float = Field(3.0, ge=0.1, le=1e6)
     first_channels: Literal["random", "shells"] = "random"
     hidden: tuple[int, ...] = (64, 32)
     core_cutoff: dict[str, Annotated[float, Field(gt=0)]] | Literal["auto"] = "auto"
@@ -211,7 +211,8 @@ def _check_oxidation_numbers(config: ModelConfig) -> None:
 
 def _check_shells(config: ModelConfig) -> None:
     for table, own in (("short_range", config.short_range), ("charges.descriptor", config.charges.descriptor)):
-        if own is None or own.first_channels != "shells":
+        ignored = table == "charges.descriptor" and config.charges.head == "none"
+        if own is None or ignored or own.first_channels != "shells":
             continue
         wanted = len(config.species) * own.n_radial
         if own.channels != wanted:

@@ -38,8 +38,9 @@ class RadialBasis(nn.Module):
         return torch.stack(terms[: self.n_radial], dim=-1) * polynomial_cutoff(r, self.cutoff)[..., None]
 
     def shells(self) -> Tensor:
-        """Combinations of the polynomials that peak at one distance each, [n, shell]: one at its own Chebyshev node of ξ, zero
-        at the others.
+        """Combinations of the polynomials, [n, shell]: one at the Chebyshev node of ξ of the shell, zero at the others.
+
+        Times the cutoff function they are bumps at one distance each; near the cutoff mostly their side lobes are left.
         """
         orders = torch.arange(self.n_radial, dtype=torch.float64)
         weights = 2.0 / self.n_radial * torch.cos(torch.outer(orders, math.pi * (orders + 0.5) / self.n_radial))

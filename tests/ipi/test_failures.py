@@ -17,7 +17,7 @@ from test_run import wait_for_rows
 from toy_programs import OFTEN_RESTARTED, PROGRAMS, run_toy
 
 from analysis.trajectory import RunDirectory
-from les_ipi.driver.simulate import DriftWindow
+from les_ipi.driver.simulate import DriftWindow, window_steps
 from les_ipi.errors import UserError
 
 
@@ -204,6 +204,12 @@ def test_a_simulation_that_blows_up_is_stopped(make_input):
     path = make_input(dt=8.0, steps=100000)
     with pytest.raises(UserError, match=r"drifted by .* within a picosecond: the simulation has blown up|not a number"):
         run_toy(path)
+
+
+def test_steps_of_a_picosecond():
+    """0.5 fs is 20.67 atomic units of time."""
+    assert window_steps(20.6707) == pytest.approx(2000.0, rel=1e-4)
+    assert window_steps(0.0) == float("inf")
 
 
 def test_a_steady_drift_is_not_an_explosion():

@@ -212,7 +212,7 @@ def test_channels_that_begin_as_shells_are_pair_densities():
 
 
 def test_a_far_knee_leaves_features_linear():
-    """x → k asinh(x/k): x itself within 1e-6 for a far knee, 3 ln 2x/3 for the default one far outside."""
+    """x → k asinh(x/k): x itself within 1e-5 for a far knee, 3 asinh(x/3) for the default one."""
     for knee, expected in ((1e4, 40.0), (3.0, 3.0 * math.asinh(40.0 / 3.0))):
         model = ClusterDescriptor(1, n_radial=3, channels=2, order=2, feature_knee=knee).double()
         model.feature_mean[0] = -40.0
