@@ -95,11 +95,12 @@ def test_no_charges_are_no_start(tmp_path):
         fit_linear_start(model, frames)
 
 
-def test_a_training_begins_at_the_fit(tmp_path):
+@pytest.mark.parametrize("descriptor", ["", 'first_channels = "shells"\nfeature_knee = 1000.0\n'])
+def test_a_training_begins_at_the_fit(tmp_path, descriptor):
     """Without learning, the model is that of the fit: its charges, force error and card; a resumed training keeps it."""
     text = (CONTACT / "train.toml").read_text().replace("frames.xyz.gz", "frames.xyz.gz@0:14").replace("64:80", "12:14")
     text = text.replace("n_radial = 10", "n_radial = 6").replace("channels = 32", "channels = 18").replace("= 1e-3", "= 1e-9")
-    text = text.replace("= 2e-4", "= 1e-9")
+    text = text.replace("= 2e-4", "= 1e-9").replace("order = 2\n", f"order = 2\n{descriptor}", 1)
     for epochs in (1, 2):
         (tmp_path / "train.toml").write_text(text.replace("max_epochs = 32", f"max_epochs = {epochs}"))
         train(read_config(tmp_path / "train.toml"), CONTACT, tmp_path / "model", resume=epochs == 2)
