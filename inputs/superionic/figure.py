@@ -131,7 +131,7 @@ def draw_series(axes: np.ndarray, runs: Path, tables: dict[str, np.ndarray]) -> 
     axes[1].set(xlabel="T / K", ylabel="D / 10$^{-4}$ cm$^2$ s$^{-1}$ (± 2σ)")
     axes[2].set(xlabel="r / Å", ylabel="g(r) of O-O", ylim=(0, None))
     for panel in axes:
-        panel.legend(frameon=False)
+        panel.legend(frameon=False, loc="upper left")
 
 
 def main(runs: Path, data: Path, image: Path) -> None:
