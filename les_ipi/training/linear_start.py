@@ -17,7 +17,7 @@ from les_ipi.training.data import Frame, composition
 from les_ipi.training.loss import make_batch
 
 #: Rows of forces for each unknown, and the largest number of frames, as far as there are frames.
-ROWS_PER_COLUMN, MOST_FRAMES = 8, 96
+ROWS_PER_COLUMN, MOST_FRAMES = 16, 96
 #: Frames in which every element should occur, and unused frames on which the fit is measured.
 LEAST_OF_ELEMENT, TEST_FRAMES = 2, 8
 #: Ridge relative to the mean square of a column.
