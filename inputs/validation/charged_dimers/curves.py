@@ -1,4 +1,4 @@
-"""Draw the dissociation curves of the charged and polar dimers: reference, short range alone, with charges.
+"""Draw the dissociation curves of the charged and polar dimers: reference, short range alone, with charges, with dipoles.
 
     cd inputs/validation/charged_dimers && python curves.py --work ../../../runs/validation --output curves.png
 """
@@ -19,7 +19,7 @@ from les_ipi import AtomicSystem, Evaluator
 #: Kinds of the monomers: charged, polar, apolar.
 NAMES = {"CC": "charged-charged", "CA": "charged-apolar", "PA": "polar-apolar"}
 NAMES |= {"CP": "charged-polar", "PP": "polar-polar", "AA": "apolar-apolar"}
-STYLES = {"none": ("C3", "s", "short range only"), "q": ("C0", "o", "with charges (q)")}
+STYLES = {"none": ("C3", "s", "short range only"), "q": ("C0", "o", "charges (q)"), "u": ("C2", "^", "charges and dipoles (u)")}
 TRAINED = 60
 
 
