@@ -111,8 +111,9 @@ def draw_series(axes: np.ndarray, runs: Path, tables: dict[str, np.ndarray]) -> 
             points.append((temperature, estimate["value_S_m"], estimate["error_S_m"]))
             print(f"{name}: σ ({source}) {points[-1][1]:.0f} ± {points[-1][2]:.0f} S/m")
         pressure, error = pressure_of(runs / stem)
-        print_diffusion(name, (pressure, temperature), diffusion_of(record), tables)
-        for element, (value, width) in diffusion_of(record).items():
+        measured = diffusion_of(record)
+        print_diffusion(name, (pressure, temperature), measured, tables)
+        for element, (value, width) in measured.items():
             diffusion[element].append((temperature, 1e4 * value, 1e4 * width))
             entry = table_diffusion(tables["bcc"], element, pressure, temperature)
             if entry is not None:
