@@ -16,7 +16,7 @@ from les_ipi.training.energy_zeros import refit_energy_zeros
 from les_ipi.training.loss import Targets, make_batch, make_targets, training_loss
 from les_ipi.training.padding import CommonShapes
 
-#: Epochs between two fits of the energy zeros of the files.
+#: Epochs between two fits of the energy zeros of several files.
 REFIT_ZEROS_EVERY = 5
 
 
@@ -39,16 +39,23 @@ class PotentialModule(lightning.LightningModule):
         self._compiled, self._shapes = CompiledLoss(self.model), shapes
 
     def keep_zeros_fitted(self, frames: list[Frame]) -> None:
-        """Fit the energy zeros to these training frames when the training starts, and again every few epochs."""
+        """Fit the energy zeros to these training frames whenever a loss stage begins, and those of several files more often.
+
+        Weights that learned mainly from forces have an energy offset of their own, which a stage with large energy weights
+        would first have to learn, at the cost of the forces.
+        """
         self._zero_frames = frames
 
-    def on_train_start(self) -> None:
-        if self._zero_frames:
+    def on_train_epoch_start(self) -> None:
+        begins = any(stage.from_epoch == self.current_epoch for stage in self.settings.stages)
+        if self._zero_frames and (begins or (len(self.zeros) > 1 and self.current_epoch % REFIT_ZEROS_EVERY == 0)):
             self.zeros = refit_energy_zeros(self.model, self._zero_frames, self.zeros)
 
-    def on_train_epoch_end(self) -> None:
-        if (self.current_epoch + 1) % REFIT_ZEROS_EVERY == 0:
-            self.on_train_start()
+    def on_save_checkpoint(self, checkpoint: dict) -> None:
+        checkpoint["energy_zeros"] = torch.from_numpy(self.zeros)
+
+    def on_load_checkpoint(self, checkpoint: dict) -> None:
+        self.zeros = checkpoint["energy_zeros"].numpy()
 
     @property
     def stage(self) -> LossStage:

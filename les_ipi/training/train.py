@@ -214,8 +214,7 @@ def _fit(
         log_every_n_steps=1,
         enable_model_summary=False,
     )
-    if config.data.energy_zero == "per_file":
-        module.keep_zeros_fitted(training)
+    module.keep_zeros_fitted(training)
     shapes = CommonShapes(training, module.model)
     if _worth_compiling(shapes, settings, len(training)):
         number = f"{len(shapes.shapes)} graphs" if len(shapes.shapes) > 1 else "one graph"

@@ -116,3 +116,17 @@ def test_a_shared_zero_is_one(tmp_path) -> None:
     file.write_text(file.read_text().replace("per_file", "shared"))
     train(read_config(file), tmp_path, tmp_path / "model")
     assert "energy_zeros_eV" not in card_of(tmp_path / "model")
+
+
+def test_zeros_are_fitted_when_a_stage_begins(tmp_path) -> None:
+    """Forces alone leave the energies of the weights adrift; a stage that begins takes their mean error away."""
+    write_frames(tmp_path / "frames.xyz", toy_frames(10))
+    kept = {}
+    for stages in ("[{energy = 0.0}]", "[{energy = 0.0}, {from_epoch = 2, energy = 0.0}]"):
+        (tmp_path / "train.toml").write_text(training_text(epochs=3, stages=f"stages = {stages}"))
+        config = read_config(tmp_path / "train.toml")
+        model = tmp_path / f"model-{len(config.training.stages)}"
+        train(config, tmp_path, model)
+        checkpoint = torch.load(model / "training" / "last.ckpt", weights_only=True)
+        kept[len(config.training.stages)] = checkpoint["energy_zeros"].numpy()
+    assert np.abs(kept[2] - kept[1]).max() > 1e-3
