@@ -135,6 +135,8 @@ def run(
                    properties, device, dtype.value if dtype else None, threads, compile, field, constant_field,
                    voltage)
     )  # fmt: skip
+    if result.warning:
+        typer.echo(result.warning, err=True)
     if result.signal is not None:
         typer.echo(f"Stopped at step {result.step} of {result.total_steps}; --resume continues from there.", err=True)
         raise typer.Exit(128 + result.signal)

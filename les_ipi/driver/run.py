@@ -22,9 +22,13 @@ from les_ipi.driver.supervise import Outcome, supervise
 from les_ipi.driver.template import read_template
 from les_ipi.driver.xml_input import SimulationInput, get_parameters, set_parameters
 from les_ipi.errors import UserError
+from les_ipi.units import BOLTZMANN_EV_K
 
 #: The largest interval between recorded currents: 2 fs resolves vibrations up to 8000 cm⁻¹.
 _RECORD_EVERY_FS = 2.0
+
+#: Drift of the conserved quantity in a picosecond, in k_B T, that is worth a warning: some of the heat stays in the atoms.
+_LARGEST_DRIFT = 0.25
 
 RUN_FILE = "les_ipi_run.json"
 EFFECTIVE_INPUT = "les_ipi_input.xml"
@@ -62,11 +66,12 @@ class Programs:
 
 @dataclass(frozen=True)
 class RunResult:
-    """Steps done, steps asked for, and the signal that stopped the run (None if it finished)."""
+    """Steps done, steps asked for, the signal that stopped the run (None if it finished), and what the user should know."""
 
     step: int
     total_steps: int
     signal: int | None = None
+    warning: str | None = None
 
 
 def run(options: RunOptions, programs: Programs | None = None, load=load_evaluator) -> RunResult:
@@ -120,7 +125,8 @@ def run(options: RunOptions, programs: Programs | None = None, load=load_evaluat
     serve = [[*programs.serve, json.dumps(asdict(driver))] for driver in drivers] * options.drivers
     with RunProgress(first_step, total_steps, simulation.timestep_fs, n_atoms) as progress:
         outcome = supervise(simulate, serve, directory, (read_end, write_end), progress)
-    return _judge(directory, total_steps, outcome)
+    result = _judge(directory, total_steps, outcome)
+    return replace(result, warning=drift_warning(simulation, progress.drift_per_ps()))
 
 
 # -- preparation ---------------------------------------------------------------------------------------------
@@ -240,6 +246,24 @@ def _write_run_file(
 
 
 # -- the end -------------------------------------------------------------------------------------------------
+
+
+def drift_warning(simulation: SimulationInput, drift: float | None) -> str | None:
+    """A sentence about a conserved quantity that drifts by more than a quarter of k_B T in a picosecond, or None.
+
+    Parameters: ``drift``, meV/atom/ps, None if unknown.
+    """
+    temperature = simulation.temperature_k
+    if drift is None or not temperature or not simulation.conserves:
+        return None
+    share = drift / (1000.0 * BOLTZMANN_EV_K * temperature)
+    if abs(share) < _LARGEST_DRIFT:
+        return None
+    return (
+        f"Warning: the conserved quantity drifts by {drift:+.3g} meV/atom in a picosecond, {abs(share):.2g} k_B T: heat that "
+        "the thermostat must carry off, which can leave atoms, or centroids of ring polymers, at another temperature. Take a "
+        "shorter time step, or splitting='baoab' with <normal_modes propagator='cayley'/> (docs/driver.md, performance hints)."
+    )
 
 
 def _judge(directory: Path, total_steps: int, outcome: Outcome) -> RunResult:

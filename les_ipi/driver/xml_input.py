@@ -73,6 +73,22 @@ class SimulationInput:
         return atomic / unit_to_internal("time", "femtosecond", 1.0)
 
     @property
+    def temperature_k(self) -> float | None:
+        """Temperature of the first ensemble in K, if it has one."""
+        from ipi.utils.units import unit_to_internal
+
+        element = self.root.find(".//ensemble/temperature")
+        if element is None or not element.text:
+            return None
+        atomic = unit_to_internal("temperature", element.get("units", "automatic"), float(element.text))
+        return atomic / unit_to_internal("temperature", "kelvin", 1.0)
+
+    @property
+    def conserves(self) -> bool:
+        """Whether i-PI's conserved quantity should be constant: it lacks the work of the fields of i-PI's driven dynamics."""
+        return self.root.find(".//motion[@mode='driven_dynamics']") is None
+
+    @property
     def output_prefix(self) -> str:
         """Prefix of all output files."""
         output = self.root.find("output")

@@ -20,6 +20,9 @@ from analysis.trajectory import RunDirectory
 from les_ipi.driver.simulate import DriftWindow, window_steps
 from les_ipi.errors import UserError
 
+TRPMD = """<dynamics mode='nvt'><timestep units='femtosecond'>{dt}</timestep>
+  <thermostat mode='pile_g'><tau units='femtosecond'>1000</tau><pile_lambda>0.5</pile_lambda></thermostat></dynamics>"""
+
 
 def restart_continues(path, steps, **options):
     """Resume with a healthy model and check that no row is lost or repeated."""
@@ -218,3 +221,11 @@ def test_a_steady_drift_is_not_an_explosion():
     steady = [window.drift(step, 0.1 * step) for step in range(0, 1000, 2)]
     assert max(steady) == pytest.approx(1.0) and min(steady[1:]) > 0.0
     assert window.drift(1000, 150.0) > 40.0
+
+
+@pytest.mark.timeout(120)
+def test_a_steady_drift_is_told(make_input):
+    """8 beads at 2000 K turn by 2 rad in a step of 0.5 fs, an error that thermostats turn into heat; classical dynamics has none."""
+    assert run_toy(make_input(steps=400)).warning is None
+    path = make_input(steps=400, beads=8, batch=8, kelvin=2000, motion=TRPMD)
+    assert re.search(r"drifts by \+\d.* k_B T: heat .*baoab.*docs/driver\.md", run_toy(path).warning)
