@@ -8,7 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from les_ipi.units import HARTREE_EV
 
 #: The shortest run whose mean drift says something, ps.
-SHORTEST_PS = 0.1
+SHORTEST_PS = 0.25
 
 
 class RunProgress:

@@ -259,10 +259,11 @@ def drift_warning(simulation: SimulationInput, drift: float | None) -> str | Non
     share = drift / (1000.0 * BOLTZMANN_EV_K * temperature)
     if abs(share) < _LARGEST_DRIFT:
         return None
+    better = ", or splitting='baoab' in <dynamics>" if simulation.n_beads > 1 and simulation.splitting != "baoab" else ""
     return (
-        f"Warning: the conserved quantity drifts by {drift:+.3g} meV/atom in a picosecond, {abs(share):.2g} k_B T: heat that "
-        "the thermostat must carry off, which can leave atoms, or centroids of ring polymers, at another temperature. Take a "
-        "shorter time step, or splitting='baoab' with <normal_modes propagator='cayley'/> (docs/driver.md, performance hints)."
+        f"Warning: the conserved quantity drifts by {drift:+.3g} meV/atom in a picosecond, {abs(share):.2g} k_B T: an error of "
+        "the time step that turns into heat, and can leave atoms, or centroids of ring polymers, at another temperature than was "
+        f"asked for. Take a shorter time step{better} (docs/driver.md, performance hints)."
     )
 
 

@@ -74,19 +74,27 @@ class SimulationInput:
 
     @property
     def temperature_k(self) -> float | None:
-        """Temperature of the first ensemble in K, if it has one."""
+        """Temperature of the first ensemble in K; None if it has none, or a label of replica exchange instead of a number."""
         from ipi.utils.units import unit_to_internal
 
         element = self.root.find(".//ensemble/temperature")
-        if element is None or not element.text:
+        try:
+            value = float(element.text)
+        except (AttributeError, TypeError, ValueError):
             return None
-        atomic = unit_to_internal("temperature", element.get("units", "automatic"), float(element.text))
+        atomic = unit_to_internal("temperature", element.get("units", "automatic"), value)
         return atomic / unit_to_internal("temperature", "kelvin", 1.0)
 
     @property
     def conserves(self) -> bool:
-        """Whether i-PI's conserved quantity should be constant: it lacks the work of the fields of i-PI's driven dynamics."""
-        return self.root.find(".//motion[@mode='driven_dynamics']") is None
+        """Whether i-PI's conserved quantity should be constant: it lacks the work of driven dynamics, heat of ramps, and so on."""
+        return {motion.get("mode") for motion in self.root.iter("motion")} <= {"dynamics", "multi"}
+
+    @property
+    def splitting(self) -> str:
+        """Order of the parts of a time step (i-PI's default: obabo)."""
+        dynamics = self.root.find(".//dynamics")
+        return "obabo" if dynamics is None else dynamics.get("splitting", "obabo")
 
     @property
     def output_prefix(self) -> str:

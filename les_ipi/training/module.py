@@ -31,6 +31,8 @@ class PotentialModule(lightning.LightningModule):
         super().__init__()
         self.model, self.settings, self.zeros = model, settings, zeros
         self._zero_frames: list[Frame] = []
+        #: Stage for which the energy zeros were fitted last; None where that is not known.
+        self._fitted_for: LossStage | None = self.stage
         self._compiled: CompiledLoss | None = None
         self._shapes: CommonShapes | None = None
 
@@ -47,15 +49,21 @@ class PotentialModule(lightning.LightningModule):
         self._zero_frames = frames
 
     def on_train_epoch_start(self) -> None:
-        begins = any(stage.from_epoch == self.current_epoch for stage in self.settings.stages)
-        if self._zero_frames and (begins or (len(self.zeros) > 1 and self.current_epoch % REFIT_ZEROS_EVERY == 0)):
+        due = len(self.zeros) > 1 and self.current_epoch % REFIT_ZEROS_EVERY == 0
+        if self._zero_frames and (due or self.stage != self._fitted_for):
             self.zeros = refit_energy_zeros(self.model, self._zero_frames, self.zeros)
+            self._fitted_for = self.stage
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         checkpoint["energy_zeros"] = torch.from_numpy(self.zeros)
+        checkpoint["zeros_fitted_for"] = self._fitted_for.model_dump_json()
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
-        self.zeros = checkpoint["energy_zeros"].numpy()
+        # Checkpoints of earlier versions have no zeros: these are then fitted to their weights.
+        self._fitted_for = None
+        if "energy_zeros" in checkpoint:
+            self.zeros = checkpoint["energy_zeros"].numpy()
+            self._fitted_for = LossStage.model_validate_json(checkpoint["zeros_fitted_for"])
 
     @property
     def stage(self) -> LossStage:

@@ -17,7 +17,9 @@ from test_run import wait_for_rows
 from toy_programs import OFTEN_RESTARTED, PROGRAMS, run_toy
 
 from analysis.trajectory import RunDirectory
+from les_ipi.driver.run import drift_warning
 from les_ipi.driver.simulate import DriftWindow, window_steps
+from les_ipi.driver.xml_input import SimulationInput
 from les_ipi.errors import UserError
 
 TRPMD = """<dynamics mode='nvt'><timestep units='femtosecond'>{dt}</timestep>
@@ -226,6 +228,23 @@ def test_a_steady_drift_is_not_an_explosion():
 @pytest.mark.timeout(120)
 def test_a_steady_drift_is_told(make_input):
     """8 beads at 2000 K turn by 2 rad in a step of 0.5 fs, which thermostats turn into heat; classical dynamics has none."""
-    assert run_toy(make_input(steps=400)).warning is None
-    path = make_input(steps=400, beads=8, batch=8, kelvin=2000, motion=TRPMD)
-    assert re.search(r"drifts by \+\d.* k_B T: heat .*baoab.*docs/driver\.md", run_toy(path).warning)
+    assert run_toy(make_input(steps=600)).warning is None
+    path = make_input(steps=600, beads=8, batch=8, kelvin=2000, motion=TRPMD)
+    assert re.search(r"drifts by \+\d.* k_B T: .* turns into heat.*baoab.*docs/driver\.md", run_toy(path).warning)
+
+
+def test_which_drifts_are_told(make_input):
+    """More than a quarter of k_B T = 25.9 meV in a picosecond, with a temperature and by dynamics alone."""
+
+    def warning(drift, old="", new="", **options):
+        path = make_input(**options)
+        path.write_text(path.read_text().replace(old, new) if old else path.read_text())
+        return drift_warning(SimulationInput(path), drift)
+
+    assert warning(-6.4) is None and warning(None) is None
+    assert "-6.6 meV/atom" in warning(-6.6) and "baoab" not in warning(-6.6)
+    assert "baoab" in warning(6.6, beads=4)
+    assert "baoab" not in warning(6.6, "mode='nve'", "mode='nve' splitting='baoab'", beads=4)
+    assert warning(6.6, "<temperature units='kelvin'>300", "<temperature>TEMP") is None
+    assert warning(6.6, "<temperature units='kelvin'>300</temperature>") is None
+    assert warning(6.6, "motion mode='dynamics'", "motion mode='driven_dynamics'") is None

@@ -118,15 +118,42 @@ def test_a_shared_zero_is_one(tmp_path) -> None:
     assert "energy_zeros_eV" not in card_of(tmp_path / "model")
 
 
-def test_zeros_are_fitted_when_a_stage_begins(tmp_path) -> None:
-    """Forces alone leave the energies of the weights adrift; a stage that begins takes their mean error away."""
+def test_zeros_are_fitted_when_a_stage_begins(tmp_path, monkeypatch) -> None:
+    """Forces alone leave energies adrift; a stage that begins takes their mean error away, also one that a resume brings."""
     write_frames(tmp_path / "frames.xyz", toy_frames(10))
-    kept = {}
-    for stages in ("[{energy = 0.0}]", "[{energy = 0.0}, {from_epoch = 2, energy = 0.0}]"):
-        (tmp_path / "train.toml").write_text(training_text(epochs=3, stages=f"stages = {stages}"))
-        config = read_config(tmp_path / "train.toml")
-        model = tmp_path / f"model-{len(config.training.stages)}"
-        train(config, tmp_path, model)
-        checkpoint = torch.load(model / "training" / "last.ckpt", weights_only=True)
-        kept[len(config.training.stages)] = checkpoint["energy_zeros"].numpy()
-    assert np.abs(kept[2] - kept[1]).max() > 1e-3
+    fits = []
+
+    def fit(model, frames, zeros):
+        fits.append(refit_energy_zeros(model, frames, zeros))
+        return fits[-1]
+
+    def run(stages: str, epochs: int, folder: str, resume: bool = False) -> np.ndarray:
+        (tmp_path / "train.toml").write_text(training_text(epochs=epochs, stages=f"stages = {stages}"))
+        train(read_config(tmp_path / "train.toml"), tmp_path, tmp_path / folder, resume=resume)
+        checkpoint = torch.load(tmp_path / folder / "training" / "last.ckpt", weights_only=True)
+        return checkpoint["energy_zeros"].numpy()
+
+    monkeypatch.setattr("les_ipi.training.module.refit_energy_zeros", fit)
+    forces_alone = run("[{energy = 0.0}]", 2, "model")
+    assert fits == []
+    resumed = run("[{energy = 0.0}]", 3, "model", resume=True)
+    assert fits == [] and resumed == pytest.approx(forces_alone, rel=1e-12)
+    two_stages = run("[{energy = 0.0}, {from_epoch = 2, energy = 1.0}]", 3, "two")
+    assert len(fits) == 1 and two_stages == pytest.approx(fits[0], rel=1e-12)
+    assert np.abs(two_stages - forces_alone).max() > 1e-3
+    another = run("[{energy = 1.0}]", 4, "model", resume=True)
+    assert len(fits) == 2 and another == pytest.approx(fits[1], rel=1e-12)
+
+
+def test_checkpoints_without_zeros_have_them_fitted(tmp_path) -> None:
+    """Those of earlier versions: the zeros of the fresh network of a resumed training are not theirs."""
+    write_frames(tmp_path / "frames.xyz", toy_frames(10))
+    for epochs, resume in ((2, False), (3, True)):
+        (tmp_path / "train.toml").write_text(training_text(epochs=epochs))
+        train(read_config(tmp_path / "train.toml"), tmp_path, tmp_path / "model", resume=resume)
+        path = tmp_path / "model" / "training" / "last.ckpt"
+        checkpoint = torch.load(path, weights_only=True)
+        if not resume:
+            first = checkpoint.pop("energy_zeros").numpy()
+            torch.save(checkpoint, path)
+    assert np.abs(checkpoint["energy_zeros"].numpy() - first).max() > 1e-3
