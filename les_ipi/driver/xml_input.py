@@ -87,7 +87,7 @@ class SimulationInput:
 
     @property
     def conserves(self) -> bool:
-        """Whether i-PI's conserved quantity should be constant: it lacks the work of driven dynamics, heat of ramps, and so on."""
+        """Whether i-PI's conserved quantity should be constant: it lacks the work of driven dynamics and of ramps."""
         return {motion.get("mode") for motion in self.root.iter("motion")} <= {"dynamics", "multi"}
 
     @property
