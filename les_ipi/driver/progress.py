@@ -25,8 +25,7 @@ class RunProgress:
         self.total_steps = total_steps
         self.step = first_step
         self._started: tuple[float, int] | None = None
-        self._conserved_at_start: float | None = None
-        self._conserved = 0.0
+        self._conserved_at_start = self._conserved = 0.0
         self._logged = time.monotonic()
         self._bar = Progress(
             BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeRemainingColumn(),
@@ -48,7 +47,7 @@ class RunProgress:
         if self._started is None:
             self._started, self._conserved_at_start = (now, step), conserved
         self._conserved = conserved
-        text = self.describe(now, conserved)
+        text = self.describe(now)
         self._bar.update(self._task, completed=step, description=text)
         if not self.console.is_terminal and (now - self._logged > 60 or step == self.total_steps):
             self._logged = now
@@ -57,15 +56,15 @@ class RunProgress:
     def drift_per_ps(self) -> float | None:
         """Mean drift of the conserved quantity in meV/atom/ps; None of a run too short to tell."""
         length_ps = 0.0 if self._started is None else (self.step - self._started[1]) * self.timestep_fs / 1000.0
-        return None if length_ps < SHORTEST_PS else self._drift(self._conserved) / length_ps
+        return None if length_ps < SHORTEST_PS else self._drift() / length_ps
 
-    def _drift(self, conserved: float) -> float:
-        return (conserved - self._conserved_at_start) * HARTREE_EV * 1000 / self.n_atoms
+    def _drift(self) -> float:
+        return (self._conserved - self._conserved_at_start) * HARTREE_EV * 1000 / self.n_atoms
 
-    def describe(self, now: float, conserved: float) -> str:
+    def describe(self, now: float) -> str:
         """Word the speed since the first report and the drift of the conserved quantity since then."""
         started, first = self._started
-        text = f"drift {self._drift(conserved):+.2g} meV/atom"
+        text = f"drift {self._drift():+.2g} meV/atom"
         if self.step > first:
             speed = (self.step - first) * self.timestep_fs * 1e-6 / ((now - started) / 86400)
             text = f"{speed:.3g} ns/day  {text}"

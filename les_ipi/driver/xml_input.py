@@ -64,26 +64,21 @@ class SimulationInput:
     @property
     def timestep_fs(self) -> float:
         """The first <timestep> in fs; raises ``UserError`` if there is none."""
-        from ipi.utils.units import unit_to_internal
-
         element = self.root.find(".//timestep")
         if element is None or not element.text:
             raise UserError(f"The i-PI input '{self.path}' has no <timestep>: add one to <motion>.")
-        atomic = unit_to_internal("time", element.get("units", "automatic"), float(element.text))
-        return atomic / unit_to_internal("time", "femtosecond", 1.0)
+        return _in_unit(element, "time", "femtosecond")
 
     @property
     def temperature_k(self) -> float | None:
         """Temperature of the first ensemble in K; None if it has none, or a label of replica exchange instead of a number."""
-        from ipi.utils.units import unit_to_internal
-
         element = self.root.find(".//ensemble/temperature")
-        try:
-            value = float(element.text)
-        except (AttributeError, TypeError, ValueError):
+        if element is None or not element.text:
             return None
-        atomic = unit_to_internal("temperature", element.get("units", "automatic"), value)
-        return atomic / unit_to_internal("temperature", "kelvin", 1.0)
+        try:
+            return _in_unit(element, "temperature", "kelvin")
+        except ValueError:
+            return None
 
     @property
     def conserves(self) -> bool:
@@ -204,6 +199,14 @@ class SimulationInput:
     def print_all_digits(self) -> None:
         """Let i-PI print 16 digits unless the input asks for a format: exact restarts and differences."""
         self.root.attrib.setdefault("floatformat", "%23.15e")
+
+
+def _in_unit(element: ET.Element, dimension: str, unit: str) -> float:
+    """The number in an element, which may name a unit of its own, in ``unit``."""
+    from ipi.utils.units import unit_to_internal
+
+    atomic = unit_to_internal(dimension, element.get("units", "automatic"), float(element.text))
+    return atomic / unit_to_internal(dimension, unit, 1.0)
 
 
 def get_parameters(element: ET.Element) -> dict[str, str]:
