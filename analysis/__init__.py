@@ -6,27 +6,33 @@ loops and switching times, ``study_structure`` any run into lattice, polarizatio
 every name.
 """
 
-from analysis.compare import Measured, read_measured, water_25c
-from analysis.conductivity import Conductivity, ConductivityEstimate, haven_ratio, ionic_conductivity, nernst_einstein
-from analysis.dielectric import FieldResponse, field_response, fluctuation_susceptibility
-from analysis.dielectric_study import DielectricStudy, study_dielectric
-from analysis.diffusion import Diffusion, SelfDiffusion, self_diffusion, yeh_hummer
-from analysis.field_laws import frequency_law, merz_law
-from analysis.field_table import FieldTable, read_field_table
-from analysis.hysteresis import HysteresisLoop, hysteresis_loop
-from analysis.hysteresis_study import HysteresisStudy, study_hysteresis
-from analysis.infrared import Infrared, InfraredSpectrum, Signal, infrared_spectrum
-from analysis.peaks import WATER_BANDS, Peak, find_peaks
-from analysis.perovskite import PBTIO3_CHARGES, find_cells, local_polarization
-from analysis.polarization import Drive, drive_of_table, unfold_dipole
-from analysis.structure import lattice_parameters
-from analysis.structure_study import StructureStudy, study_structure
-from analysis.sublattice import lindemann_ratio, radial_distribution
-from analysis.switching import find_pulses, fit_switching, subtract_nonswitching
-from analysis.trajectory import RunDirectory, TimeSeries
-from analysis.uncertainty import Estimate
-from analysis.universe import run_universe
-from analysis.workflow import InfraredStudy, study_infrared
+from les_ipi.analysis.conductivity.diffusion import Diffusion, SelfDiffusion, self_diffusion, yeh_hummer
+from les_ipi.analysis.conductivity.estimators import (
+    Conductivity,
+    ConductivityEstimate,
+    haven_ratio,
+    ionic_conductivity,
+    nernst_einstein,
+)
+from les_ipi.analysis.dielectric.study import DielectricStudy, study_dielectric
+from les_ipi.analysis.dielectric.susceptibility import FieldResponse, field_response, fluctuation_susceptibility
+from les_ipi.analysis.hysteresis.laws import frequency_law, merz_law
+from les_ipi.analysis.hysteresis.loop import HysteresisLoop, hysteresis_loop
+from les_ipi.analysis.hysteresis.polarization import Drive, drive_of_table, unfold_dipole
+from les_ipi.analysis.hysteresis.study import HysteresisStudy, study_hysteresis
+from les_ipi.analysis.hysteresis.switching import find_pulses, fit_switching, subtract_nonswitching
+from les_ipi.analysis.infrared.measured import Measured, read_measured, water_25c
+from les_ipi.analysis.infrared.peaks import WATER_BANDS, Peak, find_peaks
+from les_ipi.analysis.infrared.spectrum import Infrared, InfraredSpectrum, Signal, infrared_spectrum
+from les_ipi.analysis.infrared.study import InfraredStudy, study_infrared
+from les_ipi.analysis.runs.directory import RunDirectory, TimeSeries
+from les_ipi.analysis.runs.field_table import FieldTable, read_field_table
+from les_ipi.analysis.runs.universe import run_universe
+from les_ipi.analysis.statistics.uncertainty import Estimate
+from les_ipi.analysis.structure.lattice import lattice_parameters
+from les_ipi.analysis.structure.perovskite import PBTIO3_CHARGES, find_cells, local_polarization
+from les_ipi.analysis.structure.study import StructureStudy, study_structure
+from les_ipi.analysis.structure.sublattice import lindemann_ratio, radial_distribution
 
 __all__ = [
     "PBTIO3_CHARGES",

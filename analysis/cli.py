@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from analysis.arrhenius_command import arrhenius
-from analysis.conductivity_command import conductivity
-from analysis.dielectric_command import dielectric
-from analysis.hysteresis_command import hysteresis
-from analysis.outputs import command_line, print_notes, write_json, write_outputs
-from analysis.structure_command import structure
+from les_ipi.analysis.conductivity.arrhenius_command import arrhenius
+from les_ipi.analysis.conductivity.command import conductivity
+from les_ipi.analysis.dielectric.command import dielectric
+from les_ipi.analysis.hysteresis.command import hysteresis
+from les_ipi.analysis.reporting.outputs import command_line, print_notes, write_json, write_outputs
+from les_ipi.analysis.structure.command import structure
 from les_ipi.errors import UserError
 
 app = typer.Typer(
@@ -57,12 +57,12 @@ def ir(
     ] = None,
 ) -> None:
     """Infrared absorption n·α in cm-1 with error band, peaks, sum rules and the measured spectrum."""
-    from analysis.compare import is_water, read_measured, water_25c
-    from analysis.peaks import WATER_BANDS, automatic_bands, find_peaks
-    from analysis.plot import plot_infrared
-    from analysis.report import infrared_record, infrared_summary, infrared_table, write_csv
-    from analysis.trajectory import RunDirectory
-    from analysis.workflow import study_infrared
+    from les_ipi.analysis.infrared.figure import plot_infrared
+    from les_ipi.analysis.infrared.measured import is_water, read_measured, water_25c
+    from les_ipi.analysis.infrared.peaks import WATER_BANDS, automatic_bands, find_peaks
+    from les_ipi.analysis.infrared.record import infrared_record, infrared_summary, infrared_table, write_csv
+    from les_ipi.analysis.infrared.study import study_infrared
+    from les_ipi.analysis.runs.directory import RunDirectory
 
     runs = [RunDirectory(path, input_name) for path in run_dirs]
     study = study_infrared(
@@ -106,8 +106,8 @@ def overlay(
 
     Example: les-analysis overlay classical.json quantum.json --labels classical,quantum --plot both.png
     """
-    from analysis.compare import water_25c
-    from analysis.overlay import peak_rows, plot_overlay, read_record
+    from les_ipi.analysis.infrared.measured import water_25c
+    from les_ipi.analysis.infrared.overlay import peak_rows, plot_overlay, read_record
 
     names = labels.split(",") if labels else [path.stem for path in spectra]
     if len(names) != len(spectra):
@@ -129,8 +129,8 @@ def check(
     input_name: InputName = None,
 ) -> None:
     """Tell whether a run can carry a spectrum; exit status 1 when something fails."""
-    from analysis.checks import check_run
-    from analysis.trajectory import RunDirectory
+    from les_ipi.analysis.runs.checks import check_run
+    from les_ipi.analysis.runs.directory import RunDirectory
 
     outcomes = check_run(RunDirectory(run_dir, input_name))
     colour = {"pass": "green", "warn": "yellow", "fail": "bold red"}

@@ -20,8 +20,8 @@ import torch
 from ase.io import read
 
 from les_ipi import AtomicSystem, Evaluator
-from les_ipi.blocks import LocalBlocks
-from les_ipi.neighbors import neighbor_pairs
+from les_ipi.evaluation.blocks import LocalBlocks
+from les_ipi.structures.neighbors import neighbor_pairs
 
 
 def best_ms(call: Callable[[], object], n: int = 9) -> float:

@@ -21,7 +21,7 @@ from ipi.utils.scripting import InteractiveSimulation
 
 from les_ipi import AtomicSystem, Evaluator, Property
 from les_ipi.bench import benchmark
-from les_ipi.driver.pes import SHIM
+from les_ipi.driver.serve.pes import SHIM
 
 INPUT = """<simulation verbosity='quiet'>
   <prng><seed>1</seed></prng>

@@ -176,8 +176,8 @@ def run_training(folder: Path, settings: Settings, head: str) -> float:
 
 def force_rmse(model: Path, frames: list[Atoms]) -> float:
     """Force error in eV/Å over all components."""
-    from les_ipi.evaluator import Evaluator
-    from les_ipi.system import AtomicSystem
+    from les_ipi.evaluation.evaluator import Evaluator
+    from les_ipi.structures.system import AtomicSystem
 
     evaluate = Evaluator.load(model)
     errors = [evaluate([AtomicSystem.from_ase(a)])[0].forces - a.get_forces() for a in frames]
@@ -186,8 +186,8 @@ def force_rmse(model: Path, frames: list[Atoms]) -> float:
 
 def charge_errors(model: Path, frames: list[Atoms], exact: np.ndarray) -> tuple[float, float, list[float]]:
     """Mean and largest |q − q_exact| (e) up to one global sign, and the mean charge of each kind."""
-    from les_ipi.evaluator import Evaluator
-    from les_ipi.system import AtomicSystem
+    from les_ipi.evaluation.evaluator import Evaluator
+    from les_ipi.structures.system import AtomicSystem
 
     evaluate = Evaluator.load(model)
     found = np.array([evaluate([AtomicSystem.from_ase(a)], ["charges"])[0].charges for a in frames])

@@ -26,7 +26,7 @@ from validation_systems import MissingData, Rung, System, read_systems
 from validation_table import write_page
 
 from les_ipi.errors import UserError
-from les_ipi.evaluator import Evaluator
+from les_ipi.evaluation.evaluator import Evaluator
 from les_ipi.training.data import split_blocks
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -8,10 +8,10 @@ from ase import Atoms
 from ase.io import read
 from validation_systems import System
 
-from les_ipi.evaluator import Evaluator
-from les_ipi.system import AtomicSystem
+from les_ipi.evaluation.evaluator import Evaluator
+from les_ipi.structures.system import AtomicSystem
 from les_ipi.training.data import load_frames
-from les_ipi.training.evaluate import evaluate_frames, isotropic_part, r_squared, rmse
+from les_ipi.training.scoring import evaluate_frames, isotropic_part, r_squared, rmse
 
 
 def measure(system: System, evaluator: Evaluator, held_out: list[Atoms], data: Path) -> dict[str, object]:

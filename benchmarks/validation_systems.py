@@ -10,8 +10,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from les_ipi.errors import UserError
-from les_ipi.models.config import ChargesConfig
-from les_ipi.training.config import LossStage, TrainConfig, read_config
+from les_ipi.models.model_config import ChargesConfig
+from les_ipi.training.training_config import LossStage, TrainConfig, read_config
 
 INPUTS = Path(__file__).resolve().parents[1] / "inputs" / "validation"
 

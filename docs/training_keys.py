@@ -15,8 +15,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from les_ipi.models.config import ChargesConfig, ShortRangeConfig, StateConfig
-from les_ipi.training.config import DataConfig, LossStage, OptimiserConfig, TrainConfig
+from les_ipi.models.model_config import ChargesConfig, ShortRangeConfig, StateConfig
+from les_ipi.training.training_config import DataConfig, LossStage, OptimiserConfig, TrainConfig
 
 PAGE = Path(__file__).with_name("training.md")
 BEGIN = "<!-- keys: begin (python docs/training_keys.py) -->"

@@ -9,10 +9,10 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "AtomicSystem": "les_ipi.system",
-    "Evaluator": "les_ipi.evaluator",
+    "AtomicSystem": "les_ipi.structures.system",
+    "Evaluator": "les_ipi.evaluation.evaluator",
     "Property": "les_ipi.conventions",
-    "Results": "les_ipi.evaluator",
+    "Results": "les_ipi.evaluation.evaluator",
     "UserError": "les_ipi.errors",
 }
 __all__ = ["__version__", *_PUBLIC]

@@ -12,8 +12,8 @@ import torch
 from rich.progress import track
 
 from les_ipi.conventions import Property
-from les_ipi.evaluator import Evaluator
-from les_ipi.system import AtomicSystem
+from les_ipi.evaluation.evaluator import Evaluator
+from les_ipi.structures.system import AtomicSystem
 
 #: Displacement of every coordinate between calls, Å: about one step of half a femtosecond.
 MOVE_A = 0.01

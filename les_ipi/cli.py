@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from les_ipi.driver.cli import anchors, driver, run
+from les_ipi.driver.commands import anchors, driver, run
 from les_ipi.errors import UserError
 
 app = typer.Typer(
@@ -77,7 +77,7 @@ def train(
 
     Fine-tuning: les-ipi train mine.toml --from water-pbe0-ts
     """
-    from les_ipi.training.config import read_config
+    from les_ipi.training.training_config import read_config
 
     settings = read_config(config)
     try:
@@ -104,9 +104,9 @@ def evaluate(
 
     Example: les-ipi evaluate water-pbe0-ts frames.xyz --fit-offsets --json errors.json --plot parity.png
     """
-    from les_ipi.evaluator import Evaluator
+    from les_ipi.evaluation.evaluator import Evaluator
     from les_ipi.training.data import load_frames, select
-    from les_ipi.training.evaluate import evaluate_frames, write_predictions
+    from les_ipi.training.scoring import evaluate_frames, write_predictions
 
     evaluator = Evaluator.load(model, dtype=dtype, threads=threads)
     chosen = select(load_frames([data], evaluator.cutoff), frames)
@@ -146,8 +146,8 @@ def bench(
     from ase.io import read
 
     from les_ipi.bench import benchmark
-    from les_ipi.evaluator import Evaluator
-    from les_ipi.system import AtomicSystem
+    from les_ipi.evaluation.evaluator import Evaluator
+    from les_ipi.structures.system import AtomicSystem
 
     if min(repeat) < 1:
         raise UserError(f"--repeat {' '.join(map(str, repeat))} is not a supercell: give three positive numbers.")

@@ -10,7 +10,7 @@ import numpy as np
 
 
 class Property(StrEnum):
-    """What an evaluation can return, with shape and unit in :class:`les_ipi.evaluator.Results`."""
+    """What an evaluation can return, with shape and unit in :class:`les_ipi.evaluation.evaluator.Results`."""
 
     ENERGY = "energy"
     FORCES = "forces"

@@ -13,7 +13,7 @@ from ase import Atoms
 from scipy.optimize import minimize
 
 from les_ipi import AtomicSystem, Evaluator
-from les_ipi.polarization import dipole_from_reference
+from les_ipi.evaluation.integrated_dipole import dipole_from_reference
 from les_ipi.units import E_A2_C_M2
 
 CELLS = 3

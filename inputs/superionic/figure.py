@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib import pyplot as plt
 
-from analysis import RunDirectory
-from analysis.uncertainty import mean_and_error
+from les_ipi.analysis import RunDirectory
+from les_ipi.analysis.statistics.uncertainty import mean_and_error
 
 COLUMNS = {"O": 2, "H": 4}
 COLOURS = {"O": "#d55e00", "H": "#0072b2"}

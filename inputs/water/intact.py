@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from MDAnalysis.lib.distances import distance_array
 
-from analysis import RunDirectory, run_universe
+from les_ipi.analysis import RunDirectory, run_universe
 
 
 def first_reaction_ps(path: Path) -> float | None:

@@ -1,9 +1,9 @@
 """Potentials: native short-range model, charge heads, the complete LES model and its files."""
 
-from les_ipi.models.config import ChargesConfig, ModelConfig, ShortRangeConfig, StateConfig, build_model
+from les_ipi.models.contract import LocalOutput, ShortRangeModel
 from les_ipi.models.les_model import LESModel
 from les_ipi.models.library import find_model, shipped_models
-from les_ipi.models.protocol import LocalOutput, ShortRangeModel
+from les_ipi.models.model_config import ChargesConfig, ModelConfig, ShortRangeConfig, StateConfig, build_model
 from les_ipi.models.storage import load_model, read_card, save_model
 
 __all__ = [

@@ -10,9 +10,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from les_ipi.models.contract import Equivariants, LocalOutput
 from les_ipi.models.harmonics import L_SLICES, gaunt, spherical_harmonics
 from les_ipi.models.networks import ElementNetworks
-from les_ipi.models.protocol import Equivariants, LocalOutput
 from les_ipi.models.radial import RadialBasis
 
 #: Couplings (l1, l2 → l) that build the second-order tensors; all even, so no parity-odd tensors appear.
@@ -207,7 +207,7 @@ class ClusterExpansion(ClusterDescriptor):
         self.energy_networks = ElementNetworks(n_species, (self.n_features, *hidden, 1))
 
     def forward(self, edges: Tensor, near: Tensor, species: Tensor) -> LocalOutput:
-        """See :class:`les_ipi.models.protocol.ShortRangeModel`."""
+        """See :class:`les_ipi.models.contract.ShortRangeModel`."""
         features = self.features(edges, near, species)
         return LocalOutput(self.energy_networks(features, species)[:, 0], features)
 

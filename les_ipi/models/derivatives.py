@@ -6,12 +6,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from les_ipi.batch import Batch
 from les_ipi.electrostatics.born import SumRule, apply_sum_rule, local_born_charges, local_piezoelectric
 from les_ipi.electrostatics.flux import induced_charge_cloud
 from les_ipi.electrostatics.multipoles import Multipoles, periodic_potentials
 from les_ipi.models.les_model import Evaluation, LESModel
 from les_ipi.models.polarizable import Polarizable
+from les_ipi.structures.batch import Batch
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ import math
 import torch
 from torch import Tensor, nn
 
-from les_ipi.batch import Batch
 from les_ipi.electrostatics.equilibration import (
     Equilibrium,
     equilibrate,
@@ -15,6 +14,7 @@ from les_ipi.electrostatics.equilibration import (
 )
 from les_ipi.electrostatics.window import LongRangeKernel
 from les_ipi.models.heads import ChargeHead, ChargeOutput
+from les_ipi.structures.batch import Batch
 
 #: First hardness in eV/e², beside the self-interaction of the Gaussians (11.5 eV/e² for σ = 1 Å).
 FIRST_HARDNESS = 2.0

@@ -7,7 +7,6 @@ import torch
 from ase.data import atomic_masses
 from torch import Tensor, nn
 
-from les_ipi.batch import Batch
 from les_ipi.electrostatics.ewald import isolated_energy, periodic_energy, reciprocal_vectors
 from les_ipi.electrostatics.multipoles import (
     Multipoles,
@@ -17,11 +16,12 @@ from les_ipi.electrostatics.multipoles import (
 )
 from les_ipi.electrostatics.response import electronic_screening, polarizability
 from les_ipi.electrostatics.window import LongRangeKernel
+from les_ipi.models.contract import ShortRangeModel
 from les_ipi.models.equilibration_head import equilibrium_of
 from les_ipi.models.heads import ChargeOutput
 from les_ipi.models.polarizable import Polarizable, respond
-from les_ipi.models.protocol import ShortRangeModel
 from les_ipi.models.state import StateEmbedding, state_of_atoms
+from les_ipi.structures.batch import Batch
 
 
 class Evaluation(NamedTuple):
@@ -43,7 +43,7 @@ class Evaluation(NamedTuple):
                                     structures, None if all are
     ===================  =========  ================================================================
 
-    Latent means: not yet multiplied by √ε_e (see ``les_ipi.evaluator``). ``charges`` and ``dipole`` include what is induced.
+    Latent means: not yet multiplied by √ε_e (the evaluator does it). ``charges`` and ``dipole`` include what is induced.
     """
 
     energy: Tensor

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from les_ipi.electrostatics.multipoles import traceless
 from les_ipi.errors import UserError
+from les_ipi.models.contract import Equivariants
 from les_ipi.models.harmonics import cartesian_rank_two
 from les_ipi.models.heads import ChargeHead, ChargeOutput
 from les_ipi.models.networks import ElementNetworks
-from les_ipi.models.protocol import Equivariants
 from les_ipi.units import COULOMB
 
 #: Configurations of the literature: charges with u dipoles, Q quadrupoles, iq induced charges, iu induced dipoles.

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from les_ipi.batch import Batch
 from les_ipi.electrostatics.multipoles import (
     Multipoles,
     Potentials,
@@ -20,6 +19,7 @@ from les_ipi.electrostatics.polarizable_sum import polarizable_sum
 from les_ipi.electrostatics.response import Response, linear_response, polarizability, without_excess
 from les_ipi.electrostatics.window import LongRangeKernel
 from les_ipi.models.heads import ChargeOutput
+from les_ipi.structures.batch import Batch
 
 
 class Polarizable(NamedTuple):

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from les_ipi.batch import Batch
 from les_ipi.models.networks import ElementNetworks
+from les_ipi.structures.batch import Batch
 
 #: Charge in e, and unpaired electrons, per atom that count as one: what small charged molecules have.
 PER_ATOM = 0.1

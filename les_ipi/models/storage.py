@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from les_ipi import __version__
 from les_ipi.errors import UserError
-from les_ipi.models.config import ModelConfig, build_model
 from les_ipi.models.les_model import LESModel
+from les_ipi.models.model_config import ModelConfig, build_model
 from les_ipi.units import HALF_INVERSE_EPSILON_0
 
 FORMAT = 1

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from les_ipi.batch import Batch
 from les_ipi.models.les_model import LESModel
-from les_ipi.training.config import LossStage
+from les_ipi.structures.batch import Batch
 from les_ipi.training.loss import Targets, training_loss
+from les_ipi.training.training_config import LossStage
 
 _BATCH_FIELDS = [f.name for f in fields(Batch) if f.name != "boundary"]
 _TARGET_FIELDS = [f.name for f in fields(Targets)]

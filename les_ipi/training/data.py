@@ -12,8 +12,8 @@ from torch.utils.data import Dataset
 
 from les_ipi.conventions import LABEL_ALIASES
 from les_ipi.errors import UserError
-from les_ipi.neighbors import Neighbors, neighbor_matrix
-from les_ipi.system import AtomicSystem
+from les_ipi.structures.neighbors import Neighbors, neighbor_matrix
+from les_ipi.structures.system import AtomicSystem
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from ase.data import atomic_numbers, chemical_symbols
 from pydantic import BaseModel
 
 from les_ipi.errors import UserError
-from les_ipi.models.config import ModelConfig
 from les_ipi.models.les_model import LESModel
 from les_ipi.models.library import find_model
+from les_ipi.models.model_config import ModelConfig
 from les_ipi.models.storage import load_model
-from les_ipi.training.config import TrainConfig
 from les_ipi.training.data import Frame
+from les_ipi.training.training_config import TrainConfig
 
 #: Property of the medium, not of the weights: the only hyper-parameter that may differ from the parent's, if charges are not
 #: tied to it as oxidation numbers.

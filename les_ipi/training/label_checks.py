@@ -2,8 +2,8 @@
 
 from les_ipi.errors import UserError
 from les_ipi.models.les_model import LESModel
-from les_ipi.training.config import OptimiserConfig
 from les_ipi.training.data import Frame, composition
+from les_ipi.training.training_config import OptimiserConfig
 
 #: Loss → the label that it compares with.
 LABEL_OF = {

@@ -9,10 +9,10 @@ from scipy.linalg import null_space
 from scipy.optimize import least_squares
 from torch import Tensor
 
-from les_ipi.batch import Batch
 from les_ipi.errors import UserError
 from les_ipi.models.derivatives import Leaves, atom_gradient, gradient
 from les_ipi.models.les_model import LESModel
+from les_ipi.structures.batch import Batch
 from les_ipi.training.data import Frame, composition
 from les_ipi.training.loss import make_batch
 

@@ -6,10 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from les_ipi.batch import Batch, Padding, collate
 from les_ipi.models.derivatives import Leaves, atom_gradient, gradient, strain_derivative
 from les_ipi.models.les_model import Evaluation, LESModel
-from les_ipi.training.config import LossStage
+from les_ipi.structures.batch import Batch, Padding, collate
 from les_ipi.training.data import Frame, composition
 from les_ipi.training.file_networks import of_files
 from les_ipi.training.responses import (
@@ -19,6 +18,7 @@ from les_ipi.training.responses import (
     physical_polarizability,
     physical_quadrupole,
 )
+from les_ipi.training.training_config import LossStage
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from les_ipi.batch import Batch, Padding
 from les_ipi.models.les_model import LESModel
+from les_ipi.structures.batch import Batch, Padding
 from les_ipi.training.compiled import CompiledLoss
-from les_ipi.training.config import LossStage, OptimiserConfig
 from les_ipi.training.data import Frame
 from les_ipi.training.energy_zeros import refit_energy_zeros
 from les_ipi.training.loss import Targets, make_batch, make_targets, training_loss
 from les_ipi.training.padding import CommonShapes
+from les_ipi.training.training_config import LossStage, OptimiserConfig
 
 #: Epochs between two fits of the energy zeros of several files.
 REFIT_ZEROS_EVERY = 5

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from les_ipi.batch import Padding
 from les_ipi.electrostatics.ewald import half_sphere_modes
 from les_ipi.models.les_model import LESModel
+from les_ipi.structures.batch import Padding
 from les_ipi.training.data import Frame
 
 #: Largest number of shapes; each costs a minute or two of compilation.

@@ -9,7 +9,7 @@ import numpy as np
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from les_ipi.training.evaluate import Report
+from les_ipi.training.scoring import Report
 
 _CURVES = {"energy": (1e3, "energy RMSE (meV/atom)"), "forces": (1e3, "force RMSE (meV/Å)")}
 _PARITY = {

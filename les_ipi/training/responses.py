@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from les_ipi.batch import Batch
 from les_ipi.electrostatics.born import SumRule, apply_sum_rule
 from les_ipi.models.derivatives import Leaves, raw_born_charges, unwrapped_dipole
 from les_ipi.models.les_model import Evaluation, LESModel
+from les_ipi.structures.batch import Batch
 from les_ipi.units import COULOMB
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from les_ipi.errors import UserError
-from les_ipi.training.config import TrainConfig
+from les_ipi.training.training_config import TrainConfig
 
 #: What says which model is trained on which data; [training], and what is only said about the data, may change on the way.
 FIXED = {"seed": True, "data": {"files", "validation", "ignore", "energy_zero", "energy_networks"}}

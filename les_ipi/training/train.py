@@ -13,16 +13,14 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 
 from les_ipi.errors import UserError
-from les_ipi.evaluator import Evaluator
-from les_ipi.models.config import ModelConfig, build_model
+from les_ipi.evaluation.evaluator import Evaluator
 from les_ipi.models.derivatives import Leaves
 from les_ipi.models.electronegativity import PAULING
 from les_ipi.models.les_model import LESModel
+from les_ipi.models.model_config import ModelConfig, build_model
 from les_ipi.models.storage import save_model
-from les_ipi.training.config import OptimiserConfig, TrainConfig
 from les_ipi.training.data import Frame, FrameDataset, load_frames, shortest_distances, split_blocks
 from les_ipi.training.energy_zeros import on_first_zero, refit_energy_zeros
-from les_ipi.training.evaluate import evaluate_frames
 from les_ipi.training.file_networks import networks_per_file
 from les_ipi.training.fine_tuning import Parent, load_parent
 from les_ipi.training.label_checks import check_charge_losses, check_losses, check_oxidation_numbers
@@ -32,6 +30,8 @@ from les_ipi.training.module import PotentialModule
 from les_ipi.training.padding import CommonShapes
 from les_ipi.training.plots import plot_learning_curves, plot_parity
 from les_ipi.training.resuming import remember, remembered_start
+from les_ipi.training.scoring import evaluate_frames
+from les_ipi.training.training_config import OptimiserConfig, TrainConfig
 
 #: Frames that set the mean and scale of the features.
 STANDARDISATION_FRAMES = 24

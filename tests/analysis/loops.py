@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.signal import lfilter
 
-from analysis.polarization import Drive
+from les_ipi.analysis.hysteresis.polarization import Drive
 from les_ipi.units import EPSILON_0
 
 AMPLITUDE, PERIOD_FS, DT_FS = 0.02, 4000.0, 2.0  # V/Å: 2 MV/cm

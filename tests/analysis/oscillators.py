@@ -4,7 +4,7 @@ import numpy as np
 from scipy import constants as si
 from scipy.linalg import cholesky, expm, solve_continuous_lyapunov
 
-from analysis.optics import CM1_PER_INVERSE_FS
+from les_ipi.analysis.constants import CM1_PER_INVERSE_FS
 from les_ipi.units import BOLTZMANN_EV_K
 
 AMU_A2_FS2_EV = si.atomic_mass * 1e10 / si.e  # 1 amu Å²/fs² in eV

@@ -11,10 +11,10 @@ import pytest
 from ipi_runs import BOX, TRPMD, write_current, write_dipoles, written_run
 from oscillators import TEMPERATURE, langevin_runs
 
-from analysis.cli import main
-from analysis.compare import is_water, read_measured, water_25c
-from analysis.optics import CM1_PER_INVERSE_FS
-from analysis.peaks import WATER_BANDS
+from les_ipi.analysis.cli import main
+from les_ipi.analysis.constants import CM1_PER_INVERSE_FS
+from les_ipi.analysis.infrared.measured import is_water, read_measured, water_25c
+from les_ipi.analysis.infrared.peaks import WATER_BANDS
 from les_ipi.errors import UserError
 
 COMMAND = Path(sys.executable).with_name("les-analysis")

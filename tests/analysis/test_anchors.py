@@ -7,10 +7,10 @@ import pytest
 from ipi_runs import written_run
 from loops import DT_FS, hysteron, hysteron_truth, triangle, write_field_table
 
-from analysis.dielectric_runs import read_dielectric_run
-from analysis.field_table import read_field_table
-from analysis.hysteresis_study import study_hysteresis
-from analysis.trajectory import RunDirectory
+from les_ipi.analysis.dielectric.runs import read_dielectric_run
+from les_ipi.analysis.hysteresis.study import study_hysteresis
+from les_ipi.analysis.runs.directory import RunDirectory
+from les_ipi.analysis.runs.field_table import read_field_table
 from les_ipi.conventions import ANCHOR_COLUMNS
 from les_ipi.errors import UserError
 

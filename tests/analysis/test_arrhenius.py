@@ -8,9 +8,9 @@ import pytest
 from scipy import constants as si
 from scipy.optimize import curve_fit
 
-from analysis import cli
-from analysis.arrhenius import fit_arrhenius
-from analysis.arrhenius_plot import plot_arrhenius
+from les_ipi.analysis import cli
+from les_ipi.analysis.conductivity.arrhenius import fit_arrhenius
+from les_ipi.analysis.conductivity.arrhenius_figure import plot_arrhenius
 from les_ipi.errors import UserError
 
 KELVIN = np.array([800.0, 1000.0, 1300.0])

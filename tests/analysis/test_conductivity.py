@@ -17,8 +17,9 @@ from MDAnalysis.analysis.msd import EinsteinMSD
 from MDAnalysis.transformations import NoJump
 from scipy import constants as si
 
-from analysis.charges import parse_charges, require_charges, species_dipoles, unwrapped
-from analysis.conductivity import (
+from les_ipi.analysis.conductivity.charges import parse_charges, require_charges, species_dipoles, unwrapped
+from les_ipi.analysis.conductivity.diffusion import SelfDiffusion, self_diffusion, without_drift, yeh_hummer
+from les_ipi.analysis.conductivity.estimators import (
     ConductivityEstimate,
     haven_ratio,
     ionic_conductivity,
@@ -26,10 +27,9 @@ from analysis.conductivity import (
     paired_difference,
     species_conductivity,
 )
-from analysis.diffusion import SelfDiffusion, self_diffusion, without_drift, yeh_hummer
-from analysis.einstein import mean_square_displacement
-from analysis.finite_field import finite_field_conductivity
-from analysis.infrared import Signal
+from les_ipi.analysis.conductivity.finite_field import finite_field_conductivity
+from les_ipi.analysis.infrared.spectrum import Signal
+from les_ipi.analysis.statistics.einstein import mean_square_displacement
 from les_ipi.errors import UserError
 from les_ipi.units import EPSILON_0
 

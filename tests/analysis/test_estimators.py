@@ -4,19 +4,19 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from analysis.cepstral import cepstral_spectrum
-from analysis.correlation import (
-    block_spectra,
-    derivative_response,
-    mean_square_derivative,
-    time_derivative,
-)
-from analysis.uncertainty import (
+from les_ipi.analysis.statistics.cepstral import cepstral_spectrum
+from les_ipi.analysis.statistics.uncertainty import (
     equilibration_start,
     jackknife_error,
     mean_and_error,
     spectrum_error,
     statistical_inefficiency,
+)
+from les_ipi.analysis.statistics.welch import (
+    block_spectra,
+    derivative_response,
+    mean_square_derivative,
+    time_derivative,
 )
 from les_ipi.errors import UserError
 

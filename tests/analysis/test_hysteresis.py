@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from loops import AMPLITUDE, PERIOD_FS, correlated_noise, ellipse, hysteron, hysteron_truth, sinus, triangle
 
-from analysis.field_laws import frequency_law
-from analysis.hysteresis import METRICS, hysteresis_loop
-from analysis.loop_cycles import change_point, find_cycles, find_tips, passage
-from analysis.polarization import Drive
-from analysis.uncertainty import Estimate
+from les_ipi.analysis.hysteresis.cycles import change_point, find_cycles, find_tips, passage
+from les_ipi.analysis.hysteresis.laws import frequency_law
+from les_ipi.analysis.hysteresis.loop import METRICS, hysteresis_loop
+from les_ipi.analysis.hysteresis.polarization import Drive
+from les_ipi.analysis.statistics.uncertainty import Estimate
 from les_ipi.errors import UserError
 from les_ipi.units import EPSILON_0
 

@@ -12,8 +12,8 @@ from oscillators import (
     sampled_absorption,
 )
 
-from analysis.infrared import Signal, infrared_spectrum, require_nyquist
-from analysis.peaks import automatic_bands, find_peaks
+from les_ipi.analysis.infrared.peaks import automatic_bands, find_peaks
+from les_ipi.analysis.infrared.spectrum import Signal, infrared_spectrum, require_nyquist
 from les_ipi.errors import UserError
 
 DT = 0.5

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from loops import PERIOD_FS, ellipse, hysteron, hysteron_truth, sinus, write_field_table
 
-from analysis.field_table import find_field_table, read_field_table
-from analysis.polarization import (
+from les_ipi.analysis.hysteresis.polarization import (
     Drive,
     drive_of_table,
     field_direction,
@@ -20,6 +19,7 @@ from analysis.polarization import (
     polarization_quantum,
     unfold_dipole,
 )
+from les_ipi.analysis.runs.field_table import find_field_table, read_field_table
 from les_ipi.errors import UserError
 
 TRICLINIC = np.array([[4.0, 0.0, 0.0], [0.5, 5.0, 0.0], [-0.3, 0.7, 6.0]])
@@ -167,7 +167,7 @@ def test_integrated_current_is_the_dipole():
 
 def test_three_sources_give_the_same_loop(tmp_path):
     """Dipole, ∫J dt and the folded dipole of the same run."""
-    from analysis.hysteresis import hysteresis_loop
+    from les_ipi.analysis.hysteresis.loop import hysteresis_loop
 
     drive = hysteron(np.random.default_rng(0))
     drive = Drive(drive.time_fs, drive.field, drive.polarization, False, 216.0)

@@ -12,14 +12,14 @@ import pytest
 from loops import write_field_table
 from MDAnalysis.coordinates.memory import MemoryReader
 
-from analysis.charges import parse_charges
-from analysis.perovskite import PBTIO3_CHARGES, find_cells, local_polarization
-from analysis.polarization import Drive
-from analysis.structure import CellSeries, lattice_estimates, lattice_parameters, read_cells
-from analysis.structure_study import order_estimates, study_structure
-from analysis.sublattice import lindemann_ratio, radial_distribution
-from analysis.trajectory import RunDirectory
-from analysis.universe import run_universe
+from les_ipi.analysis.conductivity.charges import parse_charges
+from les_ipi.analysis.hysteresis.polarization import Drive
+from les_ipi.analysis.runs.directory import RunDirectory
+from les_ipi.analysis.runs.universe import run_universe
+from les_ipi.analysis.structure.lattice import CellSeries, lattice_estimates, lattice_parameters, read_cells
+from les_ipi.analysis.structure.perovskite import PBTIO3_CHARGES, find_cells, local_polarization
+from les_ipi.analysis.structure.study import order_estimates, study_structure
+from les_ipi.analysis.structure.sublattice import lindemann_ratio, radial_distribution
 from les_ipi.errors import UserError
 
 E_A2 = 16.02176634  # C/m² in 1 e/Å²

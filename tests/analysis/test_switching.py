@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from loops import correlated_noise, write_field_table
 
-from analysis.field_laws import merz_law
-from analysis.hysteresis_study import study_hysteresis
-from analysis.polarization import Drive
-from analysis.switching import find_pulses, fit_switching, kai, subtract_nonswitching
-from analysis.uncertainty import Estimate
+from les_ipi.analysis.hysteresis.laws import merz_law
+from les_ipi.analysis.hysteresis.polarization import Drive
+from les_ipi.analysis.hysteresis.study import study_hysteresis
+from les_ipi.analysis.hysteresis.switching import find_pulses, fit_switching, kai, subtract_nonswitching
+from les_ipi.analysis.statistics.uncertainty import Estimate
 from les_ipi.errors import UserError
 
 E_A2 = 16.02176634

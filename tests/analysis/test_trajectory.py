@@ -7,11 +7,11 @@ import pytest
 from ipi_runs import NVE, TRPMD, input_xml, write_current, write_dipoles, written_run
 from toy_water_pes import toy_water
 
-from analysis.infrared import InfraredSpectrum
-from analysis.readers import read_extras, read_properties
-from analysis.trajectory import RunDirectory
-from analysis.universe import run_universe
-from analysis.workflow import choose_source, study_infrared
+from les_ipi.analysis.infrared.spectrum import InfraredSpectrum
+from les_ipi.analysis.infrared.study import choose_source, study_infrared
+from les_ipi.analysis.runs.directory import RunDirectory
+from les_ipi.analysis.runs.readers import read_extras, read_properties
+from les_ipi.analysis.runs.universe import run_universe
 from les_ipi.conventions import born_from_ipi
 from les_ipi.errors import UserError
 from les_ipi.units import BOHR_A
@@ -60,7 +60,7 @@ def test_transposed_born_charges_would_be_noticed(classical_run):
     _, rows = read_extras(classical_run / "run.bec_0", 54)
     born = born_from_ipi(rows.reshape(-1, 18, 3))
     velocity = run._atoms("velocities")[0]
-    from analysis.readers import AtomFile
+    from les_ipi.analysis.runs.readers import AtomFile
 
     _, velocities, _ = AtomFile(velocity).read("velocity")
     right = np.einsum("tiab,tib->ta", born, velocities)

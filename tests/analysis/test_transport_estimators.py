@@ -5,10 +5,22 @@ import pytest
 from ions import autoregressive, autoregressive_power
 from scipy import signal
 
-from analysis.cepstral import cepstral_zero
-from analysis.einstein import displacement_covariance, einstein_fit, itinerant, mean_square_displacement
-from analysis.green_kubo import block_values, green_kubo
-from analysis.plateau import Correlation, correlate, find_plateau, flat_top_response, raised_error, skewed_error
+from les_ipi.analysis.statistics.cepstral import cepstral_zero
+from les_ipi.analysis.statistics.einstein import (
+    displacement_covariance,
+    einstein_fit,
+    itinerant,
+    mean_square_displacement,
+)
+from les_ipi.analysis.statistics.green_kubo import block_values, green_kubo
+from les_ipi.analysis.statistics.plateau import (
+    Correlation,
+    correlate,
+    find_plateau,
+    flat_top_response,
+    raised_error,
+    skewed_error,
+)
 from les_ipi.errors import UserError
 
 SEEDS = 150  # χ² of exact errors would scatter by 0.12

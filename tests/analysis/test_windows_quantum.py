@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from analysis import quantum, windows
-from analysis.optics import CM1_PER_KELVIN
+from les_ipi.analysis.constants import CM1_PER_KELVIN
+from les_ipi.analysis.infrared import quantum
+from les_ipi.analysis.statistics import windows
 from les_ipi.errors import UserError
 
 

@@ -17,7 +17,7 @@ def model_folder(tmp_path_factory):
         return None
     import torch
 
-    from les_ipi.models.config import ChargesConfig, ModelConfig, ShortRangeConfig, build_model
+    from les_ipi.models.model_config import ChargesConfig, ModelConfig, ShortRangeConfig, build_model
     from les_ipi.models.storage import save_model
 
     torch.manual_seed(1)

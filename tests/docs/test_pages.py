@@ -26,9 +26,9 @@ def test_label_names_are_complete():
 
 
 def test_json_keys_are_complete():
-    """Every key that analysis.report writes is in docs/infrared.md, and every key of the run file in docs/conventions.md."""
-    record = re.search(r"    return \{\n(.*?)\n    \}\n", (ROOT / "analysis" / "report.py").read_text(), re.DOTALL)[1]
-    facts = re.search(r"    facts = \{\n(.*?)\n    \}\n", (ROOT / "les_ipi/driver/run.py").read_text(), re.DOTALL)[1]
+    """Every key of ir.json is in docs/infrared.md, and every key of the run file in docs/conventions.md."""
+    record = re.search(r"    return \{\n(.*?)\n    \}\n", (ROOT / "analysis/infrared/record.py").read_text(), re.DOTALL)[1]
+    facts = re.search(r"    facts = \{\n(.*?)\n    \}\n", (ROOT / "les_ipi/driver/launch/run.py").read_text(), re.DOTALL)[1]
     for source, page in ((record, "infrared.md"), (facts, "conventions.md")):
         text = (ROOT / "docs" / page).read_text()
         keys = re.findall(r'^ {8}"(\w+)":', source, re.MULTILINE)

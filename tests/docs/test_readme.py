@@ -122,7 +122,7 @@ INLINE = re.compile(r"`(les-ipi|les-analysis) ([a-z]+)([^`]*)`")
 def test_inline_commands_and_options_exist(document):
     import typer
 
-    from analysis.cli import app as analysis_app
+    from les_ipi.analysis.cli import app as analysis_app
     from les_ipi.cli import app
 
     programs = {"les-ipi": typer.main.get_command(app), "les-analysis": typer.main.get_command(analysis_app)}

@@ -7,15 +7,15 @@ import pytest
 from ase.io import read
 from conftest import changed_input
 
-from analysis.field_table import read_field_table
-from les_ipi.driver.anchors import read_frames, write_anchors
-from les_ipi.driver.run import RunOptions, run
-from les_ipi.driver.template import read_template
-from les_ipi.driver.xml_input import SimulationInput
+from les_ipi.analysis.runs.field_table import read_field_table
+from les_ipi.driver.fields.anchoring import read_frames, write_anchors
+from les_ipi.driver.launch.run import RunOptions, run
+from les_ipi.driver.launch.simulation_input import SimulationInput
+from les_ipi.driver.serve.template import read_template
 from les_ipi.errors import UserError
-from les_ipi.evaluator import Evaluator
-from les_ipi.polarization import dipole_from_reference
-from les_ipi.system import AtomicSystem
+from les_ipi.evaluation.evaluator import Evaluator
+from les_ipi.evaluation.integrated_dipole import dipole_from_reference
+from les_ipi.structures.system import AtomicSystem
 
 HYSTERESIS = Path(__file__).parents[2] / "inputs" / "pbtio3" / "hysteresis"
 CUBIC = HYSTERESIS.parent / "permittivity" / "cubic-3.xyz"

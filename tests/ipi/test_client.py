@@ -10,12 +10,12 @@ from conftest import water_lattice
 from toy_water import ToyEvaluator, evaluate
 
 from les_ipi.conventions import born_to_ipi
-from les_ipi.driver.client import serve
-from les_ipi.driver.extras import encode_extras, parse_properties
-from les_ipi.driver.force_server import ForceServer
-from les_ipi.driver.template import Template, read_template
+from les_ipi.driver.serve.client import serve
+from les_ipi.driver.serve.extras import encode_extras, parse_properties
+from les_ipi.driver.serve.force_server import ForceServer
+from les_ipi.driver.serve.template import Template, read_template
 from les_ipi.errors import UserError
-from les_ipi.system import AtomicSystem
+from les_ipi.structures.system import AtomicSystem
 from les_ipi.units import BOHR_A, HARTREE_BOHR_EV_A, HARTREE_EV
 
 pytestmark = pytest.mark.timeout(30)

@@ -7,12 +7,12 @@ import pytest
 from conftest import water_lattice
 from toy_water import ToyEvaluator, evaluate
 
-from les_ipi.driver.enthalpy import FieldEnthalpy
-from les_ipi.driver.force_server import ForceServer
-from les_ipi.driver.template import Template
-from les_ipi.driver.wire import virial_to_wire
+from les_ipi.driver.fields.enthalpy import FieldEnthalpy
+from les_ipi.driver.serve.force_server import ForceServer
+from les_ipi.driver.serve.template import Template
+from les_ipi.driver.serve.wire import virial_to_wire
 from les_ipi.errors import UserError
-from les_ipi.system import AtomicSystem
+from les_ipi.structures.system import AtomicSystem
 from les_ipi.units import BOHR_A, HARTREE_BOHR_EV_A, HARTREE_EV
 
 FIELD = "0.1;-0.2;0.3"

@@ -16,10 +16,10 @@ from ipi import read_output
 from test_run import wait_for_rows
 from toy_programs import OFTEN_RESTARTED, PROGRAMS, run_toy
 
-from analysis.trajectory import RunDirectory
-from les_ipi.driver.run import drift_warning
-from les_ipi.driver.simulate import DriftWindow, window_steps
-from les_ipi.driver.xml_input import SimulationInput
+from les_ipi.analysis.runs.directory import RunDirectory
+from les_ipi.driver.launch.run import drift_warning
+from les_ipi.driver.launch.simulate import DriftWindow, window_steps
+from les_ipi.driver.launch.simulation_input import SimulationInput
 from les_ipi.errors import UserError
 
 TRPMD = """<dynamics mode='nvt'><timestep units='femtosecond'>{dt}</timestep>
@@ -172,7 +172,7 @@ def test_plain_ipi_survives_a_driver_that_fails(make_input):
     """A failing driver hangs up so that i-PI waits for the next driver and goes on with it."""
     from toy_programs import PROGRAMS
 
-    from les_ipi.driver.xml_input import SimulationInput
+    from les_ipi.driver.launch.simulation_input import SimulationInput
 
     path = make_input("unix", steps=60)
     address = SimulationInput(path).sockets[0].findtext("address").strip()
@@ -193,7 +193,7 @@ def test_plain_ipi_survives_a_driver_that_fails(make_input):
 
 @pytest.mark.timeout(30)
 def test_no_server(make_input):
-    from les_ipi.driver.client import connect_inet, connect_unix
+    from les_ipi.driver.serve.client import connect_inet, connect_unix
 
     start = time.monotonic()
     with pytest.raises(UserError, match="No i-PI server answers at unix socket /tmp/ipi_nobody"):

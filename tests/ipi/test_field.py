@@ -12,7 +12,7 @@ from toy_programs import run_toy
 from toy_water import evaluate
 
 from les_ipi.conventions import FIELD_COLUMNS
-from les_ipi.system import AtomicSystem
+from les_ipi.structures.system import AtomicSystem
 from les_ipi.units import BOHR_A
 
 FIELD = (0.1, 0.2, 0.2)  # V/Å

@@ -6,7 +6,7 @@ from test_field import CONSTANT, EDA, protocol
 from toy_programs import PROGRAMS
 from toy_water import ToyEvaluator
 
-from les_ipi.driver.run import RunOptions, run
+from les_ipi.driver.launch.run import RunOptions, run
 from les_ipi.errors import UserError
 
 NPT = """<dynamics mode='npt'><timestep units='femtosecond'>{dt}</timestep>

@@ -5,12 +5,12 @@ import pytest
 from ipi import read_output
 from test_field import final_positions
 
-pytest.importorskip("les_ipi.evaluator")
+pytest.importorskip("les_ipi.evaluation.evaluator")
 
-from les_ipi.driver.run import RunOptions, run
-from les_ipi.driver.xml_input import SimulationInput
+from les_ipi.driver.launch.run import RunOptions, run
+from les_ipi.driver.launch.simulation_input import SimulationInput
 from les_ipi.errors import UserError
-from les_ipi.models.config import ChargesConfig, ModelConfig, ShortRangeConfig, build_model
+from les_ipi.models.model_config import ChargesConfig, ModelConfig, ShortRangeConfig, build_model
 from les_ipi.models.storage import save_model
 from les_ipi.units import BOHR_A
 
@@ -66,7 +66,7 @@ def test_shipped_style_input_and_mistakes(make_input, model):
     path = make_input(pes="les_ipi_pes.py", model=model, steps=3)
     assert run(RunOptions(path)).step == 3
     effective = SimulationInput(path.parent / "les_ipi_input.xml")
-    assert effective.direct[0].findtext("pes_path").endswith("les_ipi/driver/les_ipi_pes.py")
+    assert effective.direct[0].findtext("pes_path").endswith("les_ipi/driver/serve/les_ipi_pes.py")
     with pytest.raises(UserError, match="no model 'best'"):
         run(RunOptions(make_input(pes="les_ipi_pes.py"), model="best"))
 

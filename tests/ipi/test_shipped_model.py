@@ -7,7 +7,7 @@ import pytest
 from conftest import SOCKET, changed_input
 from ipi import read_output
 
-from les_ipi.driver.run import RunOptions, run
+from les_ipi.driver.launch.run import RunOptions, run
 
 WATER = Path(__file__).parents[2] / "inputs" / "water"
 MODEL = "water-pbe0-ts"

@@ -4,7 +4,7 @@ import numpy as np
 from conftest import water_lattice
 from toy_water import evaluate
 
-from les_ipi.system import AtomicSystem
+from les_ipi.structures.system import AtomicSystem
 
 NUMBERS = {"O": 8, "H": 1}
 

@@ -8,8 +8,8 @@ from toy_programs import run_toy
 from toy_water import evaluate
 
 from les_ipi.conventions import born_from_ipi
-from les_ipi.driver.template import read_template
-from les_ipi.system import AtomicSystem
+from les_ipi.driver.serve.template import read_template
+from les_ipi.structures.system import AtomicSystem
 from les_ipi.units import BOHR_A
 
 EXTRAS = """<trajectory filename='bec' stride='50' extra_type='BEC'> extras </trajectory>

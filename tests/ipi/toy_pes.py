@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from les_ipi.driver.pes import LESDriver
+from les_ipi.driver.serve.pes import LESDriver
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from toy_water import ToyEvaluator
 
-from les_ipi.driver.run import Programs, RunOptions, run
-from les_ipi.driver.serve import main as serve
-from les_ipi.driver.simulate import main as simulate
+from les_ipi.driver.launch.run import Programs, RunOptions, run
+from les_ipi.driver.launch.simulate import main as simulate
+from les_ipi.driver.serve.driver_process import main as serve
 
 PROGRAMS = Programs(
     simulate=(sys.executable, __file__, "simulate"),

@@ -1,4 +1,4 @@
-"""An analytic evaluator with the contract of ``les_ipi.evaluator.Evaluator``: exact, fast, and able to fail.
+"""An analytic evaluator with the contract of ``les_ipi.evaluation.evaluator.Evaluator``: exact, fast, and able to fail.
 
 Flexible molecules (order O H H, unwrapped) with harmonic springs, geometry-dependent charges (a single-valued
 dipole with non-symmetric Born charges), and a Gaussian repulsion between oxygens under periodic images.

@@ -3,12 +3,12 @@
 import numpy as np
 import torch
 
-from les_ipi.batch import Batch, collate
-from les_ipi.evaluator import Evaluator
+from les_ipi.evaluation.evaluator import Evaluator
 from les_ipi.models import ChargesConfig, ModelConfig, ShortRangeConfig, StateConfig, build_model
 from les_ipi.models.derivatives import Leaves
 from les_ipi.models.les_model import LESModel
-from les_ipi.system import AtomicSystem
+from les_ipi.structures.batch import Batch, collate
+from les_ipi.structures.system import AtomicSystem
 
 TRICLINIC = np.array([[7.1, 0.0, 0.0], [1.3, 6.7, 0.0], [-0.9, 1.1, 7.4]])
 NACL_MADELUNG = 1.7475645946331822

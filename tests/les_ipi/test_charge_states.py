@@ -11,22 +11,22 @@ from physics_cases import TRICLINIC, batch_of, evaluation, evaluator_of, make_mo
 from torch.fx.experimental.proxy_tensor import make_fx
 from toy_frames import toy_frames, training_text, write_frames
 
-from les_ipi.batch_engine import BatchEngine
-from les_ipi.blocks import LocalBlocks
 from les_ipi.conventions import Property
-from les_ipi.driver.template import read_template
+from les_ipi.driver.serve.template import read_template
 from les_ipi.electrostatics import SumRule
 from les_ipi.errors import UserError
-from les_ipi.evaluator import Evaluator
+from les_ipi.evaluation.autograd_engine import BatchEngine
+from les_ipi.evaluation.blocks import LocalBlocks
+from les_ipi.evaluation.evaluator import Evaluator
 from les_ipi.models import StateConfig, load_model
 from les_ipi.models.derivatives import Leaves, raw_born_charges
 from les_ipi.models.state import state_per_atom
-from les_ipi.system import AtomicSystem
+from les_ipi.structures.system import AtomicSystem
 from les_ipi.training.compiled import _BATCH_FIELDS, _TARGET_FIELDS, CompiledLoss, _Loss
-from les_ipi.training.config import LossStage, read_config
 from les_ipi.training.data import load_frames
 from les_ipi.training.loss import make_batch, make_targets, training_loss
 from les_ipi.training.train import canonical_sign, prepare, train
+from les_ipi.training.training_config import LossStage, read_config
 
 STATE = StateConfig(channels=3, spin=True)
 SYSTEMS = {

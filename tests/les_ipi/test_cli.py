@@ -14,11 +14,11 @@ from toy_frames import EDGE, toy_frames, write_frames
 
 from les_ipi import cli
 from les_ipi.errors import UserError
-from les_ipi.evaluator import Evaluator
+from les_ipi.evaluation.evaluator import Evaluator
 from les_ipi.models import ChargesConfig, ModelConfig, ShortRangeConfig, build_model
 from les_ipi.models.library import shipped_models
 from les_ipi.models.storage import save_model
-from les_ipi.system import AtomicSystem
+from les_ipi.structures.system import AtomicSystem
 
 METRICS = {
     "n_frames",

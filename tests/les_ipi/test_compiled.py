@@ -8,11 +8,11 @@ import pytest
 import torch
 import torch._functorch.config
 
-from les_ipi import blocks
-from les_ipi.blocks import LocalBlocks
-from les_ipi.evaluator import Evaluator
+from les_ipi.evaluation import blocks
+from les_ipi.evaluation.blocks import LocalBlocks
+from les_ipi.evaluation.evaluator import Evaluator
 from les_ipi.models import ChargesConfig, ModelConfig, ShortRangeConfig, build_model
-from les_ipi.system import AtomicSystem
+from les_ipi.structures.system import AtomicSystem
 
 PROPERTIES = ["energy", "forces", "virial", "dipole", "charges", "born_effective_charges"]
 

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from les_ipi.electrostatics import smallest_k_born_charges
 from les_ipi.errors import UserError
 from les_ipi.models.derivatives import Leaves, atom_gradient, gradient
-from les_ipi.system import AtomicSystem
+from les_ipi.structures.system import AtomicSystem
 
 HEADS = ["latent", "transfer"]
 SYSTEMS = {

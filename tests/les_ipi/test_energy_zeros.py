@@ -10,12 +10,12 @@ from ase import Atoms
 from ase.io import read
 from toy_frames import toy_frames, training_text, write_frames
 
-from les_ipi.evaluator import Evaluator
-from les_ipi.training.config import read_config
+from les_ipi.evaluation.evaluator import Evaluator
 from les_ipi.training.data import composition, load_frames
 from les_ipi.training.energy_zeros import refit_energy_zeros
 from les_ipi.training.module import REFIT_ZEROS_EVERY
 from les_ipi.training.train import prepare, train
+from les_ipi.training.training_config import read_config
 
 #: What the second file's energies are shifted by, eV per atom.
 SHIFT = -873.25

@@ -9,18 +9,18 @@ import torch
 from ase.io import read
 from physics_cases import TRICLINIC, batch_of, evaluator_of, make_model, water_cluster
 
-from les_ipi.batch_engine import BatchEngine
-from les_ipi.blocks import LocalBlocks
 from les_ipi.conventions import Property
 from les_ipi.electrostatics.born import SumRule
 from les_ipi.electrostatics.mesh import MeshSum
 from les_ipi.electrostatics.polarizable_sum import polarizable_sum
-from les_ipi.evaluator import _CHARGE_PROPERTIES, Evaluator
-from les_ipi.local_engine import LocalEngine
+from les_ipi.evaluation.autograd_engine import BatchEngine
+from les_ipi.evaluation.blocks import LocalBlocks
+from les_ipi.evaluation.closed_engine import LocalEngine
+from les_ipi.evaluation.evaluator import _CHARGE_PROPERTIES, Evaluator
 from les_ipi.models import polarizable
 from les_ipi.models.derivatives import Leaves, atom_gradient, gradient, strain_derivative, unwrapped_dipole
 from les_ipi.models.les_model import LESModel
-from les_ipi.system import AtomicSystem
+from les_ipi.structures.system import AtomicSystem
 
 CUBE = 6.4 * np.eye(3)
 SYSTEMS = [
@@ -175,7 +175,7 @@ def test_a_large_system_takes_the_mesh_and_gives_the_same(dtype: str, accuracy: 
     monkeypatch.setattr(MeshSum, "__call__", lambda self, *a, call=MeshSum.__call__: calls.append(1) or call(self, *a))
     found = fast([water], wanted)[0]
     assert calls
-    monkeypatch.setattr("les_ipi.local_engine.MESH_FROM_PHASES", np.inf)
+    monkeypatch.setattr("les_ipi.evaluation.closed_engine.MESH_FROM_PHASES", np.inf)
     exact = Evaluator.load("water-pbe0-ts", dtype="float64")([water], wanted)[0]
     assert len(calls) == 1
     # The float32 network alone is good to 1e-5 of the forces.

@@ -38,11 +38,11 @@ from les_ipi.errors import UserError
 from les_ipi.models import ChargesConfig, load_model
 from les_ipi.models.derivatives import Leaves
 from les_ipi.training.compiled import _BATCH_FIELDS, _TARGET_FIELDS, CompiledLoss, _Loss
-from les_ipi.training.config import LossStage, read_config
 from les_ipi.training.data import load_frames
-from les_ipi.training.evaluate import evaluate_frames
 from les_ipi.training.loss import make_batch, make_targets, training_loss
+from les_ipi.training.scoring import evaluate_frames
 from les_ipi.training.train import prepare, train
+from les_ipi.training.training_config import LossStage, read_config
 
 SYSTEMS = {
     "isolated": replace(water_cluster(3, 0, None), total_charge=1.0),

@@ -7,7 +7,7 @@ import pytest
 from physics_cases import TRICLINIC, evaluation, evaluator_of, make_model, water_cluster
 
 from les_ipi.errors import UserError
-from les_ipi.system import AtomicSystem
+from les_ipi.structures.system import AtomicSystem
 
 BORN = ["charges", "born_effective_charges"]
 

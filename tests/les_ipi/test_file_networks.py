@@ -11,11 +11,11 @@ from toy_frames import toy_frames, training_text, write_frames
 
 from les_ipi.errors import UserError
 from les_ipi.models.storage import load_model
-from les_ipi.training.config import LossStage, read_config
 from les_ipi.training.data import load_frames
 from les_ipi.training.file_networks import networks_per_file
 from les_ipi.training.loss import make_batch, make_targets, training_loss
 from les_ipi.training.train import prepare, train
+from les_ipi.training.training_config import LossStage, read_config
 
 
 def two_functionals(folder, networks, epochs=25, **training):

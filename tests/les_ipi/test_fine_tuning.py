@@ -12,12 +12,12 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from toy_frames import toy_frames, training_text, write_frames
 
 from les_ipi import cli
-from les_ipi.evaluator import Evaluator
+from les_ipi.evaluation.evaluator import Evaluator
 from les_ipi.models.storage import load_model
-from les_ipi.training.config import read_config
 from les_ipi.training.data import load_frames
-from les_ipi.training.evaluate import evaluate_frames
+from les_ipi.training.scoring import evaluate_frames
 from les_ipi.training.train import train
+from les_ipi.training.training_config import read_config
 
 #: A training file without [short_range] and [charges].
 BARE = """name = "tuned"

@@ -16,8 +16,8 @@ from physics_cases import TRICLINIC, evaluation, evaluator_of, make_model, water
 from les_ipi.electrostatics import LongRangeKernel, Multipoles, apply_sum_rule, interaction_energy
 from les_ipi.electrostatics.born import SumRule
 from les_ipi.models.derivatives import raw_born_charges
-from les_ipi.neighbors import neighbor_matrix
-from les_ipi.system import AtomicSystem
+from les_ipi.structures.neighbors import neighbor_matrix
+from les_ipi.structures.system import AtomicSystem
 from les_ipi.training.data import Frame, Labels
 from les_ipi.training.train import canonical_sign
 

@@ -12,11 +12,11 @@ from toy_frames import toy_frames, training_text, write_frames
 from les_ipi.errors import UserError
 from les_ipi.models.derivatives import Leaves, atom_gradient, gradient
 from les_ipi.models.storage import load_model
-from les_ipi.training.config import read_config
 from les_ipi.training.data import Labels, load_frames
 from les_ipi.training.linear_start import LinearStart, apply_linear_start, fit_linear_start
 from les_ipi.training.loss import make_batch, make_targets, training_loss
 from les_ipi.training.train import prepare, train
+from les_ipi.training.training_config import read_config
 
 CONTACT = Path(__file__).parents[2] / "inputs" / "validation" / "nacl_kcl_contact"
 

@@ -13,10 +13,10 @@ from scipy.spatial.transform import Rotation
 from les_ipi import units
 from les_ipi.errors import UserError
 from les_ipi.models import load_model, save_model
-from les_ipi.models.config import ChargesConfig, ModelConfig, ShortRangeConfig, build_model
 from les_ipi.models.derivatives import Leaves, atom_gradient, gradient, raw_born_charges
+from les_ipi.models.model_config import ChargesConfig, ModelConfig, ShortRangeConfig, build_model
 from les_ipi.models.polarizable import batch_potentials
-from les_ipi.system import AtomicSystem
+from les_ipi.structures.system import AtomicSystem
 
 LEVELS = ["q", "u", "uQ", "iq", "iu", "uiqiu", "uQiqiu"]
 SYSTEMS = {"triclinic": water_cluster(8, 2, TRICLINIC), "isolated": water_cluster(3, 4, None)}

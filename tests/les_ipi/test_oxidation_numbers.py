@@ -11,10 +11,10 @@ from toy_frames import toy_frames, training_text, write_frames
 from les_ipi.errors import UserError
 from les_ipi.models import ChargesConfig
 from les_ipi.models.storage import load_model
-from les_ipi.training.config import read_config
 from les_ipi.training.data import load_frames
 from les_ipi.training.fine_tuning import load_parent
 from les_ipi.training.train import canonical_sign, prepare, train
+from les_ipi.training.training_config import read_config
 
 SYSTEM = water_cluster(8, 4, TRICLINIC)
 

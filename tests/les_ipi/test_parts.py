@@ -15,12 +15,12 @@ from scipy.special import sph_harm_y
 from les_ipi.conventions import born_from_ipi, born_to_ipi
 from les_ipi.errors import UserError
 from les_ipi.models.ace import COUPLINGS, ClusterDescriptor
-from les_ipi.models.config import ModelConfig, ShortRangeConfig, build_model
 from les_ipi.models.harmonics import L_SLICES, gaunt, spherical_harmonics
+from les_ipi.models.model_config import ModelConfig, ShortRangeConfig, build_model
 from les_ipi.models.radial import RadialBasis, polynomial_cutoff
 from les_ipi.models.zbl import CoreRepulsion
-from les_ipi.neighbors import neighbor_matrix
-from les_ipi.system import AtomicSystem
+from les_ipi.structures.neighbors import neighbor_matrix
+from les_ipi.structures.system import AtomicSystem
 
 
 def test_harmonics_against_scipy():

@@ -8,8 +8,8 @@ import torch
 from physics_cases import TRICLINIC, evaluator_of, make_model, rock_salt, water_cluster
 
 from les_ipi.errors import UserError
-from les_ipi.polarization import dipole_from_reference
-from les_ipi.system import AtomicSystem
+from les_ipi.evaluation.integrated_dipole import dipole_from_reference
+from les_ipi.structures.system import AtomicSystem
 
 REFERENCE = water_cluster(8, 4, TRICLINIC)
 

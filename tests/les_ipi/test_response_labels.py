@@ -13,18 +13,18 @@ from physics_cases import TRICLINIC, evaluation, evaluator_of, make_model, water
 from torch.fx.experimental.proxy_tensor import make_fx
 from toy_frames import EDGE, toy_frames, training_text, write_frames
 
-from les_ipi.batch import Padding
 from les_ipi.electrostatics import Multipoles, traceless_second_moment
 from les_ipi.errors import UserError
 from les_ipi.models.derivatives import Leaves
+from les_ipi.structures.batch import Padding
 from les_ipi.training.compiled import _BATCH_FIELDS, _TARGET_FIELDS, CompiledLoss, _Loss
-from les_ipi.training.config import LossStage, read_config
 from les_ipi.training.data import load_frames
-from les_ipi.training.evaluate import evaluate_frames
 from les_ipi.training.loss import make_batch, make_targets, training_loss
 from les_ipi.training.padding import CommonShapes
 from les_ipi.training.responses import dipole_difference_errors
+from les_ipi.training.scoring import evaluate_frames
 from les_ipi.training.train import prepare, train
+from les_ipi.training.training_config import LossStage, read_config
 
 #: Molecules of rigid charges and isotropic atoms: label = closed form.
 CHARGE, ALPHA = {11: 0.8, 17: -0.8}, {11: 0.4, 17: 2.5}
@@ -358,7 +358,7 @@ def test_losses_that_cannot_be_served_are_refused(tmp_path, head, frames, weight
 def test_predictions_are_written(tmp_path) -> None:
     from ase.io import read
 
-    from les_ipi.training.evaluate import write_predictions
+    from les_ipi.training.scoring import write_predictions
 
     module, frames = module_of(tmp_path, "polarizability", molecules(4, 3))
     report = evaluate_frames(evaluator_of(module.model.eval().requires_grad_(False)), frames)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from ase.io import read
 
-from les_ipi.evaluator import Evaluator
-from les_ipi.system import AtomicSystem
+from les_ipi.evaluation.evaluator import Evaluator
+from les_ipi.structures.system import AtomicSystem
 
 START = Path(__file__).parents[2] / "inputs" / "water" / "start.xyz"
 

@@ -7,7 +7,7 @@ import pytest
 from physics_cases import evaluator_of, make_model, water_cluster
 
 from les_ipi.errors import UserError
-from les_ipi.system import AtomicSystem
+from les_ipi.structures.system import AtomicSystem
 
 CELL = np.array([[6.4, 0.2, 0.0], [0.7, 6.3, 0.0], [0.5, -0.3, 22.0]])
 BASIC = ["energy", "forces", "virial"]

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 import les_ipi
 from les_ipi.errors import UserError
-from les_ipi.evaluator import Evaluator
+from les_ipi.evaluation.evaluator import Evaluator
 from les_ipi.models import ChargesConfig, ModelConfig, ShortRangeConfig, build_model
 from les_ipi.models.library import find_model, shipped_models
 from les_ipi.models.storage import load_model, read_card, save_model

@@ -18,21 +18,21 @@ from physics_cases import batch_of, make_model, water_cluster
 from toy_frames import toy_frames, training_text, write_frames
 
 from les_ipi import cli
-from les_ipi.batch import Padding
 from les_ipi.errors import UserError
-from les_ipi.evaluator import Evaluator
+from les_ipi.evaluation.evaluator import Evaluator
 from les_ipi.models import ModelConfig, ShortRangeConfig, build_model
 from les_ipi.models.derivatives import Leaves
 from les_ipi.models.storage import load_model
-from les_ipi.system import AtomicSystem
+from les_ipi.structures.batch import Padding
+from les_ipi.structures.system import AtomicSystem
 from les_ipi.training.compiled import CompiledLoss
-from les_ipi.training.config import LossStage, OptimiserConfig, read_config
 from les_ipi.training.data import Frame, Labels, load_frames, reference_energies, shortest_distances, split_blocks
-from les_ipi.training.evaluate import evaluate_frames
 from les_ipi.training.loss import make_batch, make_targets, training_loss
 from les_ipi.training.module import PotentialModule
 from les_ipi.training.padding import CommonShapes, _group_ends
+from les_ipi.training.scoring import evaluate_frames
 from les_ipi.training.train import canonical_sign, prepare, train
+from les_ipi.training.training_config import LossStage, OptimiserConfig, read_config
 
 
 def les_ipi(folder: Path, *arguments: str) -> subprocess.CompletedProcess:

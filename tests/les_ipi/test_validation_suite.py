@@ -87,7 +87,7 @@ def test_a_training_that_was_stopped_goes_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize("system", SYSTEMS, ids=lambda s: s.name)
 def test_every_rung_of_every_system_builds(system) -> None:
     """Settings are valid, frames are held out, and only the charge head and the length differ between rungs."""
-    from les_ipi.models.config import ModelConfig, build_model
+    from les_ipi.models.model_config import ModelConfig, build_model
 
     assert system.settings.data.validation, "hold frames out"
     assert system.settings.data.licence != "not stated"
@@ -143,8 +143,8 @@ def test_net_force_on_a_molecule() -> None:
     from ase import Atoms
     from ase.calculators.singlepoint import SinglePointCalculator
 
-    from les_ipi.evaluator import Evaluator
-    from les_ipi.models.config import ChargesConfig, ModelConfig, ShortRangeConfig, build_model
+    from les_ipi.evaluation.evaluator import Evaluator
+    from les_ipi.models.model_config import ChargesConfig, ModelConfig, ShortRangeConfig, build_model
 
     torch.manual_seed(1)
     short = ShortRangeConfig(cutoff=4.0, n_radial=4, l_max=2, channels=4, order=2, hidden=(8,))

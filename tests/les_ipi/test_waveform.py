@@ -5,8 +5,8 @@ import pytest
 from scipy import signal
 from scipy.integrate import quad
 
-from les_ipi.driver import waveform
-from les_ipi.driver.protocol import describe, read_protocol
+from les_ipi.driver.fields import waveform
+from les_ipi.driver.fields.protocol import describe, read_protocol
 from les_ipi.errors import UserError
 
 TIMES = np.linspace(0.0, 300.0, 1201)

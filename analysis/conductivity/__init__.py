@@ -1,0 +1,1 @@
+"""Ionic conductivity by several estimators, diffusion, and their dependence on temperature."""

@@ -1,0 +1,1 @@
+"""Static dielectric response from fluctuations of the dipole and from static fields."""

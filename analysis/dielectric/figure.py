@@ -1,0 +1,75 @@
+"""Figure of a dielectric response: polarization against static field, or dipoles against time without one."""
+
+from pathlib import Path
+
+import numpy as np
+
+from les_ipi.analysis.dielectric.study import DielectricStudy
+from les_ipi.analysis.hysteresis.polarization import UC_CM2_PER_C_M2
+from les_ipi.units import E_A2_C_M2, EPSILON_0
+
+_UNIT = E_A2_C_M2 * UC_CM2_PER_C_M2  # e/Å² in µC/cm²
+
+
+def plot_dielectric(path: Path, study: DielectricStudy) -> None:
+    """Draw P(E) with both slopes and P(t) of every run.
+
+    Parameters: ``path`` of the image; ``study``. Bars and bands are two standard errors.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    with plt.rc_context({"font.size": 11, "axes.spines.right": False, "axes.spines.top": False}):
+        both = study.response is not None
+        figure, axes = plt.subplots(
+            1, 1 + both, figsize=(4.8 * (1 + both), 3.8), squeeze=False, constrained_layout=True
+        )
+        _series(axes[0, 0], study)
+        if both:
+            _response(axes[0, 1], study)
+        figure.savefig(path, dpi=200)
+        plt.close(figure)
+
+
+def _series(axis, study: DielectricStudy) -> None:
+    direction = np.array([0.0, 0.0, 1.0]) if study.direction is None else study.direction
+    for run in study.runs:
+        every = max(1, len(run.dipole) // 2000)
+        time = (run.begin_fs + np.arange(len(run.dipole)) * run.dt_fs) / 1000.0
+        label = f"{run.field @ direction:+g} V/Å" if run.field.any() else "no field"
+        axis.plot(time[::every], (run.dipole @ direction)[::every] / run.volume_A3 * _UNIT, lw=0.7, label=label)
+    axis.set_xlabel("time [ps]")
+    axis.set_ylabel("P $-$ P(start) [µC/cm²]")
+    if len(study.runs) <= 8:
+        axis.legend(frameon=False, fontsize=8)
+
+
+def _response(axis, study: DielectricStudy) -> None:
+    fields = np.array([run.field @ study.direction for run in study.runs])
+    reach = 1.1 * np.abs(fields).max()
+    grid = np.linspace(-reach, reach, 101)
+    response, origin = study.response, study.response.offset_eA.value / study.volume_A3
+    cubic = response.cubic.value if response.cubic else 0.0
+    fit = EPSILON_0 * (response.susceptibility.value * grid + cubic * grid**3)
+    axis.plot(grid, fit * _UNIT, color="#0072b2", label=f"fields: $\\chi$ = {_text(response.susceptibility)}")
+    if study.fluctuation:
+        chi, error = study.fluctuation.value, study.fluctuation.error
+        low, high = (EPSILON_0 * (chi + sign * 2 * error) * grid * _UNIT for sign in (-1, 1))
+        label = f"fluctuations: $\\chi$ = {_text(study.fluctuation)}"
+        axis.fill_between(grid, low, high, color="#d55e00", alpha=0.25, lw=0, label=label)
+    driven = [(run, mean) for run, mean in zip(study.runs, study.means_eA, strict=True) if run.field.any()]
+    axis.errorbar(
+        [run.field @ study.direction for run, _ in driven],
+        [(mean.value / run.volume_A3 - origin) * _UNIT for run, mean in driven],
+        yerr=[2 * mean.error / run.volume_A3 * _UNIT for run, mean in driven],
+        fmt="o", ms=5, capsize=2, color="black",
+    )  # fmt: skip
+    axis.set_xlabel("field [V/Å]")
+    axis.set_ylabel("P [µC/cm²]")
+    axis.legend(frameon=False, fontsize=8)
+
+
+def _text(estimate) -> str:
+    return f"{estimate.value:.3g} $\\pm$ {estimate.error:.2g}"

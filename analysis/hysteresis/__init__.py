@@ -1,0 +1,1 @@
+"""P-E loops, switching kinetics and their laws from field-driven runs."""

@@ -1,0 +1,188 @@
+"""Polarization of a periodic cell as a continuous function of time.
+
+P = M/V is defined modulo e·R/V for any lattice vector R. A loop needs one branch from beginning to end: the itinerant
+dipole of unwrapped positions, the integral of the current, or folded values unfolded step by step.
+Source: King-Smith and Vanderbilt, 10.1103/PhysRevB.47.1651; Resta, 10.1103/RevModPhys.66.899.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.integrate import cumulative_trapezoid
+
+from les_ipi.analysis.runs.field_table import FieldTable
+from les_ipi.errors import UserError
+from les_ipi.units import E_A2_C_M2, EPSILON_0
+
+#: MV/cm in 1 V/Å.
+MV_CM_PER_V_A = 100.0
+#: µC/cm² in 1 C/m².
+UC_CM2_PER_C_M2 = 100.0
+
+
+@dataclass(frozen=True)
+class Drive:
+    """Field and polarization along the direction of the field.
+
+    ``time_fs`` (T,); ``field`` (T,) V/Å, at ``constant_voltage`` as the cell makes it; ``polarization`` (T,) e/Å²;
+    ``absolute``: False when the origin of P is arbitrary; ``volume_A3`` mean volume; ``work_eV`` (T,) accumulated work or
+    None; ``direction`` (3,); ``waveform`` or None; ``label``; ``notes`` on how P was made.
+    """
+
+    time_fs: np.ndarray
+    field: np.ndarray
+    polarization: np.ndarray
+    absolute: bool = True
+    volume_A3: float = 1.0
+    work_eV: np.ndarray | None = None
+    direction: tuple[float, float, float] = (0.0, 0.0, 1.0)
+    waveform: str | None = None
+    label: str = ""
+    notes: tuple[str, ...] = ()
+    constant_voltage: bool = False
+
+    @property
+    def dt_fs(self) -> float:
+        """Spacing of the records, fs."""
+        return float((self.time_fs[-1] - self.time_fs[0]) / (self.time_fs.size - 1))
+
+
+def polarization_quantum(cell: np.ndarray) -> np.ndarray:
+    """Quanta of polarization, e·a_k/V.
+
+    Parameters: ``cell`` (3, 3) rows of lattice vectors, Å. Returns (3, 3), one quantum a row, e/Å².
+    """
+    cell = np.asarray(cell, dtype=float)
+    return cell / abs(np.linalg.det(cell))
+
+
+def fold_dipole(dipole: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """The representative of a dipole in the first cell of its lattice, components −½..½ along the lattice vectors.
+
+    Parameters: ``dipole`` (..., 3) e Å; ``cells`` (3, 3) or (..., 3, 3) Å. Returns (..., 3), e Å.
+    """
+    reduced = _reduced(dipole, cells)
+    return _cartesian(reduced - np.round(reduced), cells)
+
+
+def unfold_dipole(
+    dipole: np.ndarray, cells: np.ndarray, current: np.ndarray | None = None, dt_fs: float | None = None
+) -> np.ndarray:
+    """Continuous dipole from one that is only known modulo e times a lattice vector.
+
+    From step to step M changes by what the current carries, ½(J_t + J_{t+1})Δt (nothing without a current), plus the
+    smallest lattice remainder. The first record keeps its branch.
+
+    Parameters: ``dipole`` (T, 3) e Å; ``cells`` (3, 3) or (T, 3, 3) Å; ``current`` (T, 3) e Å/fs with ``dt_fs``, or
+    None. Returns (T, 3), e Å. Raises :class:`UserError` when a step is too long to tell the branch.
+    """
+    cells = np.broadcast_to(cells, (len(dipole), 3, 3))
+    reduced = _reduced(dipole, cells)
+    expected = np.zeros_like(reduced)
+    if current is not None:
+        carried = 0.5 * dt_fs * (np.asarray(current)[1:] + np.asarray(current)[:-1])
+        expected[1:] = _reduced(carried, cells[1:])
+    change = np.diff(reduced, axis=0) - expected[1:]
+    remainder = change - np.round(change)
+    worst = np.abs(remainder).max(initial=0.0)
+    if worst > 0.4:
+        raise UserError(f"The dipole moves by {worst:.2f} quanta of polarization between two records, so its branch is "
+                        "ambiguous; record it more often, or record the current.")  # fmt: skip
+    path = reduced[0] + np.concatenate([np.zeros((1, 3)), np.cumsum(remainder + expected[1:], axis=0)])
+    # Only whole quanta may be added: rounding keeps the integrated current from drifting into M.
+    return _cartesian(reduced + np.round(path - reduced), cells)
+
+
+def integrated_current(current: np.ndarray, dt_fs: float) -> np.ndarray:
+    """Itinerant dipole relative to the start, M(t) − M(0) = ∫_0^t J dt' by the trapezoidal rule.
+
+    Parameters: ``current`` (T, 3) e Å/fs; ``dt_fs``. Returns (T, 3), e Å.
+    """
+    return cumulative_trapezoid(current, dx=dt_fs, axis=0, initial=0.0)
+
+
+def field_direction(field: np.ndarray) -> np.ndarray:
+    """Unit vector along which a field oscillates, its largest component positive.
+
+    Parameters: ``field`` (T, 3). Raises :class:`UserError` for no field, or for one that turns by more than 5 %.
+    """
+    if not np.abs(field).max() > 0:
+        raise UserError("The field is zero throughout; there is no loop in this run.")
+    _, sizes, axes = np.linalg.svd(field, full_matrices=False)
+    if sizes[1] > 0.05 * sizes[0]:
+        raise UserError("The field turns its direction during the run; a loop needs a field along one line.")
+    axis = axes[0]
+    return axis * np.sign(axis[np.argmax(np.abs(axis))])
+
+
+def drive_of_table(
+    table: FieldTable, source: str = "dipole", folded: bool = False, volume: str = "instantaneous", discard_ps: float = 0.0
+) -> Drive:
+    """Field and branch-continuous polarization of a field-driven run, along the direction of its field.
+
+    P = M·n/V. Parameters: ``table``; ``source``: ``dipole`` (column M) or ``current`` (∫J dt); ``folded``: M is known
+    only modulo a quantum; ``volume``: ``instantaneous`` V(t) or ``mean``; ``discard_ps`` dropped from the start.
+    Returns :class:`Drive`. Raises :class:`UserError` for unknown choices and for jumps of M by a quantum.
+    """
+    if source not in ("dipole", "current") or volume not in ("instantaneous", "mean"):
+        raise UserError(f"Choose dipole or current, and instantaneous or mean volume, not '{source}', '{volume}'.")
+    direction = field_direction(table.field)
+    start = int(np.searchsorted(table.time_fs - table.time_fs[0], 1000.0 * discard_ps - 1e-9))
+    if table.time_fs.size - start < 16:
+        raise UserError(f"Discarding {discard_ps:g} ps leaves no loop of {table.path}.")
+    if source == "current":
+        dipole = integrated_current(table.current, table.dt_fs)
+    elif folded:
+        used = table.current if table.current.any() else None
+        dipole = unfold_dipole(table.dipole, table.cells, used, table.dt_fs)
+    else:
+        dipole = table.dipole
+        _require_continuous(table)
+    varies = np.ptp(table.volume_A3) > 1e-6 * table.volume_A3.mean()
+    size = table.volume_A3 if volume == "instantaneous" else table.volume_A3.mean()
+    origin = f"the dipole of the atoms in {table.n_anchors} frames and ∫J dt between" if table.n_anchors else "the dipole"
+    note = f"P = M·n/V from {'∫J dt' if source == 'current' else origin}"
+    note += f", {volume} volume" if varies else ", constant volume"
+    return Drive(
+        time_fs=table.time_fs[start:],
+        field=(table.field @ direction)[start:],
+        polarization=(dipole @ direction / size)[start:],
+        absolute=table.absolute_dipole and source == "dipole",
+        volume_A3=float(table.volume_A3[start:].mean()),
+        work_eV=table.work_eV[start:],
+        direction=tuple(float(component) for component in direction),
+        waveform=table.waveform,
+        label=str(table.path.parent),
+        notes=(note,),
+        constant_voltage=table.header.get("frame") == "reduced" and bool(varies),
+    )
+
+
+def in_c_m2(polarization: float | np.ndarray) -> float | np.ndarray:
+    """Polarization in C/m² from e/Å²."""
+    return polarization * E_A2_C_M2
+
+
+def susceptibility(slope: float | np.ndarray) -> float | np.ndarray:
+    """χ = (1/ε0) dP/dE (no unit) from a slope in e/(V Å)."""
+    return slope / EPSILON_0
+
+
+def _require_continuous(table: FieldTable) -> None:
+    """Refuse a dipole with jumps by a quantum, which stand out from what the current leaves unexplained."""
+    carried = 0.5 * table.dt_fs * (table.current[1:] + table.current[:-1])
+    unexplained = np.diff(table.dipole, axis=0) - carried
+    jump = np.abs(_reduced(unexplained, table.cells[1:])).max(axis=1)
+    size = np.linalg.norm(unexplained, axis=1)
+    if jump.max() > 0.5 and size[np.argmax(jump)] > 12.0 * np.median(size):
+        step = table.steps[1:][np.argmax(jump)]
+        raise UserError(f"{table.path}: the dipole jumps by {jump.max():.2f} quanta of polarization at step {step}; "
+                        "use --folded (known modulo a quantum) or --source current.")  # fmt: skip
+
+
+def _reduced(vectors: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    return np.einsum("...i,...ij->...j", vectors, np.linalg.inv(cells))
+
+
+def _cartesian(reduced: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    return np.einsum("...i,...ij->...j", reduced, cells)

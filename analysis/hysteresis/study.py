@@ -1,0 +1,253 @@
+"""From field-driven runs to loops, switching kinetics and laws over amplitudes and frequencies."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from les_ipi.analysis.hysteresis.cycles import find_cycles
+from les_ipi.analysis.hysteresis.laws import FrequencyLaw, MerzLaw, frequency_law, merz_law
+from les_ipi.analysis.hysteresis.loop import SAME, HysteresisLoop, drive_condition, hysteresis_loop
+from les_ipi.analysis.hysteresis.polarization import MV_CM_PER_V_A, Drive, drive_of_table
+from les_ipi.analysis.hysteresis.switching import (
+    Pulse,
+    Switching,
+    combine,
+    find_pulses,
+    fit_switching,
+    subtract_nonswitching,
+)
+from les_ipi.analysis.runs.directory import RunDirectory
+from les_ipi.analysis.runs.field_table import FieldTable, read_field_table
+from les_ipi.analysis.statistics.uncertainty import Estimate
+from les_ipi.errors import UserError
+
+
+@dataclass(frozen=True)
+class SwitchingStudy:
+    """Kinetics at one field: ``pulses`` that switch (less their non-switching twins), their ``fits`` and means."""
+
+    field_V_A: float
+    pulses: tuple[Pulse, ...]
+    fits: tuple[Switching, ...]
+    t0_fs: Estimate
+    exponent: Estimate
+    switched_C_m2: Estimate
+    rise_10_90_fs: Estimate
+
+
+@dataclass(frozen=True)
+class HysteresisStudy:
+    """Loops by amplitude and frequency, switching by field, and the laws that three or more of them allow."""
+
+    loops: tuple[HysteresisLoop, ...]
+    switching: tuple[SwitchingStudy, ...]
+    frequency: FrequencyLaw | None
+    merz: MerzLaw | None
+    temperature_K: float | None
+    run_paths: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def frequencies_GHz(self) -> list[float]:
+        """Frequency of each loop, GHz."""
+        return [1e6 / loop.period_fs for loop in self.loops]
+
+
+def study_hysteresis(
+    paths: Sequence[str | Path],
+    source: str = "dipole",
+    folded: bool = False,
+    volume: str = "instantaneous",
+    discard_ps: float = 0.0,
+    discard_cycles: int = 0,
+) -> HysteresisStudy:
+    """Analyse field-driven runs, pooling those at one field.
+
+    A field that rests on plateaus is a step or PUND waveform and gives switching kinetics; any other gives loops.
+    Parameters: ``paths`` of run directories or field tables; ``discard_cycles`` of each run; the others as
+    :func:`drive_of_table`. Returns :class:`HysteresisStudy`. Raises :class:`UserError` for runs
+    that hold neither.
+    """
+    tables = [read_field_table(path) for path in paths]
+    drives = [drive_of_table(table, source, folded, volume, discard_ps) for table in tables]
+    stepped = [rests_on_plateaus(drive.field) for drive in drives]
+    sweeps = [drive for drive, step in zip(drives, stepped, strict=True) if not step]
+    steps = [drive for drive, step in zip(drives, stepped, strict=True) if step]
+    loops = [hysteresis_loop(group, discard_cycles) for group in _by_condition(sweeps)]
+    loops.sort(key=lambda loop: (loop.amplitude_V_A, -loop.period_fs))
+    warnings: list[str] = []
+    switching = _switching(steps, warnings)
+    if not loops and not switching:
+        raise UserError(f"{warnings[0]}." if warnings else "There is no run to analyse.")
+    return HysteresisStudy(
+        loops=tuple(loops),
+        switching=tuple(switching),
+        frequency=_frequency_law(loops, warnings),
+        merz=_merz_law(switching, warnings),
+        temperature_K=_temperature(tables, warnings),
+        run_paths=tuple(str(table.path) for table in tables),
+        warnings=tuple(warnings),
+    )
+
+
+def rests_on_plateaus(field: np.ndarray) -> bool:
+    """Whether a field spends a fifth of its time within 2 % of its largest value (13 % for a sinus)."""
+    return bool(np.mean(np.abs(field) > 0.98 * np.abs(field).max()) > 0.2)
+
+
+def hysteresis_record(study: HysteresisStudy, command: str) -> dict[str, object]:
+    """A study as a JSON object; numbers that do not exist (an error from one cycle) are null.
+
+    Keys: ``loops`` (``metrics`` name → value and error, one standard error; ``per_cycle``; ``mean_loop``; ``amplitude_*``,
+    ``frequency_GHz``, ``notes``, ``warnings``), ``switching``, ``frequency_law``, ``merz_law``, ``temperature_K``,
+    ``runs``, ``version``, ``command``. Units are in the names; P in C/m².
+    """
+    return {
+        "version": version("les-ipi"),
+        "command": command,
+        "runs": list(study.run_paths),
+        "temperature_K": study.temperature_K,
+        "loops": [_loop_record(loop) for loop in study.loops],
+        "switching": [_switching_record(item) for item in study.switching],
+        "frequency_law": _clean(asdict(study.frequency)) if study.frequency else None,
+        "merz_law": _clean(asdict(study.merz)) if study.merz else None,
+        "warnings": list(study.warnings),
+    }
+
+
+def _by_condition(drives: Sequence[Drive]) -> list[list[Drive]]:
+    groups: list[tuple[np.ndarray, list[Drive]]] = []
+    for drive in drives:
+        condition = drive_condition(drive, find_cycles(drive.field, drive.constant_voltage))
+        for known, group in groups:
+            parallel = abs(np.dot(drive.direction, group[0].direction)) > 0.999
+            if parallel and np.all(np.abs(condition / known - 1.0) < SAME):
+                group.append(drive)
+                break
+        else:
+            groups.append((condition, [drive]))
+    return [group for _, group in groups]
+
+
+def _switching(drives: Sequence[Drive], warnings: list[str]) -> list[SwitchingStudy]:
+    pulses = [pulse for drive in drives for pulse in subtract_nonswitching(find_pulses(drive))]
+    pulses.sort(key=lambda pulse: pulse.field)
+    groups: list[list[Pulse]] = []
+    for pulse in pulses:
+        if groups and abs(pulse.field / groups[-1][0].field - 1.0) < SAME:
+            groups[-1].append(pulse)
+        else:
+            groups.append([pulse])
+    studies = []
+    for group in groups:
+        fitted = []
+        for pulse in group:
+            try:
+                fitted.append((pulse, fit_switching(pulse)))
+            except UserError as error:
+                warnings.append(str(error).rstrip("."))
+        if not fitted:
+            continue
+        kept, fits = zip(*fitted, strict=True)
+        rises = [Estimate(fit.rise_10_90_fs, np.nan) for fit in fits]
+        studies.append(
+            SwitchingStudy(
+                field_V_A=float(np.mean([pulse.field for pulse in kept])),
+                pulses=kept,
+                fits=fits,
+                t0_fs=combine([fit.t0_fs for fit in fits]),
+                exponent=combine([fit.exponent for fit in fits]),
+                switched_C_m2=combine([fit.switched_C_m2 for fit in fits]),
+                rise_10_90_fs=combine(rises),
+            )
+        )
+    return studies
+
+
+def _frequency_law(loops: Sequence[HysteresisLoop], warnings: list[str]) -> FrequencyLaw | None:
+    amplitudes = np.array([loop.amplitude_V_A for loop in loops])
+    if len(loops) < 3 or np.ptp(amplitudes) > SAME * amplitudes.mean():
+        return None
+    try:
+        return frequency_law(
+            [1e6 / loop.period_fs for loop in loops], [loop.metrics["coercive_field_MV_cm"] for loop in loops]
+        )
+    except UserError as error:
+        warnings.append(f"no frequency dependence of E_c: {str(error).rstrip('.')}")
+        return None
+
+
+def _merz_law(switching: Sequence[SwitchingStudy], warnings: list[str]) -> MerzLaw | None:
+    if len(switching) < 3:
+        return None
+    try:
+        return merz_law([item.field_V_A for item in switching], [item.t0_fs for item in switching])
+    except UserError as error:
+        warnings.append(f"no Merz law: {str(error).rstrip('.')}")
+        return None
+
+
+def _temperature(tables: Sequence[FieldTable], warnings: list[str]) -> float | None:
+    """Temperature of the runs, where their i-PI input is beside the field table."""
+    found = []
+    for table in tables:
+        try:
+            found.append(RunDirectory(table.path.parent).temperature_K)
+        except UserError:
+            continue
+    if not found:
+        return None
+    if max(found) - min(found) > 1.0:
+        warnings.append(f"the runs are at {min(found):g} to {max(found):g} K; a loop belongs to one temperature")
+    return float(np.mean(found))
+
+
+def _loop_record(loop: HysteresisLoop) -> dict[str, object]:
+    return _clean(
+        {
+            "amplitude_V_A": loop.amplitude_V_A,
+            "amplitude_MV_cm": MV_CM_PER_V_A * loop.amplitude_V_A,
+            "period_fs": loop.period_fs,
+            "frequency_GHz": 1e6 / loop.period_fs,
+            "volume_A3": loop.volume_A3,
+            "n_runs": loop.n_runs,
+            "n_cycles": loop.n_cycles,
+            "n_switched_cycles": int(loop.switched.sum()),
+            "steady_from_cycle": loop.steady_from_cycle,
+            "metrics": {name: asdict(estimate) for name, estimate in loop.metrics.items()},
+            "per_cycle": dict(loop.per_cycle),
+            "run_of_cycle": loop.run_of_cycle,
+            "mean_loop": {
+                "field_V_A": loop.field_V_A,
+                "field_MV_cm": MV_CM_PER_V_A * loop.field_V_A,
+                "polarization_C_m2": loop.polarization_C_m2,
+                "polarization_error_C_m2": loop.polarization_error_C_m2,
+            },
+            "cycles_C_m2": loop.cycles_C_m2,
+            "runs": loop.labels,
+            "notes": loop.notes,
+            "warnings": loop.warnings,
+        }
+    )
+
+
+def _switching_record(item: SwitchingStudy) -> dict[str, object]:
+    means = {name: asdict(getattr(item, name)) for name in ("t0_fs", "exponent", "switched_C_m2", "rise_10_90_fs")}
+    fits = [asdict(fit) for fit in item.fits]
+    return _clean({"field_V_A": item.field_V_A, "field_MV_cm": MV_CM_PER_V_A * item.field_V_A, **means, "pulses": fits})
+
+
+def _clean(value: object) -> object:
+    """Arrays as lists and numbers that are not finite as null, for JSON."""
+    if isinstance(value, dict):
+        return {key: _clean(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [_clean(item) for item in value]
+    if isinstance(value, (np.integer, np.bool_)):
+        return value.item()
+    if isinstance(value, (float, np.floating)):
+        return float(value) if np.isfinite(value) else None
+    return value

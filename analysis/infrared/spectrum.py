@@ -1,0 +1,286 @@
+"""Infrared absorption n(ν)·α(ν) in cm⁻¹ from dipoles or currents, with error bands and sum rules."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from MDAnalysis.analysis.base import AnalysisBase
+from MDAnalysis.analysis.results import ResultsGroup
+
+from les_ipi.analysis.constants import CM1_PER_INVERSE_FS, F_SUM_PER_CURRENT2, N_ALPHA_PER_POWER
+from les_ipi.analysis.infrared.quantum import correction_factor
+from les_ipi.analysis.statistics.cepstral import cepstral_spectrum
+from les_ipi.analysis.statistics.uncertainty import spectrum_error
+from les_ipi.analysis.statistics.welch import (
+    block_spectra,
+    derivative_response,
+    mean_square_derivative,
+    time_derivative,
+)
+from les_ipi.analysis.statistics.windows import length_for_resolution, resolution_cm1, width_in_bins
+from les_ipi.errors import UserError
+
+_ENOUGH_SEGMENTS = 20
+
+
+@dataclass(frozen=True)
+class Signal:
+    """What one run gives to a spectrum.
+
+    ``values`` (T, 3): dipole in e Å or current in e Å/fs; ``kind`` ``dipole`` or ``current``; ``dt_fs``
+    spacing; ``volume_A3``; ``temperature_K``.
+    """
+
+    values: np.ndarray
+    kind: str
+    dt_fs: float
+    volume_A3: float
+    temperature_K: float
+
+
+@dataclass(frozen=True)
+class Infrared:
+    """Absorption spectrum with its statistics: arrays (F,) in cm⁻¹, errors one standard deviation.
+
+    ``replicates`` (B, F) are the spectra with one block left out, for the jackknife of anything derived;
+    ``f_sum_ratio`` compares the integrated spectrum with the mean square current, ``area_cm2`` is the
+    integral.
+    """
+
+    wavenumber_cm1: np.ndarray
+    n_alpha_cm1: np.ndarray
+    n_alpha_error_cm1: np.ndarray
+    cepstral_cm1: np.ndarray
+    cepstral_error_cm1: np.ndarray
+    replicates: np.ndarray
+    cepstral_coefficients: int
+    area_cm2: float
+    f_sum_ratio: float
+    resolution_cm1: float
+    nyquist_cm1: float
+    dt_fs: float
+    total_time_ps: float
+    temperature_K: float
+    volume_A3: float
+    n_runs: int
+    n_blocks: int
+    n_segments: int
+    warnings: tuple[str, ...]
+
+
+def infrared_spectrum(
+    signals: Sequence[Signal],
+    resolution: float | None = None,
+    window: str = "hann",
+    max_wavenumber: float = 4200.0,
+    quantum_correction: str = "harmonic",
+    n_beads: int = 1,
+) -> Infrared:
+    """Infrared absorption of one run, or pooled over independent runs.
+
+    n(ω)α(ω) = S_J(ω)/(6cVε0k_BT) [cm⁻¹]; with a dipole, S_J is the spectrum of its first difference
+    divided by the response of the difference. Runs are pooled as J/(VT)^{1/2}. Errors:
+    :func:`les_ipi.analysis.statistics.uncertainty.spectrum_error`. Not included: local-field or surface effects (tin-foil
+    boundaries), electronic absorption.
+
+    Parameters: ``signals`` one a run; ``resolution`` FWHM in cm⁻¹ (default: 15 to 30, aiming at 20 segments);
+    ``window`` of :data:`les_ipi.analysis.statistics.windows.WINDOWS`; ``max_wavenumber`` cm⁻¹; ``quantum_correction`` of
+    :data:`les_ipi.analysis.infrared.quantum.CORRECTIONS` and ``n_beads``. Returns :class:`Infrared`.
+    Raises :class:`UserError` when runs do not fit together or are too short.
+    Source: Neumann, 10.1080/00268978300102721; Ramírez et al., 10.1063/1.1774986.
+    """
+    dt, kind = _common(signals)
+    if max_wavenumber < 100.0:
+        raise UserError(f"A largest wavenumber of {max_wavenumber:g} cm-1 shows nothing; give 100 or more.")
+    records = [_scaled_current(signal) for signal in signals]
+    samples = sum(len(record) for record in records)
+    length = _segment_length([len(record) for record in records], resolution, window, dt)
+    spectra = block_spectra(records, dt, length, window)
+    response = (
+        derivative_response(spectra.frequency, dt) if kind == "dipole" else np.ones(spectra.frequency.size)
+    )
+    wavenumber = spectra.frequency * CM1_PER_INVERSE_FS
+    whole = N_ALPHA_PER_POWER * spectra.mean / response
+    shown = wavenumber <= max_wavenumber
+    nyquist = float(wavenumber[-1])
+    factor = correction_factor(quantum_correction, wavenumber[shown], signals[0].temperature_K, n_beads)
+    scale = N_ALPHA_PER_POWER * factor / response[shown]
+    mean = spectra.mean[shown] * scale
+    replicates = spectra.without_each_block[:, shown] * scale if len(spectra.counts) > 1 else mean[None]
+    error = spectrum_error(mean, replicates, spectra.gaussian_variance[shown], 5 * spectra.bin_points)
+    cepstrum = cepstral_spectrum(records, dt, min(1.15 * max_wavenumber, nyquist) / CM1_PER_INVERSE_FS)
+    smooth, smooth_error = cepstrum.evaluate(spectra.frequency[shown])
+    area = _integral(whole, wavenumber)
+    return Infrared(
+        wavenumber_cm1=wavenumber[shown],
+        n_alpha_cm1=mean,
+        n_alpha_error_cm1=error,
+        cepstral_cm1=smooth * scale,
+        cepstral_error_cm1=smooth_error * scale,
+        replicates=replicates,
+        cepstral_coefficients=cepstrum.n_coefficients,
+        area_cm2=area,
+        f_sum_ratio=area / (F_SUM_PER_CURRENT2 * _mean_square_current(signals)),
+        resolution_cm1=resolution_cm1(window, length, dt),
+        nyquist_cm1=nyquist,
+        dt_fs=dt,
+        total_time_ps=samples * dt / 1000.0,
+        temperature_K=signals[0].temperature_K,
+        volume_A3=float(np.mean([signal.volume_A3 for signal in signals])),
+        n_runs=len(signals),
+        n_blocks=len(spectra.counts),
+        n_segments=int(spectra.counts.sum()),
+        warnings=_warnings(whole, wavenumber, samples / length, resolution_cm1(window, length, dt)),
+    )
+
+
+class InfraredSpectrum(AnalysisBase):
+    """Infrared absorption of an MDAnalysis Universe whose frames carry a dipole or a current in ``ts.data``.
+
+    ``run(start, stop, step, backend, n_workers)`` fills ``results.spectrum`` (:class:`Infrared`),
+    ``results.wavenumber`` and ``results.n_alpha`` in cm⁻¹ and ``results.n_alpha_error``.
+
+    Parameters: ``universe`` from :func:`les_ipi.analysis.runs.universe.run_universe`; ``source`` ``dipole`` (e Å) or
+    ``current`` (e Å/fs); ``temperature`` K; ``options`` of :func:`infrared_spectrum`. Raises
+    :class:`UserError` when the frames carry no such data.
+    """
+
+    _analysis_algorithm_is_parallelizable = True
+
+    @classmethod
+    def get_supported_backends(cls) -> tuple[str, ...]:
+        """Backends of MDAnalysis that can split the frames."""
+        return ("serial", "multiprocessing", "dask")
+
+    def __init__(
+        self, universe, source: str = "dipole", temperature: float = 300.0, verbose=False, **options
+    ):
+        super().__init__(universe.trajectory, verbose=verbose)
+        if source not in universe.trajectory.ts.data:
+            raise UserError(
+                f"The frames of this universe carry no '{source}' (ts.data has {sorted(self._names())})."
+            )
+        self._source, self._temperature, self._options = source, temperature, options
+
+    def _names(self) -> set[str]:
+        return set(self._trajectory.ts.data)
+
+    def _prepare(self) -> None:
+        self.results.signal = np.zeros((self.n_frames, 3))
+        self.results.volume = np.zeros(self.n_frames)
+
+    def _single_frame(self) -> None:
+        self.results.signal[self._frame_index] = self._ts.data[self._source]
+        self.results.volume[self._frame_index] = self._ts.volume
+
+    def _get_aggregator(self) -> ResultsGroup:
+        return ResultsGroup(
+            lookup={"signal": ResultsGroup.ndarray_vstack, "volume": ResultsGroup.ndarray_hstack}
+        )
+
+    def _conclude(self) -> None:
+        dt_fs = float(self.times[1] - self.times[0]) * 1000.0
+        volume = float(self.results.volume.mean())
+        signal = Signal(self.results.signal, self._source, dt_fs, volume, self._temperature)
+        spectrum = infrared_spectrum([signal], **self._options)
+        self.results.spectrum = spectrum
+        self.results.wavenumber = spectrum.wavenumber_cm1
+        self.results.n_alpha = spectrum.n_alpha_cm1
+        self.results.n_alpha_error = spectrum.n_alpha_error_cm1
+
+
+def require_nyquist(dt_fs: float, symbols: Sequence[str]) -> None:
+    """Refuse a sampling interval that folds bands of the system onto others.
+
+    Nyquist wavenumber 1/(2c dt) must reach 4000 cm⁻¹ with hydrogen (3000 with deuterium).
+    Parameters: ``dt_fs``; ``symbols`` of the atoms. Raises :class:`UserError`.
+    """
+    highest = 4000.0 if "H" in symbols else 3000.0 if "D" in symbols else 0.0
+    nyquist = CM1_PER_INVERSE_FS / (2.0 * dt_fs)
+    if nyquist < highest:
+        raise UserError(
+            f"Data every {dt_fs:g} fs reach {nyquist:.0f} cm-1 (Nyquist), but the system has bands up to "
+            f"{highest:.0f} cm-1 that would fold back; write every "
+            f"{CM1_PER_INVERSE_FS / (2 * highest):.1f} fs or less."
+        )
+
+
+def _common(signals: Sequence[Signal]) -> tuple[float, str]:
+    if not signals:
+        raise UserError("There is no run to analyse.")
+    first = signals[0]
+    for signal in signals[1:]:
+        if abs(signal.dt_fs - first.dt_fs) > 1e-6 * first.dt_fs:
+            raise UserError(
+                f"The runs are sampled every {first.dt_fs:g} and {signal.dt_fs:g} fs; pool equal ones."
+            )
+        if abs(signal.temperature_K - first.temperature_K) > 0.01 * first.temperature_K:
+            raise UserError(
+                f"The runs are at {first.temperature_K:g} and {signal.temperature_K:g} K; pool equal ones."
+            )
+        if signal.kind != first.kind:
+            raise UserError(f"The runs give a {first.kind} and a {signal.kind}; pool one kind.")
+    if any(len(signal.values) < 16 or not np.isfinite(signal.values).all() for signal in signals):
+        raise UserError("A run has fewer than 16 frames, or values that are not finite numbers.")
+    if any((np.ptp(signal.values, axis=0) == 0.0).all() for signal in signals):
+        raise UserError(f"The {first.kind} of a run never changes; it carries no spectrum.")
+    if min(min(signal.temperature_K, signal.volume_A3) for signal in signals) <= 0.0:
+        raise UserError("Temperature and volume must be positive.")
+    return first.dt_fs, first.kind
+
+
+def _scaled_current(signal: Signal) -> np.ndarray:
+    values = time_derivative(signal.values, signal.dt_fs) if signal.kind == "dipole" else signal.values
+    return (values - values.mean(axis=0)) / np.sqrt(signal.volume_A3 * signal.temperature_K)
+
+
+def _mean_square_current(signals: Sequence[Signal]) -> float:
+    """⟨J²⟩/(VT) in the time domain, independent of the spectrum estimator."""
+    squares, counts = [], []
+    for signal in signals:
+        if signal.kind == "dipole":
+            drift = (signal.values[-1] - signal.values[0]) / ((len(signal.values) - 1) * signal.dt_fs)
+            square = mean_square_derivative(signal.values, signal.dt_fs) - float(drift @ drift)
+        else:
+            square = float(signal.values.var(axis=0).sum())
+        squares.append(square / (signal.volume_A3 * signal.temperature_K))
+        counts.append(len(signal.values))
+    return float(np.average(squares, weights=counts))
+
+
+def _segment_length(lengths: Sequence[int], resolution: float | None, window: str, dt: float) -> int:
+    if resolution is None:
+        for_count = width_in_bins(window) * CM1_PER_INVERSE_FS * _ENOUGH_SEGMENTS / (sum(lengths) * dt)
+        length = length_for_resolution(window, float(np.clip(for_count, 15.0, 80.0)), dt)
+        return min(length, min(lengths))
+    if resolution <= 0:
+        raise UserError(f"A resolution of {resolution:g} cm-1 makes no sense; give a positive width.")
+    length = length_for_resolution(window, resolution, dt)
+    if length < 8:
+        raise UserError(
+            f"A resolution of {resolution:g} cm-1 leaves only {length} samples a segment; ask for less."
+        )
+    return length
+
+
+def _integral(n_alpha: np.ndarray, wavenumber: np.ndarray) -> float:
+    """Sum over the periodic grid, for which Parseval's theorem is exact: ends count half."""
+    return float((n_alpha.sum() - 0.5 * (n_alpha[0] + n_alpha[-1])) * (wavenumber[1] - wavenumber[0]))
+
+
+def _warnings(
+    n_alpha: np.ndarray, wavenumber: np.ndarray, segments: float, resolution: float
+) -> tuple[str, ...]:
+    notes = []
+    if segments < 0.9 * _ENOUGH_SEGMENTS:
+        notes.append(
+            f"only {segments:.1f} independent windows at {resolution:.0f} cm-1: the error band is rough"
+        )
+    if resolution > 30.5:
+        notes.append(f"resolution is {resolution:.0f} cm-1: the run is too short to resolve narrow bands")
+    top = wavenumber > 0.9 * wavenumber[-1]
+    if n_alpha[top].sum() > 1e-3 * n_alpha.sum():
+        notes.append(
+            "intensity reaches the Nyquist wavenumber: faster motion is folded back, sample more often"
+        )
+    return tuple(notes)

@@ -1,0 +1,1 @@
+"""Lattice, local polarization and order of sublattices along a run."""

@@ -1,0 +1,160 @@
+"""``les-ipi anchors``: the dipole of a finished crystal run as a function of its atoms, which does not drift."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from les_ipi.conventions import ANCHOR_COLUMNS, ANCHOR_SUFFIX
+from les_ipi.driver.launch.run import EFFECTIVE_INPUT, RUN_FILE
+from les_ipi.driver.launch.simulation_input import SimulationInput, get_parameters
+from les_ipi.driver.serve.template import Template, check_charges, read_template
+from les_ipi.errors import UserError
+from les_ipi.structures.system import AtomicSystem
+
+_STEP = re.compile(r"Step:\s+(\d+)")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """All beads of a run at one ``step``."""
+
+    step: int
+    beads: list[AtomicSystem]
+
+
+def read_frames(directory: Path, simulation: SimulationInput, template: Template) -> Iterator[Frame]:
+    """Frames of a run: of the beads' ``positions``, or of ``x_centroid`` where there is one bead; a cut frame ends them.
+
+    Raises ``UserError`` if the run wrote neither, or files of other steps.
+    """
+    files = _trajectories(directory, simulation)
+    for frames in zip(*(_read_xyz(path, template) for path in files), strict=False):
+        steps = {step for step, _ in frames}
+        if len(steps) > 1:
+            raise UserError(f"The trajectories of the beads in '{directory}' are at different steps ({sorted(steps)}).")
+        yield Frame(steps.pop(), [system for _, system in frames])
+
+
+def _trajectories(directory: Path, simulation: SimulationInput) -> list[Path]:
+    beads = simulation.n_beads
+    digits = len(str(beads))  # as i-PI numbers its files
+    for element, start in simulation.output_files:
+        quantity = (element.text or "").strip().partition("{")[0]
+        if element.tag == "trajectory" and (quantity == "positions" or (quantity == "x_centroid" and beads == 1)):
+            ends = [""] if quantity == "x_centroid" else [f"_{bead:0{digits}d}" for bead in range(beads)]
+            files = [directory / f"{start}{end}.xyz" for end in ends]
+            if all(file.is_file() for file in files):
+                return files
+    wanted = "x_centroid or positions" if beads == 1 else f"positions, all {beads} beads,"
+    raise UserError(f"'{directory}' has no trajectory of {wanted} as xyz: write one with <trajectory format='xyz'>.")
+
+
+def _read_xyz(path: Path, template: Template) -> Iterator[tuple[int, AtomicSystem]]:
+    from ipi.utils.io import iter_file
+    from ipi.utils.units import unit_to_user
+
+    angstrom = unit_to_user("length", "angstrom", 1.0)
+    numbers, multiplicity = template.numbers, template.multiplicity
+    with open(path) as file:
+        frames = iter_file("xyz", file)
+        while True:
+            try:
+                frame = next(frames)
+                step = int(_STEP.search(str(frame["comment"]))[1])
+                # i-PI keeps lattice vectors as columns.
+                cell, positions = frame["cell"].h.T * angstrom, frame["atoms"].q.reshape(-1, 3) * angstrom
+            except (StopIteration, KeyError, IndexError, TypeError, ValueError):
+                return  # the end, or a frame that a killed run has not finished
+            if len(positions) != len(numbers) or not all(frame["atoms"].names):
+                return
+            yield step, AtomicSystem(numbers, positions, cell, multiplicity=multiplicity)
+
+
+def write_anchors(directory: Path, model: str | None, reference: Path | None, threads: int | None) -> Path:
+    """Write ``PREFIX.anchors`` of a run: step and dipole (e·Å, mean over beads) of every frame of its trajectory.
+
+    Parameters: ``directory`` of the run; ``model``, default the run's; ``reference`` structure, default the first frame;
+    ``threads`` of torch. Returns the file. Raises ``UserError`` for a directory that is no run with a field record, systems
+    that are no neutral crystals, unreadable references, and what :func:`dipole_from_reference` refuses.
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    from les_ipi.evaluation.evaluator import Evaluator
+    from les_ipi.evaluation.integrated_dipole import dipole_from_reference
+
+    simulation, facts = _read_run(directory)
+    evaluator = Evaluator.load(model or facts["model_path"], threads=threads)
+    template = _crystal(directory, simulation, evaluator)
+    frames = list(read_frames(directory, simulation, template))
+    if not frames:
+        raise UserError(f"The trajectory in '{directory}' is empty.")
+    origin = _origin(frames, reference)
+    console = Console(stderr=True)
+    rows = []
+    for frame in track(frames, "Integrating Born charges", console=console, disable=not console.is_terminal):
+        rows.append([frame.step, *dipole_from_reference(evaluator, origin, frame.beads).mean(axis=0)])
+    path = directory / f"{simulation.output_prefix}{ANCHOR_SUFFIX}"
+    header = (
+        f"model: {evaluator.card.get('name', model)}\n"
+        f"reference: {'first frame' if reference is None else reference.name}\n"
+        f"absolute_dipole: {str(reference is not None).lower()}\n"
+        "units: M (Born charges integrated from the reference, mean over beads) e·Å\n" + " ".join(ANCHOR_COLUMNS)
+    )
+    np.savetxt(path, rows, fmt=["%d", "%.10e", "%.10e", "%.10e"], header=header)
+    return path
+
+
+def _read_run(directory: Path) -> tuple[SimulationInput, dict]:
+    if not (directory / EFFECTIVE_INPUT).is_file() or not (directory / RUN_FILE).is_file():
+        raise UserError(f"'{directory}' is no run of les-ipi run ({EFFECTIVE_INPUT} and {RUN_FILE} are missing).")
+    simulation = SimulationInput(directory / EFFECTIVE_INPUT)
+    if not (directory / f"{simulation.output_prefix}.field").is_file():
+        raise UserError(
+            f"'{directory}' has no field record {simulation.output_prefix}.field, whose dipole anchors would mend: run with "
+            "--field (a constant field of zero writes one as well)."
+        )
+    try:
+        return simulation, json.loads((directory / RUN_FILE).read_text())
+    except json.JSONDecodeError as error:
+        raise UserError(f"{directory / RUN_FILE} is not valid JSON: {error}.") from error
+
+
+def _crystal(directory: Path, simulation: SimulationInput, evaluator) -> Template:
+    """The template of the run, whose labels and periodicity a trajectory does not tell."""
+    given = get_parameters(simulation.direct[0]) if simulation.direct else {}
+    name = given.get("template") or simulation.start_file
+    if name is None:
+        raise UserError(f"'{directory / EFFECTIVE_INPUT}' names no start structure, so the atoms are unknown.")
+    template = read_template(directory / name)
+    check_charges(evaluator.card, template)
+    if not template.periodic:
+        raise UserError("The system of the run is isolated, and its dipole needs no path: anchors are for crystals.")
+    return template
+
+
+def _origin(frames: list[Frame], path: Path | None) -> AtomicSystem:
+    """The reference of a file, else the first frame, unless the cell moves: straining a polar structure changes its dipole."""
+    from ase.io import read
+
+    first = frames[0].beads[0]
+    if path is None:
+        if max(np.abs(frame.beads[0].cell - first.cell).max() for frame in frames) > 1e-4:
+            raise UserError(
+                "The cell of the run changes, so its dipole needs a reference with inversion symmetry: give --reference FILE "
+                "(the same atoms in the same order, extended xyz)."
+            )
+        return first
+    try:
+        reference = AtomicSystem.from_ase(read(path))
+    except Exception as error:  # ASE raises many kinds for a file that it cannot read
+        raise UserError(f"The reference '{path}' cannot be read as a structure ({error}): give an extended xyz.") from error
+    if not reference.periodic or len(reference.numbers) != len(first.numbers):
+        return reference  # refused with its reason where the path begins
+    # Atoms of a file may stand in other images than those of the run.
+    apart = first.positions @ np.linalg.inv(first.cell) - reference.positions @ np.linalg.inv(reference.cell)
+    return replace(reference, positions=reference.positions + np.round(apart - apart[0]) @ reference.cell)

@@ -1,0 +1,88 @@
+"""What a field cannot be combined with, found before anything is started."""
+
+from typing import Any
+from xml.etree.ElementTree import Element
+
+from les_ipi.driver.fields.protocol import VARIABLE_CELL, Protocol
+from les_ipi.driver.launch.simulation_input import SimulationInput
+from les_ipi.driver.serve.template import Template
+from les_ipi.errors import UserError
+
+#: Ensembles of <dynamics> that ``les-ipi run --field`` can drive.
+_DRIVEN = ("nve", "nvt", "npt", "nst")
+
+
+def variable_cell(simulation: SimulationInput) -> bool:
+    """Whether the cell of the run moves."""
+    return any(element.get("mode") in VARIABLE_CELL for element in simulation.root.iter("dynamics"))
+
+
+def check_time_steps(simulation: SimulationInput) -> None:
+    """Refuse multiple time steps: the Born charges of an inner level would be those of another potential."""
+    levels = [(e.text or "").strip(" []\n").split(",") for e in simulation.root.iter("nmts")]
+    nmts = [count for counts in levels for count in counts if count.strip()]
+    weights = [e.text or "" for e in simulation.root.iter("mts_weights")]
+    if any(count.strip() != "1" for count in nmts) or len(nmts) > 1 or any("," in text for text in weights):
+        raise UserError(
+            "The input has multiple time steps (<nmts> or <mts_weights>), but a field needs the Born charges of one and the "
+            "same potential in every step: remove them, or the field."
+        )
+
+
+def check_protocol(simulation: SimulationInput, protocol: Protocol, card: dict[str, Any], template: Template) -> None:
+    """Refuse what ``les-ipi run --field`` cannot drive; raises ``UserError`` with the way out."""
+    check_time_steps(simulation)
+    _check_motion(simulation)
+    _check_force(simulation)
+    moving = variable_cell(simulation)
+    if moving and protocol.frame == "lab" and not card.get("dipole_single_valued"):
+        raise UserError(
+            "A field that is fixed in the lab frame at constant pressure needs the absolute dipole, which this model does "
+            'not have: use frame = "reduced" (a fixed voltage), or a model with a single-valued dipole.'
+        )
+    if moving and not template.periodic:
+        raise UserError("The system is isolated, so it has no pressure: use nve or nvt.")
+    protocol.check_length(simulation.total_steps * simulation.timestep_fs)
+    _check_stride(simulation, protocol.stride)
+
+
+def _check_motion(simulation: SimulationInput) -> None:
+    motions = list(simulation.root.iter("motion"))
+    modes = [e.get("mode") for e in simulation.root.iter("dynamics")]
+    if simulation.root.find(".//driven_dynamics") is not None:
+        raise UserError(
+            "The input has i-PI's own <driven_dynamics>, and a field protocol is given as well: use <motion mode='dynamics'> "
+            "with the protocol, or <driven_dynamics> without it."
+        )
+    if len(motions) != 1 or len(modes) != 1 or motions[0].get("mode") != "dynamics" or modes[0] not in _DRIVEN:
+        raise UserError(
+            "A field protocol drives one <motion mode='dynamics'> with <dynamics mode=...> "
+            f"{', '.join(_DRIVEN)}; the input has {', '.join(str(m.get('mode')) for m in motions) or 'no motion'} "
+            f"({', '.join(map(str, modes)) or 'no dynamics'})."
+        )
+    barostats = [e.get("mode") for e in simulation.root.iter("barostat")]
+    if modes[0] in VARIABLE_CELL and "stochastic-rescaling" in barostats:
+        raise UserError(
+            "The stochastic-rescaling barostat has no cell momentum on which the stress of a field could act: use "
+            "isotropic, flexible or anisotropic."
+        )
+
+
+def _check_force(simulation: SimulationInput) -> None:
+    forces: list[Element] = simulation.root.findall(".//forces/force")
+    if len(forces) != 1 or forces[0].get("nbeads") not in (None, "", "0", str(simulation.n_beads)):
+        raise UserError(
+            f"The input has {len(forces)} <force>, some perhaps on fewer beads, but a field needs the Born charges of every "
+            "bead from one <force>: remove the others and nbeads."
+        )
+
+
+def _check_stride(simulation: SimulationInput, stride: int) -> None:
+    strides = [int(e.get("stride", 1)) for e in simulation.root.findall("output/checkpoint")]
+    strides += [int(simulation.root.get("safe_stride", 1)), simulation.total_steps]
+    wrong = [other for other in strides if other % stride]
+    if wrong:
+        raise UserError(
+            f"The field is recorded every {stride} steps, but a run may have to resume from a multiple of {wrong[0]}: let the "
+            "stride of the protocol divide safe_stride, the strides of all checkpoints, and total_steps."
+        )

@@ -1,0 +1,58 @@
+"""Cutting output files back to a restart, so that a resumed run repeats nothing.
+
+i-PI appends to its files after a restart. RESTART may lie behind the files (``safe_stride`` > 1, checkpoints,
+a killed process); everything that they hold beyond the restart's step would then appear twice.
+"""
+
+import re
+from pathlib import Path
+
+from les_ipi.driver.launch.simulation_input import SimulationInput
+
+_STEP = re.compile(rb"Step:\s+(\d+)")
+#: Lines of a frame before the one with the step number, by file suffix; extras start with it.
+_LINES_BEFORE_STEP = {".xyz": 1, ".extxyz": 1, ".pdb": 0}
+
+
+def trim_outputs(simulation: SimulationInput, directory: Path, step: int) -> None:
+    """Remove property rows and trajectory frames later than ``step`` from the outputs in ``directory``."""
+    for element, start in simulation.output_files:
+        stride = int(element.get("stride", 1))
+        for path in sorted(directory.glob(f"*{_escape(start)}*")):
+            if path.name.startswith("#") or not path.is_file():
+                continue  # i-PI's backups
+            if element.tag == "properties":
+                if path.name.endswith(start):
+                    _trim_rows(path, rows=step // stride + 1)
+            else:
+                _trim_frames(path, step, _LINES_BEFORE_STEP.get(path.suffix, 0))
+
+
+def _escape(name: str) -> str:
+    return re.sub(r"([\[\]*?])", r"[\1]", name)
+
+
+def _trim_rows(path: Path, rows: int) -> None:
+    """i-PI writes one row at step 0 and one every stride, so the row number tells the step."""
+    with open(path, "r+b") as file:
+        kept = end = 0
+        for line in file:
+            is_row = not line.lstrip().startswith(b"#")
+            if is_row and (kept == rows or not line.endswith(b"\n")):
+                break
+            kept += is_row
+            end += len(line)
+        file.truncate(end)
+
+
+def _trim_frames(path: Path, step: int, lines_before: int) -> None:
+    with open(path, "r+b") as file:
+        end, recent = 0, [0]  # offsets of the line ends seen last
+        for line in file:
+            match = _STEP.search(line)
+            if match and int(match[1]) > step:
+                end = recent[max(0, len(recent) - 1 - lines_before)]
+                break
+            end += len(line)
+            recent = [*recent[-2:], end]
+        file.truncate(end)

@@ -1,0 +1,109 @@
+"""The template: what i-PI never sends, namely which atoms there are and whether the system is periodic."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase.data import atomic_numbers, chemical_symbols
+
+from les_ipi.errors import UserError
+from les_ipi.structures.system import AtomicSystem, charge_and_multiplicity
+
+#: i-PI's labels for isotopes: the same electrons, another mass.
+_ISOTOPES = {"D": "H", "T": "H"}
+
+
+@dataclass(frozen=True)
+class Template:
+    """Atomic numbers (N,), periodicity, total charge (e) and spin multiplicity of the system that a driver serves."""
+
+    numbers: np.ndarray
+    periodic: bool
+    total_charge: float
+    path: Path
+    slab: bool = False
+    multiplicity: int = 1
+
+
+def read_template(path: str | Path) -> Template:
+    """Read a template from i-PI's xyz, extended xyz, or any other file that ASE reads (first frame).
+
+    Periodicity comes from ``pbc="T T T"``/``Lattice=`` or i-PI's ``# CELL(...)`` in the comment line; a plain
+    xyz that tells neither is refused rather than guessed. Isotope labels (D, T, O17, ...) mean their element.
+    Raises ``UserError`` if the file is missing, unreadable, ambiguous or periodic along one direction only.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(
+            f"The template structure '{path}' does not exist: give the file that i-PI starts from "
+            "(--template START.xyz)."
+        )
+    if path.suffix == ".xyz":
+        lines = path.read_text(errors="replace").splitlines()
+        comment = lines[1] if len(lines) > 1 else ""
+        if "CELL" in comment and "Lattice" not in comment:
+            return _read_ipi_xyz(path, lines)
+        if not re.search(r"Lattice=|pbc=", comment):
+            raise UserError(
+                f"The template '{path}' does not say whether it is periodic: write a Lattice with "
+                'pbc="T T T", pbc="F F F", or i-PI\'s "# CELL(abcABC): ..." in its second line.'
+            )
+    return _read_with_ase(path)
+
+
+def _read_ipi_xyz(path: Path, lines: list[str]) -> Template:
+    try:
+        count = int(lines[0])
+        labels = [lines[2 + i].split()[0] for i in range(count)]
+        numbers = np.array([_atomic_number(label) for label in labels])
+    except (ValueError, IndexError, KeyError) as error:
+        raise UserError(f"The template '{path}' is not a valid xyz file ({error}).") from error
+    isolated = re.search(r'pbc="?\s*F\s+F\s+F', lines[1]) is not None
+    pairs = dict(re.findall(r'(\w+)="?([^\s"]+)', lines[1]))
+    total_charge, multiplicity = charge_and_multiplicity(pairs)
+    return Template(numbers, not isolated, total_charge, path, multiplicity=multiplicity)
+
+
+def _read_with_ase(path: Path) -> Template:
+    from ase.io import read
+
+    try:
+        atoms = read(path, index=0)
+    except Exception as error:  # ASE raises many kinds for a file that it cannot read
+        raise UserError(f"The template '{path}' cannot be read ({type(error).__name__}: {error}).") from error
+    system = AtomicSystem.from_ase(atoms)
+    return Template(system.numbers, system.periodic, system.total_charge, path, system.slab, system.multiplicity)
+
+
+def _atomic_number(label: str) -> int:
+    symbol = label.rstrip("0123456789")
+    symbol = _ISOTOPES.get(symbol, symbol)
+    if symbol not in atomic_numbers:
+        raise KeyError(f"unknown element '{label}'")
+    return atomic_numbers[symbol]
+
+
+def symbols(numbers) -> str:
+    """Name the elements of some atomic numbers, sorted: ``"H, O"``."""
+    return ", ".join(chemical_symbols[z] for z in sorted({int(z) for z in numbers}))
+
+
+def check_charges(card: dict[str, Any], template: Template) -> None:
+    """Refuse a field on a model (its ``card``) without charges, on a slab, and on a system with a net charge."""
+    if card.get("charge_head") == "none":
+        raise UserError(
+            f"The model '{card.get('name', 'unnamed')}' has no charges, so a field has no force on it: choose a model with a "
+            "charge head."
+        )
+    if template.slab:
+        raise UserError(
+            "The system is a slab, periodic along 2 of 3 directions, whose field along the normal would be a capacitor's, "
+            "which the boundaries of the model do not have: leave out the field, or give a cell that is periodic in all three."
+        )
+    if template.total_charge:
+        raise UserError(
+            f"The system has a net charge of {template.total_charge:g} e, so a field accelerates it as a whole for ever: add "
+            "counter-ions, or leave out the field."
+        )

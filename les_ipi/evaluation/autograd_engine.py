@@ -1,0 +1,165 @@
+"""Evaluation of any model on one padded batch by automatic differentiation: every head, property and boundary."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from les_ipi.conventions import Property
+from les_ipi.electrostatics.born import SumRule
+from les_ipi.electrostatics.ewald import padded_modes
+from les_ipi.errors import UserError
+from les_ipi.evaluation.blocks import LocalBlocks
+from les_ipi.models.derivatives import (
+    Leaves,
+    atom_gradient,
+    electric_response,
+    gradient,
+    strain_derivative,
+    unwrapped_dipole,
+)
+from les_ipi.models.les_model import Evaluation, LESModel
+from les_ipi.structures.batch import Batch, collate
+from les_ipi.structures.packed_edges import KeptEdges
+from les_ipi.structures.system import AtomicSystem
+from les_ipi.units import COULOMB, EPSILON_0
+
+#: Quantities that carry √ε_e.
+_PHYSICAL_MOMENTS = {Property.CHARGES, Property.DIPOLE, Property.BORN_EFFECTIVE_CHARGES, Property.POLARIZABILITY}
+_PER_ATOM = {"forces", "charges", "born_effective_charges"}
+
+
+class BatchEngine:
+    """Tables of physical quantities for lists of structures; see :class:`les_ipi.evaluation.evaluator.Evaluator`.
+
+    The electrostatics and all derivatives are those of :meth:`LESModel.forward`; what atoms have from their neighbourhood alone
+    comes from ``blocks`` where the model allows it, and its derivatives are pulled back through them.
+    """
+
+    def __init__(self, model: LESModel, device: str, dtype: torch.dtype, skin: float, rule: SumRule, blocks: LocalBlocks):
+        self.model, self.device, self.dtype, self.rule = model, device, dtype, rule
+        self.edges = KeptEdges(model.species, model.cutoff, skin, device)
+        self.blocks = blocks
+        self._modes: tuple[bytes, np.ndarray] | None = None
+
+    def __call__(
+        self, systems: Sequence[AtomicSystem], wanted: set[Property], fields: np.ndarray | None = None
+    ) -> list[dict[str, np.ndarray]]:
+        """One table per structure: name of the property → value as in :class:`les_ipi.evaluation.evaluator.Results`.
+
+        With ``fields`` (B, 3) V/Å energy, forces and virial are those of U − E·M, from the same backward pass.
+        """
+        model = self.model
+        self._check_slabs(systems, wanted)
+        batch = self._batch(systems)
+        with torch.enable_grad():
+            leaves = Leaves.of(batch, self.dtype)
+            inside = None
+            if fields is not None and (model.head.induces or model.head.equilibrates):
+                # Induced dipoles and charges answer to the field: the enthalpy is not linear in it, it comes from the model.
+                inside, fields = torch.from_numpy(fields).to(leaves.positions), None
+            local = self.blocks.connected if model.blockwise else None
+            # Born charges differentiate what is induced; permanent moments do not go through the sum.
+            closed = not (self._induces and wanted & {Property.BORN_EFFECTIVE_CHARGES, Property.PIEZOELECTRIC})
+            evaluation = model(batch, leaves.edges, leaves.positions, leaves.cell, inside, local, closed)
+            tables = self._tables(batch, leaves, evaluation, wanted, fields)
+        kept = {*wanted, "dielectric_tensor"}
+        host = {name: value.detach().to("cpu", torch.float64).numpy() for name, value in tables.items() if name in kept}
+        sizes = [len(s.numbers) for s in systems]
+        return [
+            {k: v[b, :n].copy() if k in _PER_ATOM else v[b].copy() for k, v in host.items()} for b, n in enumerate(sizes)
+        ]
+
+    def _batch(self, systems: Sequence[AtomicSystem]) -> Batch:
+        """The structures with edges from kept neighbour lists, and with the last wave vectors if no cell has changed."""
+        n_rows = max(len(s.numbers) for s in systems)
+        positions = np.zeros((len(systems), n_rows, 3))
+        for b, system in enumerate(systems):
+            positions[b, : len(system.numbers)] = system.positions
+        edges = self.edges.update(systems, n_rows).tables(torch.from_numpy(positions).view(-1, 3).to(self.device))
+        cells = np.stack([s.cell for s in systems])
+        periodic = np.array([s.periodic for s in systems])
+        key = cells.tobytes() + periodic.tobytes()
+        if self._modes is None or self._modes[0] != key:
+            self._modes = key, padded_modes(cells, periodic, self.model.kernel.k_cutoff)
+        model = self.model
+        batch = collate(systems, model.species, model.cutoff, model.kernel.k_cutoff, edges=edges, modes=self._modes[1])
+        return batch.to(self.device)
+
+    @property
+    def _induces(self) -> bool:
+        return self.model.head is not None and self.model.head.induces
+
+    def _check_slabs(self, systems: Sequence[AtomicSystem], wanted: set[Property]) -> None:
+        """Responses of a slab that a susceptibility of the vacuum or of charge induced at any distance would falsify."""
+        if self._induces and wanted & _PHYSICAL_MOMENTS and any(s.slab for s in systems):
+            raise UserError(
+                "Charges, dipoles, Born charges and polarizabilities of a slab are not defined for this model with induced "
+                "moments, because ε_e of a cell with vacuum is unknown: ask for energy, forces and virial only."
+            )
+
+    def _tables(
+        self,
+        batch: Batch,
+        leaves: Leaves,
+        evaluation: Evaluation,
+        wanted: set[Property],
+        fields: np.ndarray | None,
+    ) -> dict[str, Tensor]:
+        """Physical quantities of the batch as tensors with a leading structure index."""
+        tables: dict[str, Tensor] = {}
+        scale = None if evaluation.screening is None else evaluation.screening.sqrt()
+        enthalpy = evaluation.energy
+        if fields is not None:
+            # Latent charges feel the field √ε_e E, so that physical ones feel E.
+            field = scale[:, None] * torch.from_numpy(fields).to(enthalpy)
+            enthalpy = enthalpy - (field * evaluation.dipole).sum(1)
+        if Property.ENERGY in wanted:
+            tables["energy"] = evaluation.energy.detach().double() + self.model.composition_energy(batch)
+            if fields is not None:
+                tables["energy"] -= (field * unwrapped_dipole(batch, leaves, evaluation).detach()).sum(1)
+        if Property.CHARGES in wanted:
+            tables["charges"] = scale[:, None] * evaluation.charges.sum(-1)
+        if Property.DIPOLE in wanted:
+            tables["dipole"] = scale[:, None] * unwrapped_dipole(batch, leaves, evaluation).detach()
+        if Property.QUADRUPOLE in wanted:
+            tables["quadrupole"] = _quadrupole(batch, evaluation)
+        if wanted & {Property.FORCES, Property.VIRIAL}:
+            grad = gradient(enthalpy.sum(), leaves, with_cell=Property.VIRIAL in wanted)
+            if Property.FORCES in wanted:
+                tables["forces"] = -atom_gradient(batch, grad)
+            if Property.VIRIAL in wanted:
+                tables["virial"] = -strain_derivative(batch, leaves, grad)
+                if fields is not None:  # the leaves are folded into the cell
+                    carried = unwrapped_dipole(batch, leaves, evaluation).detach() - evaluation.dipole.detach()
+                    tables["virial"] = tables["virial"] + carried[:, :, None] * field[:, None, :]
+        if wanted & {Property.BORN_EFFECTIVE_CHARGES, Property.PIEZOELECTRIC}:
+            strains = Property.PIEZOELECTRIC in wanted
+            born, strained = electric_response(self.model, batch, leaves, evaluation, self.rule, strains)
+            tables["born_effective_charges"] = scale[:, None, None, None] * born
+            if strained is not None:
+                tables["piezoelectric"] = scale[:, None, None, None] * strained
+        if Property.POLARIZABILITY in wanted and self.model.head is not None and self.model.head.induces_dipole:
+            tables.update(_polarizability(batch, evaluation))
+        return tables
+
+
+def _quadrupole(batch: Batch, evaluation: Evaluation) -> Tensor:
+    """Physical traceless second moments (B, 3, 3) in e·Å², which periodic structures do not have (NaN)."""
+    undefined = torch.full((batch.n_structures, 3, 3), torch.nan, dtype=torch.float64, device=batch.cell.device)
+    if evaluation.quadrupole is None:
+        return undefined
+    found = evaluation.screening.sqrt()[:, None, None] * evaluation.quadrupole.detach()
+    return torch.where(batch.periodic[:, None, None], undefined, found.double())
+
+
+def _polarizability(batch: Batch, evaluation: Evaluation) -> dict[str, Tensor]:
+    """Physical polarizability ε_e k_e Σα in Å³, and ε_∞ = ε_e (1 + Σα/(ε0 V)), which isolated structures do not have (NaN)."""
+    latent = evaluation.polarizable.total_polarizability().detach().double()
+    screening = evaluation.screening.detach().double()[:, None, None]
+    identity = torch.eye(3, dtype=torch.float64, device=latent.device)
+    volume = torch.linalg.det(batch.cell).abs()[:, None, None]
+    dielectric = screening * (identity + latent / (EPSILON_0 * volume))
+    dielectric = torch.where(batch.periodic[:, None, None], dielectric, torch.full_like(dielectric, torch.nan))
+    return {"polarizability": COULOMB * screening * latent, "dielectric_tensor": dielectric}

@@ -1,0 +1,1 @@
+"""Structures as data: one system, padded batches, neighbour lists and packed edges."""
