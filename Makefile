@@ -1,6 +1,7 @@
 # Everything on a fresh machine that has Python >= 3.11 (with venv) and make:
 #   make demo   path-integral IR spectrum of water from the shipped model (figure and CSV in runs/demo)
 #   make test   the test suite
+#   make docs   the documentation as a web site in site/
 #   make validation DATA=folder   trains the ladders of inputs/validation (hours, resumable)
 PYTHON ?= python3
 VENV := .venv
@@ -10,10 +11,10 @@ STAMP := $(VENV)/.installed
 export OMP_WAIT_POLICY := PASSIVE
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo test validation lint clean
+.PHONY: help install demo test validation lint docs clean
 
 help:
-	@sed -n '1,4s/^# //p' Makefile
+	@sed -n '1,5s/^# //p' Makefile
 
 install: $(STAMP)
 
@@ -24,7 +25,7 @@ $(STAMP): pyproject.toml
 	  $(BIN)/python -m pip install --quiet "torch==2.13.0+cpu" 2>/dev/null \
 	  || echo "No CPU build of torch found; the default wheel will be installed."; \
 	fi
-	$(BIN)/python -m pip install --quiet --editable ".[train,test]"
+	$(BIN)/python -m pip install --quiet --editable ".[train,test,docs]"
 	touch $@
 
 demo: $(STAMP)
@@ -41,5 +42,9 @@ validation: $(STAMP)
 lint: $(STAMP)
 	$(BIN)/ruff check .
 
+docs: export NO_MKDOCS_2_WARNING := 1
+docs: $(STAMP)
+	$(BIN)/python -m mkdocs build --strict --quiet
+
 clean:
-	rm -rf $(VENV) runs build *.egg-info
+	rm -rf $(VENV) runs site build *.egg-info

@@ -1,9 +1,9 @@
-"""Regenerate the tables and the scaling plot of docs/performance.md: everything side by side in one run.
+"""Regenerate the tables and the scaling plot of docs/reference/performance.md: everything side by side in one run.
 
     python benchmarks/performance.py --threads 1 --peers-python peers/bin/python
 
 Run it on an idle machine; benchmarks/peers.py says how the peers' environment is made, and `--device cuda` measures a GPU.
-The numbers go to docs/performance.json, the tables between the markers of docs/performance.md.
+The numbers go to docs/reference/performance.json, the tables between the markers of docs/reference/performance.md.
 """
 
 import argparse
@@ -95,7 +95,7 @@ def table(header: list[str], rows: list[list]) -> str:
 
 
 def report(found: dict) -> str:
-    """The measured part of docs/performance.md."""
+    """The measured part of docs/reference/performance.md."""
     parts = [
         f"Measured on {found['when']}: {found['machine']}, {found['threads']} thread(s); ms, median and best.",
         "### One evaluation",
@@ -158,7 +158,7 @@ def main() -> None:
     parser.add_argument("--beads", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--parts", type=int, nargs="+", default=[1, 3])
     parser.add_argument("--peers-python")
-    parser.add_argument("--docs", type=Path, default=ROOT / "docs")
+    parser.add_argument("--docs", type=Path, default=ROOT / "docs" / "reference")
     options = parser.parse_args()
     found = measure(options)
     (options.docs / "performance.json").write_text(json.dumps(found, indent=1) + "\n")

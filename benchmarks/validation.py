@@ -1,4 +1,4 @@
-"""Train and evaluate the ladder of every system of inputs/validation and fill docs/validation.json and docs/validation.md.
+"""Train and evaluate the ladder of every system of inputs/validation; fill validation.json and validation.md in docs/reference.
 
     python benchmarks/validation.py --data-root data
     python benchmarks/validation.py --data-root data --systems charged_dimers --rungs none q --effort 0.1
@@ -118,7 +118,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--effort", type=float, default=1.0, help="multiplies the number of epochs")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--work", type=Path, default=ROOT / "runs" / "validation", help="models and rows")
-    parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="folder of validation.json and validation.md")
+    pages = ROOT / "docs" / "reference"
+    parser.add_argument("--docs", type=Path, default=pages, help="folder of validation.json and validation.md")
     parser.add_argument("--inputs", type=Path, default=ROOT / "inputs" / "validation")
     parser.add_argument("--fresh", action="store_true", help="train again what is there already")
     options = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""The table of the validation suite: from `docs/validation.json` into `docs/validation.md`."""
+"""The table of the validation suite: from `docs/reference/validation.json` into `docs/reference/validation.md`."""
 
 from pathlib import Path
 

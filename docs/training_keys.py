@@ -1,8 +1,8 @@
-"""Tables of all keys of ``train.toml`` in docs/training.md, from the schema that validates the file.
+"""Tables of all keys of ``train.toml`` in docs/reference/train_toml.md, from the schema that validates the file.
 
-``python docs/training_keys.py`` rewrites the part of docs/training.md between the two markers; the tests fail while it
-is out of date. Defaults and limits come from the schema; meaning and unit from :data:`MEANING`, or from the
-``description`` of a field where it has one.
+``python docs/training_keys.py`` rewrites the part of that page between the two markers; the tests fail while it is out
+of date. Defaults and limits come from the schema; meaning and unit from :data:`MEANING`, or from the ``description`` of
+a field where it has one.
 """
 
 import re
@@ -18,7 +18,7 @@ from pydantic_core import PydanticUndefined
 from les_ipi.models.model_config import ChargesConfig, ShortRangeConfig, StateConfig
 from les_ipi.training.training_config import DataConfig, LossStage, OptimiserConfig, TrainConfig
 
-PAGE = Path(__file__).with_name("training.md")
+PAGE = Path(__file__).parent / "reference" / "train_toml.md"
 BEGIN = "<!-- keys: begin (python docs/training_keys.py) -->"
 END = "<!-- keys: end -->"
 
@@ -159,7 +159,8 @@ MEANING: dict[tuple[type[BaseModel], str], tuple[str, str]] = {
     ),
     (LossStage, "charge_conservation"): (
         "(e/Å)⁻²",
-        "weight of the mean squared ∂Q_tot/∂r of every atom: charge is moved, not made ([fields](fields.md)); latent charges",
+        "weight of the mean squared ∂Q_tot/∂r of every atom: charge is moved, not made "
+        "([fields](../how-to/fields.md)); latent charges",
     ),
 }
 
@@ -238,7 +239,7 @@ def tables() -> str:
     parts = []
     for heading, schema in TABLES:
         head = ["| key | type | default | limits | unit | meaning |", "|---|---|---|---|---|---|"]
-        parts.append("\n".join([f"### {heading}", "", *head, *rows(schema)]))
+        parts.append("\n".join([f"## {heading}", "", *head, *rows(schema)]))
     return "\n\n".join(parts)
 
 

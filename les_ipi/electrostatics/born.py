@@ -38,7 +38,7 @@ def local_born_charges(charges: Tensor, edges: Tensor, edge_gradient: Tensor) ->
             of the edges that end on atom i (the reverse edges of its own neighbour list).
 
     Returns: (A, 3, 3) e.
-    Source: doi:10.1038/s41524-025-01911-z (Born charges from LES); the local form is derived in docs/physics.md.
+    Source: doi:10.1038/s41524-025-01911-z (Born charges from LES); the local form is derived in docs/explanation/physics.md.
     """
     # The edge that ends on i and starts at neighbour j is minus the edge from i to j.
     flux = torch.einsum("imp,imd->ipd", edges, edge_gradient)

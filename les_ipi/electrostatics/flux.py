@@ -29,7 +29,7 @@ def induced_charge_cloud(
 
     Parameters: ``positions`` (B, N, 3) of the sources and ``receivers`` (B, N, 3) of κ, which are the same points but separate
     variables; ``kappa`` (B, N, C) e/V; the rest as in :func:`les_ipi.electrostatics.multipoles.periodic_potentials`.
-    Differentiable in ``positions`` and ``moments``. Source: derived in docs/multipoles.md.
+    Differentiable in ``positions`` and ``moments``. Source: derived in docs/explanation/multipoles.md.
     """
     G, volume = reciprocal_vectors(cell)
     k = modes.to(G.dtype) @ G

@@ -138,7 +138,8 @@ def slab_correction(
     d. Positions must not be folded along c.
 
     Parameters and result: as :func:`periodic_potentials`, to whose potentials these are added.
-    Source: doi:10.1063/1.479595 (neutral), doi:10.1063/1.3216473 (net charge); moments and smearing: docs/multipoles.md.
+    Source: doi:10.1063/1.479595 (neutral), doi:10.1063/1.3216473 (net charge); moments and smearing:
+    docs/explanation/multipoles.md.
     """
     rank = moments.rank if rank is None else rank
     area = torch.linalg.cross(cell[:, 0], cell[:, 1])

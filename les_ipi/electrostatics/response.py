@@ -43,7 +43,7 @@ def linear_response(
         field: external field E' in latent units (√ε_e times the macroscopic field), (B, 3) V/Å; polarizes dipoles only.
 
     Returns: :class:`Response`; zero energy and no moments if both are None.
-    Source: arXiv:2605.05746 (one-step response); the field as an enthalpy: docs/multipoles.md.
+    Source: arXiv:2605.05746 (one-step response); the field as an enthalpy: docs/explanation/multipoles.md.
     """
     phi = potentials.potential
     energy = torch.zeros(phi.shape[0], dtype=phi.dtype, device=phi.device)

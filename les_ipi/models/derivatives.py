@@ -84,7 +84,7 @@ def raw_born_charges(
     ``latent`` head: the exact local form from one pass. Other ``multipole`` heads: the local form of the charges plus
     ∂Σ(u + Δu)/∂r, and the flux of induced charges.
 
-    Source: doi:10.1038/s41524-025-01911-z and docs/physics.md.
+    Source: doi:10.1038/s41524-025-01911-z and docs/explanation/physics.md.
     """
     if _charges_of_moments_flow(model):
         return _multipole_born_charges(model, batch, leaves, evaluation, create_graph)[0]
@@ -182,7 +182,7 @@ class _Flow(NamedTuple):
 
 
 def _flow(model: LESModel, batch: Batch, leaves: Leaves, evaluation: Evaluation, create_graph: bool) -> _Flow:
-    """Permanent charge, and the charge that moments at the ends of edges induce anywhere; derived in docs/multipoles.md."""
+    """Permanent charge, and what moments at the ends of edges induce anywhere; derived in docs/explanation/multipoles.md."""
     local, dipole = evaluation.local_charges.sum(), evaluation.atomic_dipole
     diagonal = evaluation.local_charges.view(batch.n_structures, batch.n_rows)
     if evaluation.polarizable.kappa is not None:

@@ -1,4 +1,4 @@
-"""Code blocks of README.md, the READMEs of inputs/water and inputs/validation and docs/*.md, and how they are run.
+"""Code blocks of README.md, the READMEs of inputs/water and inputs/validation and all pages of docs/, and how they are run.
 
 Every fenced block must be accounted for (:data:`LANGUAGES`):
 
@@ -29,7 +29,7 @@ README = ROOT / "README.md"
 WATER = ROOT / "inputs" / "water" / "README.md"
 FIELD = ROOT / "inputs" / "water" / "field" / "README.md"
 SUITE = ROOT / "inputs" / "validation" / "README.md"
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
 DOCUMENTS = [README, WATER, FIELD, SUITE, *PAGES]
 LANGUAGES = ("bash", "python", "xml", "toml", "text")
 #: Lines that are compared with the Makefile and pyproject.toml instead of being run.

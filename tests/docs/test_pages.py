@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -12,7 +13,10 @@ import les_ipi
 from les_ipi.conventions import LABEL_ALIASES
 
 sys.path.insert(0, str(ROOT / "docs"))
+import module_table
 import training_keys
+
+DOCS = ROOT / "docs"
 
 
 def test_keys_of_train_toml_are_up_to_date():
@@ -21,22 +25,22 @@ def test_keys_of_train_toml_are_up_to_date():
 
 
 def test_label_names_are_complete():
-    text = (ROOT / "docs" / "conventions.md").read_text()
+    text = (DOCS / "reference" / "conventions.md").read_text()
     assert [alias for aliases in LABEL_ALIASES.values() for alias in aliases if f"`{alias}`" not in text] == []
 
 
 def test_json_keys_are_complete():
-    """Every key of ir.json is in docs/infrared.md, and every key of the run file in docs/conventions.md."""
+    """Every key of ir.json is in docs/how-to/infrared.md, and every key of the run file in docs/reference/conventions.md."""
     record = re.search(r"    return \{\n(.*?)\n    \}\n", (ROOT / "analysis/infrared/record.py").read_text(), re.DOTALL)[1]
     facts = re.search(r"    facts = \{\n(.*?)\n    \}\n", (ROOT / "les_ipi/driver/launch/run.py").read_text(), re.DOTALL)[1]
-    for source, page in ((record, "infrared.md"), (facts, "conventions.md")):
-        text = (ROOT / "docs" / page).read_text()
+    for source, page in ((record, "how-to/infrared.md"), (facts, "reference/conventions.md")):
+        text = (DOCS / page).read_text()
         keys = re.findall(r'^ {8}"(\w+)":', source, re.MULTILINE)
         assert len(keys) > 5
         assert [key for key in keys if f"`{key}`" not in text] == [], page
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(DOCS)))
 def test_named_tests_and_files_exist(page):
     text = page.read_text()
     for file, name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text):
@@ -52,37 +56,72 @@ def test_named_tests_and_files_exist(page):
         assert known, f"{page.name}: {''.join(module)}"
 
 
-def test_architecture_names_every_module():
-    text = (ROOT / "docs" / "architecture.md").read_text()
-    modules = [p for package in ("les_ipi", "analysis") for p in (ROOT / package).rglob("*.py")]
-    skipped = {"__init__.py", "les_ipi_pes.py", "loading.py", "errors.py"}
-    names = {p.name for p in modules if "shipped" not in p.parts} - skipped
-    assert sorted(name for name in names if f"`{name}`" not in text and name.removesuffix(".py") not in text) == []
+def test_table_of_modules_is_up_to_date():
+    assert module_table.PAGE.read_text() == module_table.page(), "run: python docs/module_table.py"
+
+
+def test_table_of_modules_has_every_module():
+    """Every module stands in the table with its first sentence, and one that is added changes the page."""
+    files = [path for package in ("les_ipi", "analysis") for path in (ROOT / package).rglob("*.py")]
+    modules = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files if path.stem != "__init__"}
+    expected = {re.sub("^analysis", "les_ipi.analysis", name) for name in modules}
+    rows = re.findall(r"^\| `([\w.]+)` \| .+ \|$", module_table.page(), re.MULTILINE)
+    assert set(rows) == expected and len(rows) > 100
+
+
+@pytest.mark.parametrize(
+    "text, row", [('"""What a new room is for.\n\nMore."""\n', "What a new room is for."), ("x = 1\n", None)]
+)
+def test_table_of_modules_notices_a_new_module(tmp_path, text, row):
+    (tmp_path / "les_ipi" / "room").mkdir(parents=True)
+    (tmp_path / "les_ipi" / "room" / "__init__.py").write_text('"""A room."""\n')
+    before = module_table.page(tmp_path)
+    (tmp_path / "les_ipi" / "room" / "new.py").write_text(text)
+    if row is None:
+        with pytest.raises(ValueError, match=r"les_ipi\.room\.new has no docstring"):
+            module_table.page(tmp_path)
+    else:
+        assert f"| `les_ipi.room.new` | {row} |" in module_table.page(tmp_path)
+        assert "les_ipi.room.new" not in before
 
 
 def test_every_page_is_in_the_navigation():
+    """Every page stands once in mkdocs.yml, in the part of the navigation that is named like its folder."""
     settings = yaml.safe_load((ROOT / "mkdocs.yml").read_text())
-    assert sorted(path for entry in settings["nav"] for path in entry.values()) == [p.name for p in PAGES]
+    listed = [path for entry in settings["nav"] for path in paths_of(entry)]
+    readmes = [str(p.relative_to(ROOT)) for p in (ROOT / "inputs").rglob("README.md")]
+    assert sorted(listed) == sorted([str(p.relative_to(DOCS)) for p in PAGES] + readmes)
+    for entry in settings["nav"]:
+        ((heading, part),) = entry.items()
+        folders = {Path(path).parts[0] for path in paths_of(part)} - {"inputs"}
+        assert folders == ({"index.md"} if heading == "Start" else {heading.lower()}), heading
+
+
+def paths_of(part) -> list[str]:
+    """All pages under one entry of the navigation."""
+    if isinstance(part, str):
+        return [part]
+    return [path for entry in (part.values() if isinstance(part, dict) else part) for path in paths_of(entry)]
 
 
 def test_performance_page_shows_what_was_measured():
-    """The tables come from docs/performance.json by the script that measures, not by hand."""
+    """The tables come from docs/reference/performance.json by the script that measures, not by hand."""
     sys.path.insert(0, str(ROOT / "benchmarks"))
     import performance
 
-    page = (ROOT / "docs" / "performance.md").read_text()
+    page = (DOCS / "reference" / "performance.md").read_text()
     shown = page.split(performance.START)[1].split(performance.END)[0].strip()
-    assert shown == performance.report(json.loads((ROOT / "docs" / "performance.json").read_text()))
+    assert shown == performance.report(json.loads((DOCS / "reference" / "performance.json").read_text()))
 
 
 def test_validation_page_shows_what_was_measured():
-    """The table of the suite comes from docs/validation.json, and every system of inputs/validation is in it."""
+    """The table of the suite comes from docs/reference/validation.json, and every system of inputs/validation is in it."""
     sys.path.insert(0, str(ROOT / "benchmarks"))
     import validation_table
 
-    page = (ROOT / "docs" / "validation.md").read_text()
+    page = (DOCS / "reference" / "validation.md").read_text()
     shown = page.split(validation_table.START)[1].split(validation_table.END)[0].strip()
-    found = json.loads((ROOT / "docs" / "validation.json").read_text())
+    found = json.loads((DOCS / "reference" / "validation.json").read_text())
     assert shown == validation_table.report(found)
     assert sorted(found) == sorted(path.parent.name for path in (ROOT / "inputs" / "validation").glob("*/ladder.toml"))
 

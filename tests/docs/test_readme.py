@@ -1,4 +1,4 @@
-"""Every command and snippet of the READMEs and docs/*.md runs; see ``documents`` for the rules."""
+"""Every command and snippet of the READMEs and the pages of docs/ runs; see ``documents`` for the rules."""
 
 import json
 import re

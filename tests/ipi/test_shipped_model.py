@@ -28,7 +28,7 @@ def prepare(directory: Path, source: str, steps: int, changes: dict[str, str]) -
 
 @pytest.mark.timeout(240)
 def test_energy_drift_of_64_molecules(tmp_path):
-    """Less than 1 meV/atom in 5 ps at 0.5 fs, from the slope over 0.3 ps (docs/validation.md has the whole 5 ps)."""
+    """Less than 1 meV/atom in 5 ps at 0.5 fs, from the slope over 0.3 ps (docs/reference/validation.md has the whole 5 ps)."""
     path = prepare(tmp_path / "nve", "classical-nve.xml", 600, {})
     run(RunOptions(path, threads=1))
     values = read_output(str(path.parent / "water.out"))[0]

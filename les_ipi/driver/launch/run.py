@@ -263,7 +263,7 @@ def drift_warning(simulation: SimulationInput, drift: float | None) -> str | Non
     return (
         f"Warning: the conserved quantity drifts by {drift:+.3g} meV/atom in a picosecond, {abs(share):.2g} k_B T: an error of "
         "the time step that turns into heat, and can leave atoms, or centroids of ring polymers, at another temperature than "
-        f"asked for. Take a shorter time step{better} (docs/driver.md, performance hints)."
+        f"asked for. Take a shorter time step{better} (docs/how-to/driver.md, performance hints)."
     )
 
 

@@ -29,7 +29,7 @@ from les_ipi.units import ATOMIC_TIME_FS, HARTREE_EV
 
 _REPORT_EVERY = 0.3
 #: A drift of the conserved quantity per atom and bead, eV, that only a simulation that blows up reaches in a window of this
-#: length. A steady drift below it is a fault of the time step that the user has to judge (docs/driver.md), no explosion.
+#: length. A steady drift below it is a fault of the time step that the user has to judge (docs/how-to/driver.md), no explosion.
 _LARGEST_DRIFT_EV, _DRIFT_WINDOW_FS = 2.0, 1000.0
 
 
