@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase.io import read
-from conftest import changed_input
+from ipi_inputs import changed_input
 
 from les_ipi.analysis.runs.field_table import read_field_table
 from les_ipi.driver.fields.anchoring import read_frames, write_anchors

@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 import pytest
-from conftest import water_lattice
+from ipi_inputs import water_lattice
 from toy_water import ToyEvaluator, evaluate
 
 from les_ipi.conventions import born_to_ipi

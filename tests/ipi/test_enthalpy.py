@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import water_lattice
+from ipi_inputs import water_lattice
 from toy_water import ToyEvaluator, evaluate
 
 from les_ipi.driver.fields.enthalpy import FieldEnthalpy

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from conftest import NVT
 from ipi import read_output
+from ipi_inputs import NVT
 from test_run import wait_for_rows
 from toy_programs import OFTEN_RESTARTED, PROGRAMS, run_toy
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import NVE, water_lattice
 from ipi import read_output
+from ipi_inputs import NVE, water_lattice
 from scipy.optimize import minimize
 from toy_programs import run_toy
 from toy_water import evaluate

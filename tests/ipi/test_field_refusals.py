@@ -1,7 +1,7 @@
 """What a field cannot be combined with is said in one sentence before anything starts."""
 
 import pytest
-from conftest import write_start
+from ipi_inputs import write_start
 from test_field import CONSTANT, EDA, protocol
 from toy_programs import PROGRAMS
 from toy_water import ToyEvaluator

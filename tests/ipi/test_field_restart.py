@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 import toy_programs
-from conftest import NVT
+from ipi_inputs import NVT
 from test_failures import killed
 from test_field import final_positions, protocol, record
 from test_run import wait_for_rows

@@ -9,8 +9,8 @@ import time
 import numpy as np
 import pytest
 import toy_programs
-from conftest import NVT
 from ipi import read_output
+from ipi_inputs import NVT
 from toy_programs import run_toy
 
 from les_ipi.errors import UserError

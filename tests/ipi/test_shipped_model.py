@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SOCKET, changed_input
 from ipi import read_output
+from ipi_inputs import SOCKET, changed_input
 
 from les_ipi.driver.launch.run import RunOptions, run
 

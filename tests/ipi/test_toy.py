@@ -1,7 +1,7 @@
 """The toy itself: forces, virial and Born charges are derivatives, or every other test here means little."""
 
 import numpy as np
-from conftest import water_lattice
+from ipi_inputs import water_lattice
 from toy_water import evaluate
 
 from les_ipi.structures.system import AtomicSystem

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from conftest import water_lattice, write_start
 from ipi import read_output
+from ipi_inputs import water_lattice, write_start
 from toy_programs import run_toy
 from toy_water import evaluate
 
