@@ -23,8 +23,6 @@ HARTREE_EV = _si.physical_constants["Hartree energy in eV"][0]
 ATOMIC_TIME_FS = _si.physical_constants["atomic unit of time"][0] * 1e15
 #: eV/Å per hartree/bohr.
 HARTREE_BOHR_EV_A = HARTREE_EV / BOHR_A
-#: amu per electron mass.
-ELECTRON_MASS_AMU = _si.m_e / _si.atomic_mass
 #: 1 eV/Å³ in GPa.
 EV_A3_GPA = _e / _angstrom**3 * 1e-9
 #: 1 e/Å² in C/m².

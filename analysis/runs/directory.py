@@ -91,7 +91,7 @@ class RunDirectory:
 
     @cached_property
     def field_table(self) -> FieldTable | None:
-        """The record of a field-driven run, see :func:`les_ipi.analysis.runs.field_table.read_field_table`; None without one."""
+        """The record of a field-driven run, see :func:`read_field_table`; None without one."""
         return read_field_table(self.path) if any(self.path.glob("*.field")) else None
 
     @cached_property

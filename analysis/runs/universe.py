@@ -5,8 +5,8 @@ import numpy as np
 from MDAnalysis.coordinates.memory import MemoryReader
 from MDAnalysis.lib.mdamath import triclinic_box
 
-from les_ipi.analysis.runs.readers import AtomFile
 from les_ipi.analysis.runs.directory import RunDirectory, TimeSeries
+from les_ipi.analysis.runs.readers import AtomFile
 from les_ipi.errors import UserError
 
 

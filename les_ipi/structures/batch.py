@@ -59,11 +59,6 @@ class Batch:
     def n_rows(self) -> int:
         return self.positions.shape[1]
 
-    @property
-    def atom_counts(self) -> Tensor:
-        """Real atoms of every structure, (B,)."""
-        return self.atom_mask.view(self.n_structures, -1).sum(1)
-
     def edges(self) -> Tensor:
         """Edge vectors r_j − r_i + shift in Å, shape (A, M, 3)."""
         flat = self.positions.reshape(-1, 3)
