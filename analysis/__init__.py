@@ -17,16 +17,18 @@ from les_ipi.analysis.conductivity.estimators import (
 from les_ipi.analysis.dielectric.study import DielectricStudy, study_dielectric
 from les_ipi.analysis.dielectric.susceptibility import FieldResponse, field_response, fluctuation_susceptibility
 from les_ipi.analysis.hysteresis.laws import frequency_law, merz_law
-from les_ipi.analysis.hysteresis.loop import HysteresisLoop, hysteresis_loop
+from les_ipi.analysis.hysteresis.loop import hysteresis_loop
+from les_ipi.analysis.hysteresis.metrics import HysteresisLoop
 from les_ipi.analysis.hysteresis.polarization import Drive, drive_of_table, unfold_dipole
 from les_ipi.analysis.hysteresis.study import HysteresisStudy, study_hysteresis
 from les_ipi.analysis.hysteresis.switching import find_pulses, fit_switching, subtract_nonswitching
 from les_ipi.analysis.infrared.measured import Measured, read_measured, water_25c
 from les_ipi.analysis.infrared.peaks import WATER_BANDS, Peak, find_peaks
-from les_ipi.analysis.infrared.spectrum import Infrared, InfraredSpectrum, Signal, infrared_spectrum
+from les_ipi.analysis.infrared.spectrum import Infrared, InfraredSpectrum, infrared_spectrum
 from les_ipi.analysis.infrared.study import InfraredStudy, study_infrared
 from les_ipi.analysis.runs.directory import RunDirectory, TimeSeries
 from les_ipi.analysis.runs.field_table import FieldTable, read_field_table
+from les_ipi.analysis.runs.signal import Signal
 from les_ipi.analysis.runs.universe import run_universe
 from les_ipi.analysis.statistics.uncertainty import Estimate
 from les_ipi.analysis.structure.lattice import lattice_parameters

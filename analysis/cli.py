@@ -58,10 +58,11 @@ def ir(
 ) -> None:
     """Infrared absorption n·α in cm-1 with error band, peaks, sum rules and the measured spectrum."""
     from les_ipi.analysis.infrared.figure import plot_infrared
-    from les_ipi.analysis.infrared.measured import is_water, read_measured, water_25c
+    from les_ipi.analysis.infrared.measured import read_measured, water_25c
     from les_ipi.analysis.infrared.peaks import WATER_BANDS, automatic_bands, find_peaks
     from les_ipi.analysis.infrared.record import infrared_record, infrared_summary, infrared_table, write_csv
     from les_ipi.analysis.infrared.study import study_infrared
+    from les_ipi.analysis.runs.composition import is_water
     from les_ipi.analysis.runs.directory import RunDirectory
 
     runs = [RunDirectory(path, input_name) for path in run_dirs]

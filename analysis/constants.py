@@ -29,6 +29,10 @@ F_SUM_PER_CURRENT2 = N_ALPHA_PER_POWER / 2.0 * CM1_PER_INVERSE_FS
 #: ∫ n·α dν̃ [cm⁻²] = this · Σ_i |Z_i|²_F/m_i [e²/amu] / V: the same at equipartition, ⟨J²⟩ = k_B T
 #: Σ|Z_i|²_F/m_i.
 F_SUM_PER_CHARGE2_MASS = F_SUM_PER_CURRENT2 * si.k / si.atomic_mass * 1e-10
+#: MV/cm in 1 V/Å.
+MV_CM_PER_V_A = 100.0
+#: µC/cm² in 1 C/m².
+UC_CM2_PER_C_M2 = 100.0
 
 
 def absorption(power: np.ndarray, volume: float, temperature: float) -> np.ndarray:

@@ -33,7 +33,6 @@ def conductivity(
 
     Example: les-analysis conductivity run1 run2 --charges H=1,O=-2 --discard-ps 5 --plot sigma.png
     """
-    from les_ipi.analysis.conductivity.charges import parse_charges
     from les_ipi.analysis.conductivity.figure import plot_conductivity
     from les_ipi.analysis.conductivity.record import (
         conductivity_record,
@@ -45,6 +44,7 @@ def conductivity(
         write_conductivity_csv,
     )
     from les_ipi.analysis.conductivity.study import study_conductivity
+    from les_ipi.analysis.runs.composition import parse_charges
     from les_ipi.analysis.runs.directory import RunDirectory
 
     runs = [RunDirectory(path, input_name) for path in run_dirs]

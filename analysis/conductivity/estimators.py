@@ -8,7 +8,7 @@ from scipy import constants as si
 
 from les_ipi.analysis.conductivity.diffusion import displacement_fit
 from les_ipi.analysis.constants import CONDUCTIVITY_PER_POWER
-from les_ipi.analysis.infrared.spectrum import Signal
+from les_ipi.analysis.runs.signal import Signal
 from les_ipi.analysis.statistics.cepstral import CepstralZero, cepstral_zero
 from les_ipi.analysis.statistics.einstein import EinsteinFit, einstein_fit, itinerant
 from les_ipi.analysis.statistics.green_kubo import GreenKubo, green_kubo

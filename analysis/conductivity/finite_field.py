@@ -1,71 +1,15 @@
-"""Static fields of runs, and conductivity from the mean current in them."""
+"""Conductivity from the mean current in static fields."""
 
-import re
-import xml.etree.ElementTree as ET
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
-from ipi.utils.units import unit_to_internal
 from scipy import constants as si
 
 from les_ipi.analysis.conductivity.estimators import ConductivityEstimate
-from les_ipi.analysis.infrared.spectrum import Signal
-from les_ipi.analysis.runs.directory import RunDirectory
+from les_ipi.analysis.runs.signal import Signal
 from les_ipi.analysis.statistics.green_kubo import green_kubo
-from les_ipi.errors import UserError
-from les_ipi.units import HARTREE_BOHR_EV_A
 
-#: What the driver is told in <parameters>, see les_ipi.driver.serve.pes.
-_SERVED = re.compile(r"(constant_field|voltage)\s*:\s*([^\s,{}]+)")
 _S_M = si.e / (1e-15 * 1e-10)  # e/(fs Å V) in S/m
-
-
-def read_field(path: Path) -> np.ndarray | None:
-    """Static field of an i-PI input, (3,) V/Å, or None when there is none.
-
-    Parameters: ``path`` of the XML. Raises :class:`UserError` for a field that changes with time, which has no DC response.
-    """
-    block = next((found for found in ET.parse(path).getroot().iter("driven_dynamics")), None)
-    field = block.find("efield") if block is not None and block.get("mode", "").startswith("eda") else None
-    amplitude = field.find("amp") if field is not None else None
-    if amplitude is None:
-        return None
-    vector = np.array([float(x) for x in amplitude.text.strip(" []\n").split(",")])
-    vector *= unit_to_internal("electric-field", amplitude.get("units", ""), 1.0) * HARTREE_BOHR_EV_A
-    if not vector.any():
-        return None
-    peak = float(field.findtext("peak", "0"))
-    if float(field.findtext("freq", "0")) != 0.0 or (peak > 0.0 and field.find("sigma") is not None):
-        raise UserError(f"The field in {path} changes with time; the mean current needs a static one (freq 0, no pulse).")
-    return vector * np.cos(float(field.findtext("phase", "0")))
-
-
-def static_field(run: RunDirectory, discard_ps: float = 0.0) -> np.ndarray | None:
-    """Static field of a run, (3,) V/Å, or None without one: of a protocol, of the driver, or of i-PI itself.
-
-    Parameters: ``run``; ``discard_ps`` of it are not looked at, in which a field may still rise. Raises :class:`UserError`
-    for a field that changes with time, and for a fixed voltage.
-    """
-    table = run.field_table
-    if table is not None:
-        field = table.field[table.time_fs - table.time_fs[0] > 1000.0 * discard_ps - 1e-6]
-        if not field.size:
-            raise UserError(f"Discarding {discard_ps:g} ps leaves nothing of the field record of {run.path}.")
-        if np.ptp(field, axis=0).max() > 1e-9:
-            raise UserError(
-                f"The field of {run.path} changes with time; a static response needs one that is constant after --discard-ps "
-                "(les-analysis hysteresis takes the others)."
-            )
-        return field[0] if field[0].any() else None
-    parameters = " ".join(e.text or "" for e in ET.parse(run.input.path).getroot().iter("parameters"))
-    served = dict(_SERVED.findall(parameters)) | {k: v for k in ("constant_field", "voltage") if (v := run.model.get(k))}
-    if served.get("voltage"):
-        raise UserError(f"{run.path} was run at a fixed voltage; a static response needs a field: --constant-field or --field.")
-    if text := served.get("constant_field"):
-        field = np.array([float(x) for x in text.split(";")])
-        return field if field.any() else None
-    return read_field(run.input.path)
 
 
 def finite_field_conductivity(signals: Sequence[Signal], fields: Sequence[np.ndarray]) -> ConductivityEstimate:

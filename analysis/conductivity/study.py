@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from les_ipi.analysis.conductivity.charges import require_charges, species_dipoles, unwrapped
+from les_ipi.analysis.conductivity.charges import species_dipoles, unwrapped
 from les_ipi.analysis.conductivity.diffusion import Diffusion, self_diffusion, without_drift, yeh_hummer
 from les_ipi.analysis.conductivity.estimators import (
     Conductivity,
@@ -16,10 +16,13 @@ from les_ipi.analysis.conductivity.estimators import (
     paired_difference,
     species_conductivity,
 )
-from les_ipi.analysis.conductivity.finite_field import finite_field_conductivity, static_field
-from les_ipi.analysis.infrared.spectrum import Infrared, Signal, infrared_spectrum
-from les_ipi.analysis.infrared.study import choose_source
+from les_ipi.analysis.conductivity.finite_field import finite_field_conductivity
+from les_ipi.analysis.infrared.spectrum import Infrared, infrared_spectrum
+from les_ipi.analysis.runs.composition import require_charges
 from les_ipi.analysis.runs.directory import RunDirectory, TimeSeries, require_alike
+from les_ipi.analysis.runs.signal import Signal
+from les_ipi.analysis.runs.source import choose_source
+from les_ipi.analysis.runs.static_field import static_field
 from les_ipi.analysis.statistics.einstein import itinerant
 from les_ipi.analysis.statistics.onsager import Onsager
 from les_ipi.errors import UserError

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from les_ipi.analysis.constants import UC_CM2_PER_C_M2
 from les_ipi.analysis.dielectric.study import DielectricStudy
-from les_ipi.analysis.hysteresis.polarization import UC_CM2_PER_C_M2
 from les_ipi.units import E_A2_C_M2, EPSILON_0
 
 _UNIT = E_A2_C_M2 * UC_CM2_PER_C_M2  # e/Å² in µC/cm²

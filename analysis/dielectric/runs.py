@@ -6,12 +6,12 @@ import numpy as np
 
 from les_ipi.analysis.dielectric.alignment import alignment, find_molecules, molecular_axes
 from les_ipi.analysis.dielectric.susceptibility import stationary
-from les_ipi.analysis.infrared.measured import is_water
-from les_ipi.analysis.infrared.study import choose_source
+from les_ipi.analysis.runs.cells import read_cells
+from les_ipi.analysis.runs.composition import is_water
 from les_ipi.analysis.runs.directory import RunDirectory, TimeSeries
+from les_ipi.analysis.runs.source import choose_source
 from les_ipi.analysis.statistics.einstein import itinerant
 from les_ipi.analysis.statistics.uncertainty import Estimate
-from les_ipi.analysis.structure.lattice import read_cells
 from les_ipi.errors import UserError
 
 _SAME_START_A = 1e-3

@@ -6,7 +6,6 @@ from importlib.metadata import version
 
 import numpy as np
 
-from les_ipi.analysis.conductivity.finite_field import static_field
 from les_ipi.analysis.dielectric.alignment import DipoleOrigins, dipole_origins
 from les_ipi.analysis.dielectric.runs import DielectricRun, read_dielectric_run
 from les_ipi.analysis.dielectric.susceptibility import (
@@ -17,6 +16,7 @@ from les_ipi.analysis.dielectric.susceptibility import (
     stationary,
 )
 from les_ipi.analysis.runs.directory import RunDirectory, require_alike
+from les_ipi.analysis.runs.static_field import static_field
 from les_ipi.analysis.statistics.uncertainty import Estimate
 from les_ipi.errors import UserError
 from les_ipi.units import E_A2_C_M2

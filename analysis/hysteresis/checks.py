@@ -1,12 +1,8 @@
 """What limits trust in a loop: unsaturated, unclosed, drifting, too few cycles, work that does not balance."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-if TYPE_CHECKING:
-    from les_ipi.analysis.hysteresis.loop import HysteresisLoop
-
+from les_ipi.analysis.hysteresis.metrics import HysteresisLoop
 
 #: A loop with less P_r than this fraction of P_max is no sign of switching.
 LEAST_REMANENCE = 0.15
@@ -14,7 +10,7 @@ LEAST_REMANENCE = 0.15
 LARGEST_OPENING = 0.05
 
 
-def loop_warnings(loop: "HysteresisLoop", discarded_cycles: int = 0) -> list[str]:
+def loop_warnings(loop: HysteresisLoop, discarded_cycles: int = 0) -> list[str]:
     """Sentences on a loop, none when it is saturated, closed and well sampled.
 
     Parameters: ``loop``; ``discarded_cycles`` already dropped. Returns sentences without a full stop.
@@ -23,21 +19,21 @@ def loop_warnings(loop: "HysteresisLoop", discarded_cycles: int = 0) -> list[str
     return [line for check in checks for line in check(loop, discarded_cycles)]
 
 
-def _cycles(loop: "HysteresisLoop", _: int) -> list[str]:
+def _cycles(loop: HysteresisLoop, _: int) -> list[str]:
     count = int(loop.switched.sum())
     if count == 1:
         return ["one complete cycle gives no error bars; run at least five"]
     return [f"{count} cycles give rough error bars; run at least five"] if count < 5 else []
 
 
-def _switching(loop: "HysteresisLoop", _: int) -> list[str]:
+def _switching(loop: HysteresisLoop, _: int) -> list[str]:
     failed = loop.n_cycles - int(loop.switched.sum())
     if not failed:
         return []
     return [f"{failed} of {loop.n_cycles} cycles did not switch and are left out; raise the amplitude or the period"]
 
 
-def _remanence(loop: "HysteresisLoop", _: int) -> list[str]:
+def _remanence(loop: HysteresisLoop, _: int) -> list[str]:
     """A dipole relative to the start is centred, so that a sample that never switches looks like a thin loop around zero."""
     remanent, largest = loop.metrics["remanent_polarization_C_m2"], loop.metrics["maximum_polarization_C_m2"]
     if remanent.value > LEAST_REMANENCE * largest.value:
@@ -46,13 +42,13 @@ def _remanence(loop: "HysteresisLoop", _: int) -> list[str]:
             "ferroelectric that the field never switches; raise the amplitude"]  # fmt: skip
 
 
-def _significant(loop: "HysteresisLoop", name: str, limit: float) -> bool:
+def _significant(loop: HysteresisLoop, name: str, limit: float) -> bool:
     metric, scale = loop.metrics[name], loop.metrics["maximum_polarization_C_m2"].value
     error = metric.error if np.isfinite(metric.error) else 0.0
     return abs(metric.value) > max(4.0 * error, limit * abs(scale))
 
 
-def _saturation(loop: "HysteresisLoop", _: int) -> list[str]:
+def _saturation(loop: HysteresisLoop, _: int) -> list[str]:
     if not _significant(loop, "opening_at_tips_C_m2", 0.02):
         return []
     gap = loop.metrics["opening_at_tips_C_m2"]
@@ -61,7 +57,7 @@ def _saturation(loop: "HysteresisLoop", _: int) -> list[str]:
             "and E_c depend on the amplitude (minor loop or lossy dielectric)"]  # fmt: skip
 
 
-def _closure(loop: "HysteresisLoop", _: int) -> list[str]:
+def _closure(loop: HysteresisLoop, _: int) -> list[str]:
     drift, largest = loop.metrics["closure_C_m2"], loop.metrics["maximum_polarization_C_m2"].value
     if abs(drift.value) < LARGEST_OPENING * largest and not _significant(loop, "closure_C_m2", 0.01):
         return []
@@ -69,14 +65,14 @@ def _closure(loop: "HysteresisLoop", _: int) -> list[str]:
             "as it can with a head without single-valued dipole: see les-ipi anchors; or no steady state yet)"]  # fmt: skip
 
 
-def _steadiness(loop: "HysteresisLoop", discarded: int) -> list[str]:
+def _steadiness(loop: HysteresisLoop, discarded: int) -> list[str]:
     if not loop.steady_from_cycle:
         return []
     total = loop.steady_from_cycle + discarded
     return [f"the loop area settles after {loop.steady_from_cycle} more cycle(s): --discard-cycles {total}"]
 
 
-def _work(loop: "HysteresisLoop", _: int) -> list[str]:
+def _work(loop: HysteresisLoop, _: int) -> list[str]:
     work, area = loop.metrics["work_per_cycle_eV"], loop.metrics["dissipated_energy_per_cycle_eV"]
     if not np.isfinite(work.value) or work.value == 0.0:
         return []

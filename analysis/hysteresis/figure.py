@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from les_ipi.analysis.hysteresis.loop import HysteresisLoop
-from les_ipi.analysis.hysteresis.polarization import MV_CM_PER_V_A, UC_CM2_PER_C_M2
+from les_ipi.analysis.constants import MV_CM_PER_V_A, UC_CM2_PER_C_M2
+from les_ipi.analysis.hysteresis.metrics import HysteresisLoop
 from les_ipi.analysis.hysteresis.study import HysteresisStudy, SwitchingStudy
 from les_ipi.analysis.hysteresis.switching import kai
 from les_ipi.units import E_A2_C_M2

@@ -5,98 +5,24 @@ error is the delete-one jackknife over cycles (over runs where runs differ by mo
 Source: IEEE Std 180-1986; Damjanovic, 10.1088/0034-4885/61/9/002.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from scipy import stats
 
+from les_ipi.analysis.constants import MV_CM_PER_V_A
 from les_ipi.analysis.hysteresis.checks import loop_warnings
 from les_ipi.analysis.hysteresis.cycles import BASE, Cycle, Windows, centred, choose_windows, find_cycles, measure_cycle
-from les_ipi.analysis.hysteresis.polarization import MV_CM_PER_V_A, Drive, susceptibility
-from les_ipi.analysis.statistics.uncertainty import Estimate, jackknife_error
+from les_ipi.analysis.hysteresis.metrics import METRICS, HysteresisLoop, estimate_metrics
+from les_ipi.analysis.hysteresis.polarization import Drive
 from les_ipi.errors import UserError
 from les_ipi.units import E_A2_C_M2
 
-#: J/m³ in 1 eV/Å³.
-J_M3_PER_EV_A3 = E_A2_C_M2 * 1e10
 #: Runs are pooled when amplitude, period and volume agree to this.
 SAME = 0.03
 #: Points of a branch in the mean loop.
 BRANCH_POINTS = 200
-
-_Means = dict[str, np.ndarray]
-
-
-def _squareness(base: _Means) -> np.ndarray:
-    """P_r/P_s; NaN where the extrapolated P_s is nothing, as for a lossy dielectric."""
-    remanent = np.asarray(base["remanent_plus"] - base["remanent_minus"])
-    saturation = np.asarray(base["saturation_plus"] - base["saturation_minus"])
-    some = np.abs(saturation) > 1e-3 * np.abs(base["maximum_plus"] - base["maximum_minus"])
-    return np.divide(remanent, saturation, out=np.full(remanent.shape, np.nan), where=some)
-
-
-#: Name of a metric → its value from the mean base numbers of the cycles.
-METRICS: dict[str, Callable[[_Means], np.ndarray]] = {
-    "coercive_field_MV_cm": lambda b: MV_CM_PER_V_A * 0.5 * (b["coercive_plus"] - b["coercive_minus"]),
-    "coercive_field_plus_MV_cm": lambda b: MV_CM_PER_V_A * b["coercive_plus"],
-    "coercive_field_minus_MV_cm": lambda b: MV_CM_PER_V_A * b["coercive_minus"],
-    "imprint_field_MV_cm": lambda b: MV_CM_PER_V_A * 0.5 * (b["coercive_plus"] + b["coercive_minus"]),
-    "remanent_polarization_C_m2": lambda b: E_A2_C_M2 * 0.5 * (b["remanent_plus"] - b["remanent_minus"]),
-    "remanent_polarization_plus_C_m2": lambda b: E_A2_C_M2 * b["remanent_plus"],
-    "remanent_polarization_minus_C_m2": lambda b: E_A2_C_M2 * b["remanent_minus"],
-    "polarization_offset_C_m2": lambda b: E_A2_C_M2 * 0.5 * (b["remanent_plus"] + b["remanent_minus"]),
-    "saturation_polarization_C_m2": lambda b: E_A2_C_M2 * 0.5 * (b["saturation_plus"] - b["saturation_minus"]),
-    "maximum_polarization_C_m2": lambda b: E_A2_C_M2 * 0.5 * (b["maximum_plus"] - b["maximum_minus"]),
-    "squareness": _squareness,
-    "susceptibility_at_tips": lambda b: susceptibility(0.5 * (b["slope_plus"] + b["slope_minus"])),
-    "susceptibility_at_zero_field": lambda b: susceptibility(b["slope_zero"]),
-    "loop_area_J_m3": lambda b: J_M3_PER_EV_A3 * b["area"],
-    "dissipated_energy_per_cycle_eV": lambda b: b["area"] * b["volume"],
-    "recoverable_energy_J_m3": lambda b: J_M3_PER_EV_A3 * b["recoverable"],
-    "efficiency": lambda b: b["recoverable"] / (b["recoverable"] + b["area"]),
-    "closure_C_m2": lambda b: E_A2_C_M2 * b["closure"],
-    "opening_at_tips_C_m2": lambda b: E_A2_C_M2 * 0.5 * (b["gap_plus"] + b["gap_minus"]),
-    "work_per_cycle_eV": lambda b: b["work"],
-}
-
-
-@dataclass(frozen=True)
-class HysteresisLoop:
-    """A loop at one amplitude and frequency, from one or several runs.
-
-    ``metrics`` name (with unit) → :class:`Estimate`; ``per_cycle`` name → (n_cycles,), the same names; ``run_of_cycle``
-    (n_cycles,); ``switched`` (n_cycles,) cycles that count; ``field_V_A`` (2B,) of the mean loop, falling then rising;
-    ``polarization_C_m2``, ``polarization_error_C_m2`` (2B,) its mean and standard error; ``cycles_C_m2``
-    (n_cycles, 2B); ``steady_from_cycle`` first cycle from which the loop no longer changes; ``notes`` how P was made
-    and fitted; ``warnings`` what limits trust; ``labels`` of the runs.
-    """
-
-    metrics: dict[str, Estimate]
-    per_cycle: dict[str, np.ndarray]
-    run_of_cycle: np.ndarray
-    switched: np.ndarray
-    field_V_A: np.ndarray
-    polarization_C_m2: np.ndarray
-    polarization_error_C_m2: np.ndarray
-    cycles_C_m2: np.ndarray
-    amplitude_V_A: float
-    period_fs: float
-    volume_A3: float
-    steady_from_cycle: int
-    notes: tuple[str, ...]
-    warnings: tuple[str, ...]
-    labels: tuple[str, ...]
-
-    @property
-    def n_cycles(self) -> int:
-        """Number of complete cycles, of all runs."""
-        return self.run_of_cycle.size
-
-    @property
-    def n_runs(self) -> int:
-        """Number of runs."""
-        return len(self.labels)
 
 
 def hysteresis_loop(drives: Sequence[Drive], discard_cycles: int = 0) -> HysteresisLoop:
@@ -142,7 +68,7 @@ def hysteresis_loop(drives: Sequence[Drive], discard_cycles: int = 0) -> Hystere
         raise UserError("The polarization never passes zero in both directions, so there is no loop: the field is too "
                         "weak or too fast to switch this sample.")  # fmt: skip
     used = {name: values[switched] for name, values in base.items()}
-    metrics, differing = _estimates(used, owner_array[switched])
+    metrics, differing = estimate_metrics(used, owner_array[switched])
     per_cycle = {name: formula(base) for name, formula in METRICS.items()}
     shape = np.array(curves) * E_A2_C_M2
     first_run = [cycle for cycle, owner in zip(cycles, owners, strict=True) if owner == 0]
@@ -180,35 +106,6 @@ def choose_windows_of(
         parts += [part] * len(mine)
     means = {name: np.mean([getattr(part, name) for part in parts]) for name in Windows.__dataclass_fields__}
     return Windows(**means | {name: round(means[name]) for name in ("rising", "falling")})
-
-
-def _estimates(base: _Means, owners: np.ndarray) -> tuple[dict[str, Estimate], list[str]]:
-    """Metrics of the mean cycle with jackknife errors, and a note on runs that differ."""
-    count = owners.size
-    runs = np.unique(owners)
-    means = {name: values.mean() for name, values in base.items()}
-    without_one = {name: (values.sum() - values) / max(count - 1, 1) for name, values in base.items()}
-    without_run = {
-        name: np.array([values[owners != run].mean() for run in runs]) if runs.size > 1 else np.full(1, values.mean())
-        for name, values in base.items()
-    }
-    estimates, differing = {}, []
-    for name, formula in METRICS.items():
-        error = float(jackknife_error(np.atleast_1d(formula(without_one)))) if count > 1 else np.nan
-        if runs.size >= 3 and count > runs.size and _runs_differ(np.atleast_1d(formula(base)), owners):
-            error = max(error, float(jackknife_error(formula(without_run))))
-            differing.append(name)
-        estimates[name] = Estimate(float(formula(means)), error)
-    if not differing:
-        return estimates, []
-    return estimates, [f"runs differ by more than their cycles in {', '.join(differing)}; there the errors are over runs"]
-
-
-def _runs_differ(values: np.ndarray, owners: np.ndarray) -> bool:
-    groups = [values[owners == run] for run in np.unique(owners)]
-    if not np.isfinite(values).all() or np.ptp(values) == 0:
-        return False
-    return bool(stats.f_oneway(*groups).pvalue < 0.005)
 
 
 def _on_grid(values: np.ndarray, cycle: Cycle) -> np.ndarray:

@@ -14,11 +14,6 @@ from les_ipi.analysis.runs.field_table import FieldTable
 from les_ipi.errors import UserError
 from les_ipi.units import E_A2_C_M2, EPSILON_0
 
-#: MV/cm in 1 V/Å.
-MV_CM_PER_V_A = 100.0
-#: µC/cm² in 1 C/m².
-UC_CM2_PER_C_M2 = 100.0
-
 
 @dataclass(frozen=True)
 class Drive:

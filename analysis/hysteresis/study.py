@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from les_ipi.analysis.constants import MV_CM_PER_V_A
 from les_ipi.analysis.hysteresis.cycles import find_cycles
 from les_ipi.analysis.hysteresis.laws import FrequencyLaw, MerzLaw, frequency_law, merz_law
-from les_ipi.analysis.hysteresis.loop import SAME, HysteresisLoop, drive_condition, hysteresis_loop
-from les_ipi.analysis.hysteresis.polarization import MV_CM_PER_V_A, Drive, drive_of_table
+from les_ipi.analysis.hysteresis.loop import SAME, drive_condition, hysteresis_loop
+from les_ipi.analysis.hysteresis.metrics import HysteresisLoop
+from les_ipi.analysis.hysteresis.polarization import Drive, drive_of_table
 from les_ipi.analysis.hysteresis.switching import (
     Pulse,
     Switching,

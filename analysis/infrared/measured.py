@@ -1,7 +1,6 @@
 """Measured spectra: what is packaged, reading a table, and values on the grid of a simulation."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -57,9 +56,3 @@ def read_measured(path: Path) -> Measured:
         return Measured(table[order, 0], table[order, column], f"experiment ({path.name})")
     except (OSError, ValueError, IndexError) as error:
         raise UserError(f"{path} is no table of wavenumber and n·α in cm-1 ({error}).") from error
-
-
-def is_water(symbols: Sequence[str]) -> bool:
-    """True when the atoms are H and O only, two to one."""
-    count = Counter(symbols)
-    return set(count) == {"H", "O"} and count["H"] == 2 * count["O"]

@@ -9,6 +9,7 @@ from MDAnalysis.analysis.results import ResultsGroup
 
 from les_ipi.analysis.constants import CM1_PER_INVERSE_FS, F_SUM_PER_CURRENT2, N_ALPHA_PER_POWER
 from les_ipi.analysis.infrared.quantum import correction_factor
+from les_ipi.analysis.runs.signal import Signal
 from les_ipi.analysis.statistics.cepstral import cepstral_spectrum
 from les_ipi.analysis.statistics.uncertainty import spectrum_error
 from les_ipi.analysis.statistics.welch import (
@@ -21,21 +22,6 @@ from les_ipi.analysis.statistics.windows import length_for_resolution, resolutio
 from les_ipi.errors import UserError
 
 _ENOUGH_SEGMENTS = 20
-
-
-@dataclass(frozen=True)
-class Signal:
-    """What one run gives to a spectrum.
-
-    ``values`` (T, 3): dipole in e Å or current in e Å/fs; ``kind`` ``dipole`` or ``current``; ``dt_fs``
-    spacing; ``volume_A3``; ``temperature_K``.
-    """
-
-    values: np.ndarray
-    kind: str
-    dt_fs: float
-    volume_A3: float
-    temperature_K: float
 
 
 @dataclass(frozen=True)
@@ -187,22 +173,6 @@ class InfraredSpectrum(AnalysisBase):
         self.results.wavenumber = spectrum.wavenumber_cm1
         self.results.n_alpha = spectrum.n_alpha_cm1
         self.results.n_alpha_error = spectrum.n_alpha_error_cm1
-
-
-def require_nyquist(dt_fs: float, symbols: Sequence[str]) -> None:
-    """Refuse a sampling interval that folds bands of the system onto others.
-
-    Nyquist wavenumber 1/(2c dt) must reach 4000 cm⁻¹ with hydrogen (3000 with deuterium).
-    Parameters: ``dt_fs``; ``symbols`` of the atoms. Raises :class:`UserError`.
-    """
-    highest = 4000.0 if "H" in symbols else 3000.0 if "D" in symbols else 0.0
-    nyquist = CM1_PER_INVERSE_FS / (2.0 * dt_fs)
-    if nyquist < highest:
-        raise UserError(
-            f"Data every {dt_fs:g} fs reach {nyquist:.0f} cm-1 (Nyquist), but the system has bands up to "
-            f"{highest:.0f} cm-1 that would fold back; write every "
-            f"{CM1_PER_INVERSE_FS / (2 * highest):.1f} fs or less."
-        )
 
 
 def _common(signals: Sequence[Signal]) -> tuple[float, str]:

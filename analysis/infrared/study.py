@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from les_ipi.analysis.constants import f_sum_of_charges
-from les_ipi.analysis.infrared.spectrum import Infrared, Signal, infrared_spectrum, require_nyquist
-from les_ipi.analysis.runs.directory import SOURCES, RunDirectory
+from les_ipi.analysis.infrared.spectrum import Infrared, infrared_spectrum
+from les_ipi.analysis.runs.directory import RunDirectory
+from les_ipi.analysis.runs.signal import Signal, require_nyquist
+from les_ipi.analysis.runs.source import choose_source
 from les_ipi.errors import UserError
 
 
@@ -31,56 +33,6 @@ class InfraredStudy:
     warnings: tuple[str, ...]
     mass_f_sum_ratio: float | None
     model: str | None
-
-
-def choose_source(runs: Sequence[RunDirectory], wanted: str = "auto") -> tuple[str, str, tuple[str, ...]]:
-    """Which record to use: ``current`` (recorded J_P), ``dipole``, or ``bec`` (Born charges and velocities).
-
-    ``auto`` prefers the recorded current, then the dipole unless the model says it is not single-valued,
-    then BEC; for CMD only the dipole. Parameters: ``runs``; ``wanted`` source. Returns (source, reason,
-    warnings). Raises :class:`UserError` when no source is left.
-    """
-    if wanted not in ("auto", *SOURCES):
-        raise UserError(f"There is no source '{wanted}'; choose auto, {', '.join(SOURCES)}.")
-    common = [name for name in SOURCES if all(name in run.sources for run in runs)]
-    multivalued = any(run.model.get("dipole_single_valued") is False for run in runs)
-    scaled = any(run.input.dynamics.scaled_bead_masses for run in runs)
-    if wanted != "auto":
-        if wanted not in common:
-            missing = next(run.path for run in runs if wanted not in run.sources)
-            raise UserError(f"{missing} has no {wanted} (it has: {', '.join(common) or 'nothing'}).")
-        warnings = ()
-        if wanted == "dipole" and multivalued:
-            warnings = (
-                "THE DIPOLE OF THIS MODEL IS NOT SINGLE-VALUED in a periodic cell (fluctuating charges times "
-                "positions): everything made of it depends on the choice of origin and images, do not trust it",
-            )
-        if wanted != "dipole" and scaled:
-            warnings = ("CMD bead velocities are not physical: this spectrum is wrong, use --source dipole",)
-        return wanted, "asked for", warnings
-    usable = [name for name in common if not (multivalued if name == "dipole" else scaled)]
-    if usable:
-        reasons = {
-            "current": "the run recorded the current dM/dt itself",
-            "dipole": "only the dipole gives CMD spectra"
-            if scaled
-            else "no recorded current; the dipole is there",
-            "bec": "no recorded current and no usable dipole; Born charges and velocities are there",
-        }
-        unknown = usable[0] == "dipole" and any("dipole_single_valued" not in run.model for run in runs)
-        warnings = (
-            "les_ipi_run.json is not there to tell whether this model's dipole is single-valued: it is for the "
-            "'transfer' head and for oxidation numbers, for charges that fluctuate what is made of it is meaningless",
-        )
-        return usable[0], reasons[usable[0]], warnings if unknown and not scaled else ()
-    if "dipole" in common:
-        raise UserError(
-            f"{runs[0].path} has only dipoles, and this model's dipole is not single-valued in a periodic "
-            "cell; run with 'les-ipi run --record current' (or force --source dipole)."
-        )
-    hint = "the bead dipoles" if scaled else "the current (les-ipi run --record current) or <trajectory ... "
-    hint += "" if scaled else "extra_type='dipole'> extras"
-    raise UserError(f"{runs[0].path} holds nothing a spectrum can be made of; record {hint}.")
 
 
 def study_infrared(

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from les_ipi.analysis.constants import CM1_PER_INVERSE_FS
-from les_ipi.analysis.infrared.spectrum import require_nyquist
 from les_ipi.analysis.runs.directory import RunDirectory
+from les_ipi.analysis.runs.signal import require_nyquist
 from les_ipi.analysis.statistics.uncertainty import equilibration_start, mean_and_error
 from les_ipi.errors import UserError
 

@@ -39,7 +39,7 @@ def structure(
 
     Example: les-analysis structure runs/300K runs/600K runs/900K --discard-ps 10 --plot transition.png
     """
-    from les_ipi.analysis.conductivity.charges import parse_charges
+    from les_ipi.analysis.runs.composition import parse_charges
     from les_ipi.analysis.runs.directory import RunDirectory
     from les_ipi.analysis.structure.figure import plot_structure
     from les_ipi.analysis.structure.study import structure_record, study_structure

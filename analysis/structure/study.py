@@ -6,11 +6,12 @@ from importlib.metadata import version
 
 import numpy as np
 
+from les_ipi.analysis.runs.cells import CellSeries, read_cells
 from les_ipi.analysis.runs.directory import RunDirectory
 from les_ipi.analysis.runs.readers import AtomFile
 from les_ipi.analysis.runs.universe import run_universe
 from les_ipi.analysis.statistics.uncertainty import Estimate, equilibration_start, mean_and_error
-from les_ipi.analysis.structure.lattice import CellSeries, lattice_estimates, lattice_parameters, read_cells
+from les_ipi.analysis.structure.lattice import lattice_estimates, lattice_parameters
 from les_ipi.analysis.structure.perovskite import PBTIO3_CHARGES, find_cells, local_polarization
 from les_ipi.analysis.structure.sublattice import RadialDistribution, lindemann_ratio, radial_distribution
 from les_ipi.errors import UserError

@@ -13,8 +13,9 @@ from oscillators import TEMPERATURE, langevin_runs
 
 from les_ipi.analysis.cli import main
 from les_ipi.analysis.constants import CM1_PER_INVERSE_FS
-from les_ipi.analysis.infrared.measured import is_water, read_measured, water_25c
+from les_ipi.analysis.infrared.measured import read_measured, water_25c
 from les_ipi.analysis.infrared.peaks import WATER_BANDS
+from les_ipi.analysis.runs.composition import is_water
 from les_ipi.errors import UserError
 
 COMMAND = Path(sys.executable).with_name("les-analysis")

@@ -17,7 +17,7 @@ from MDAnalysis.analysis.msd import EinsteinMSD
 from MDAnalysis.transformations import NoJump
 from scipy import constants as si
 
-from les_ipi.analysis.conductivity.charges import parse_charges, require_charges, species_dipoles, unwrapped
+from les_ipi.analysis.conductivity.charges import species_dipoles, unwrapped
 from les_ipi.analysis.conductivity.diffusion import SelfDiffusion, self_diffusion, without_drift, yeh_hummer
 from les_ipi.analysis.conductivity.estimators import (
     ConductivityEstimate,
@@ -28,7 +28,8 @@ from les_ipi.analysis.conductivity.estimators import (
     species_conductivity,
 )
 from les_ipi.analysis.conductivity.finite_field import finite_field_conductivity
-from les_ipi.analysis.infrared.spectrum import Signal
+from les_ipi.analysis.runs.composition import parse_charges, require_charges
+from les_ipi.analysis.runs.signal import Signal
 from les_ipi.analysis.statistics.einstein import mean_square_displacement
 from les_ipi.errors import UserError
 from les_ipi.units import EPSILON_0

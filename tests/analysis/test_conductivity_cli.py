@@ -12,10 +12,10 @@ from ipi_runs import run_ipi, write_current, written_run
 from scipy import constants as si
 
 from les_ipi.analysis.cli import main
-from les_ipi.analysis.conductivity.finite_field import read_field
 from les_ipi.analysis.conductivity.record import with_error
 from les_ipi.analysis.runs.beads import sum_rule_current
 from les_ipi.analysis.runs.directory import RunDirectory
+from les_ipi.analysis.runs.static_field import read_field
 from les_ipi.errors import UserError
 
 PHI, SPEED, CORRELATION = 0.9, 0.01, 0.5

@@ -11,12 +11,12 @@ from loops import write_field_table
 from scipy.signal import lfilter
 
 from les_ipi.analysis.cli import main
-from les_ipi.analysis.conductivity.finite_field import static_field
 from les_ipi.analysis.dielectric.alignment import alignment, dipole_origins, find_molecules, molecular_axes
 from les_ipi.analysis.dielectric.study import study_dielectric
 from les_ipi.analysis.dielectric.susceptibility import field_response, fluctuation_susceptibility, stationary
 from les_ipi.analysis.hysteresis.polarization import Drive
 from les_ipi.analysis.runs.directory import RunDirectory
+from les_ipi.analysis.runs.static_field import static_field
 from les_ipi.errors import UserError
 from les_ipi.units import EPSILON_0
 

@@ -8,7 +8,8 @@ from loops import AMPLITUDE, PERIOD_FS, correlated_noise, ellipse, hysteron, hys
 
 from les_ipi.analysis.hysteresis.cycles import change_point, find_cycles, find_tips, passage
 from les_ipi.analysis.hysteresis.laws import frequency_law
-from les_ipi.analysis.hysteresis.loop import METRICS, hysteresis_loop
+from les_ipi.analysis.hysteresis.loop import hysteresis_loop
+from les_ipi.analysis.hysteresis.metrics import METRICS
 from les_ipi.analysis.hysteresis.polarization import Drive
 from les_ipi.analysis.statistics.uncertainty import Estimate
 from les_ipi.errors import UserError

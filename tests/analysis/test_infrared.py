@@ -13,7 +13,8 @@ from oscillators import (
 )
 
 from les_ipi.analysis.infrared.peaks import automatic_bands, find_peaks
-from les_ipi.analysis.infrared.spectrum import Signal, infrared_spectrum, require_nyquist
+from les_ipi.analysis.infrared.spectrum import infrared_spectrum
+from les_ipi.analysis.runs.signal import Signal, require_nyquist
 from les_ipi.errors import UserError
 
 DT = 0.5

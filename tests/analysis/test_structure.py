@@ -12,11 +12,12 @@ import pytest
 from loops import write_field_table
 from MDAnalysis.coordinates.memory import MemoryReader
 
-from les_ipi.analysis.conductivity.charges import parse_charges
 from les_ipi.analysis.hysteresis.polarization import Drive
+from les_ipi.analysis.runs.cells import CellSeries, read_cells
+from les_ipi.analysis.runs.composition import parse_charges
 from les_ipi.analysis.runs.directory import RunDirectory
 from les_ipi.analysis.runs.universe import run_universe
-from les_ipi.analysis.structure.lattice import CellSeries, lattice_estimates, lattice_parameters, read_cells
+from les_ipi.analysis.structure.lattice import lattice_estimates, lattice_parameters
 from les_ipi.analysis.structure.perovskite import PBTIO3_CHARGES, find_cells, local_polarization
 from les_ipi.analysis.structure.study import order_estimates, study_structure
 from les_ipi.analysis.structure.sublattice import lindemann_ratio, radial_distribution

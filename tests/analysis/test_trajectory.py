@@ -8,9 +8,10 @@ from ipi_runs import NVE, TRPMD, input_xml, write_current, write_dipoles, writte
 from toy_water_pes import toy_water
 
 from les_ipi.analysis.infrared.spectrum import InfraredSpectrum
-from les_ipi.analysis.infrared.study import choose_source, study_infrared
+from les_ipi.analysis.infrared.study import study_infrared
 from les_ipi.analysis.runs.directory import RunDirectory
 from les_ipi.analysis.runs.readers import read_extras, read_properties
+from les_ipi.analysis.runs.source import choose_source
 from les_ipi.analysis.runs.universe import run_universe
 from les_ipi.conventions import born_from_ipi
 from les_ipi.errors import UserError
