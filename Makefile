@@ -2,6 +2,7 @@
 #   make demo   path-integral IR spectrum of water from the shipped model (figure and CSV in runs/demo)
 #   make test   the test suite
 #   make docs   the documentation as a web site in site/
+#   make pages  the generated pages of docs/reference anew: keys, commands, modules
 #   make validation DATA=folder   trains the ladders of inputs/validation (hours, resumable)
 PYTHON ?= python3
 VENV := .venv
@@ -11,10 +12,10 @@ STAMP := $(VENV)/.installed
 export OMP_WAIT_POLICY := PASSIVE
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo test validation lint docs clean
+.PHONY: help install demo test validation lint pages docs clean
 
 help:
-	@sed -n '1,5s/^# //p' Makefile
+	@sed -n '1,6s/^# //p' Makefile
 
 install: $(STAMP)
 
@@ -42,9 +43,12 @@ validation: $(STAMP)
 lint: $(STAMP)
 	$(BIN)/ruff check .
 
+pages: $(STAMP)
+	for script in training_keys field_keys cli_reference module_table; do $(BIN)/python docs/$$script.py || exit 1; done
+
 docs: export NO_MKDOCS_2_WARNING := 1
 docs: $(STAMP)
-	$(BIN)/python -m mkdocs build --strict --quiet
+	$(BIN)/python -m mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) runs site build *.egg-info

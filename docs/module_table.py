@@ -5,9 +5,11 @@
 
 import ast
 import os
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+_ROLE = re.compile(r":\w+:`([\w.]+)`")
 PAGE = ROOT / "docs" / "reference" / "modules.md"
 
 INTRODUCTION = """\
@@ -26,7 +28,7 @@ def first_sentence(path: Path, name: str) -> str:
         raise ValueError(f"{name} has no docstring: say in one sentence what the module is for")
     paragraph = " ".join(docstring.split("\n\n")[0].split())
     sentence = paragraph.split(". ")[0].rstrip(".") + "."
-    return sentence.replace("``", "`").replace("|", "\\|")
+    return _ROLE.sub(r"`\1`", sentence).replace("``", "`").replace("|", "\\|")
 
 
 def packages(root: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -13,15 +14,41 @@ import les_ipi
 from les_ipi.conventions import LABEL_ALIASES
 
 sys.path.insert(0, str(ROOT / "docs"))
+import cli_reference
+import field_keys
 import module_table
 import training_keys
 
 DOCS = ROOT / "docs"
+API = DOCS / "reference" / "api"
 
 
 def test_keys_of_train_toml_are_up_to_date():
     page = training_keys.PAGE.read_text()
     assert training_keys.tables() in page, "run: python docs/training_keys.py"
+
+
+def test_keys_of_field_toml_are_up_to_date():
+    assert field_keys.PAGE.read_text() == field_keys.page(), "run: python docs/field_keys.py"
+
+
+def test_commands_are_up_to_date():
+    for path, text in cli_reference.pages().items():
+        assert path.read_text() == text, "run: python docs/cli_reference.py"
+
+
+def test_every_public_name_is_on_an_api_page():
+    """The public names of four packages, each once."""
+    shown = [name for page in API.glob("*.md") for name in re.findall(r"^::: (\S+)", page.read_text(), re.MULTILINE)]
+    assert len(shown) == len(set(shown))
+    for package in ("les_ipi", "les_ipi.analysis", "les_ipi.electrostatics", "les_ipi.models"):
+        public = import_module(package).__all__
+        assert len(public) > 5
+        names = {name.rsplit(".", 1)[-1] for name in shown if name.startswith(package)}
+        assert [name for name in public if name not in names | {"__version__"}] == [], package
+    for name in shown:
+        module, _, attribute = name.rpartition(".")
+        assert hasattr(import_module(module), attribute), name
 
 
 def test_label_names_are_complete():

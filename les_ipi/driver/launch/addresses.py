@@ -1,4 +1,4 @@
-"""The address of an <ffsocket>: is it free, and how does a driver reach it."""
+"""The address of an ``<ffsocket>``: is it free, and how does a driver reach it."""
 
 import os
 import socket
