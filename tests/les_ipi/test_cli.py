@@ -89,7 +89,7 @@ def r2(label: list, prediction: list) -> float:
 
 
 def expected_metrics(labels: list[Atoms], predictions: list[Atoms]) -> dict[str, float]:
-    """The definitions in docs/how-to/training.md, from two lists of ASE frames."""
+    """The definitions in docs/reference/evaluation_errors.md, from two lists of ASE frames."""
 
     def both(take) -> tuple[list, list]:
         return [take(a) for a in labels], [take(a) for a in predictions]
