@@ -53,6 +53,9 @@ FIELD_COLUMNS = (
 #: Columns and file name suffix of the dipole that is a function of the atoms (``PREFIX.anchors``): e·Å, mean over beads.
 ANCHOR_COLUMNS = ("step", "Mx", "My", "Mz")
 ANCHOR_SUFFIX = ".anchors"
+#: What ``les-ipi run`` leaves in a run directory: the input that i-PI really ran, and the facts of the run as JSON.
+EFFECTIVE_INPUT = "les_ipi_input.xml"
+RUN_FILE = "les_ipi_run.json"
 #: A macroscopic field above this, in V/Å, is taken for one in other units.
 LARGEST_FIELD_V_A = 5.0
 

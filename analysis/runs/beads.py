@@ -6,34 +6,35 @@ dq/dt = v.
 Source: Craig and Manolopoulos, 10.1063/1.1777575; Rossi, Ceriotti and Manolopoulos, 10.1063/1.4883861.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from les_ipi.analysis.runs.readers import stride_of
 from les_ipi.errors import UserError
 
+#: What a gap in a record means for a spectrum.
+_SPECTRUM_NEEDS = "a spectrum needs an unbroken record (use the parts before and after as separate runs)"
 
-def group_bead_files(directory: Path, prefix: str) -> dict[str, list[Path]]:
-    """Per-bead files of a run, ``prefix.NAME_<bead>[.xyz|.extxyz]``, as NAME → files in order of bead.
 
-    Parameters: ``directory``; ``prefix`` of ``<output>``. Raises :class:`UserError` when bead numbers are
-    missing.
+def stride_of(steps: np.ndarray, where: str, needs: str = _SPECTRUM_NEEDS) -> int:
+    """Common difference of the steps of a file.
+
+    Parameters: ``steps`` (T,) increasing; ``where`` file name and ``needs`` end of the message. Returns the stride in steps.
+    Raises :class:`UserError` when there are fewer than two steps, or a gap.
     """
-    pattern = re.compile(re.escape(prefix) + r"\.(.+)_(\d+)(\.xyz|\.extxyz)?$")
-    groups: dict[str, dict[int, Path]] = {}
-    for path in sorted(directory.iterdir()):
-        if match := pattern.match(path.name):
-            groups.setdefault(match.group(1) + (match.group(3) or ""), {})[int(match.group(2))] = path
-    for name, files in groups.items():
-        missing = sorted(set(range(max(files) + 1)) - set(files))
-        if missing:
-            raise UserError(
-                f"Bead(s) {missing} of {prefix}.{name} are missing in {directory}; every bead is needed."
-            )
-    return {name: [files[bead] for bead in sorted(files)] for name, files in groups.items()}
+    if steps.size < 2:
+        raise UserError(f"{where} holds {steps.size} frame(s); a time series needs at least two.")
+    differences = np.diff(steps)
+    stride = int(np.median(differences))
+    wrong = np.flatnonzero(differences != stride)
+    if wrong.size:
+        k = wrong[0]
+        raise UserError(
+            f"{where} has a gap between steps {steps[k]} and {steps[k + 1]}, expected every {stride} steps; "
+            f"{needs}."
+        )
+    return stride
 
 
 def require_all_beads(files: Sequence[Path], n_beads: int) -> None:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from les_ipi.analysis.runs.directory import RunDirectory
-from les_ipi.analysis.runs.readers import AtomFile
 from les_ipi.errors import UserError
+from les_ipi.ipi_files import AtomFile
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,7 @@ def read_cells(run: RunDirectory) -> CellSeries:
         zero = np.zeros_like(xx)
         rows = np.stack([xx, zero, zero, xy, yy, zero, xz, yz, zz], axis=1)
         return CellSeries(series.time_fs, rows.reshape(-1, 3, 3), series.files[0])
-    files = [group[0] for name, group in run.bead_files.items() if name.endswith("xyz")]
-    files += sorted(run.path.glob(f"{run.input.prefix}.*xyz"))
-    for path in files:
+    for path in run.atom_files:
         steps, cells = AtomFile(path).read_cells()
         if steps.size > 1:
             return CellSeries(steps * run.timestep_fs, cells, path.name)

@@ -11,24 +11,26 @@ import numpy as np
 from les_ipi.analysis.runs.beads import (
     common_steps,
     contract_current,
-    group_bead_files,
     require_all_beads,
+    stride_of,
     sum_rule_current,
 )
 from les_ipi.analysis.runs.field_table import FieldTable, read_field_table
 from les_ipi.analysis.runs.input import RunInput, find_input, read_input
-from les_ipi.analysis.runs.readers import (
+from les_ipi.conventions import IPI_BEC_KEY, IPI_DIPOLE_KEY, RUN_FILE
+from les_ipi.errors import UserError
+from les_ipi.ipi_files import (
     AtomFile,
     extras_kind,
+    files_starting,
+    is_property_table,
     iterate_extras,
     last_of_each_step,
+    parse_comment,
     read_extras,
     read_properties,
-    stride_of,
     to_program_units,
 )
-from les_ipi.conventions import IPI_BEC_KEY, IPI_DIPOLE_KEY
-from les_ipi.errors import UserError
 
 #: Sources of the spectrum, in the order of preference.
 SOURCES = ("current", "dipole", "bec")
@@ -78,7 +80,7 @@ class RunDirectory:
     def __init__(self, path: str | Path, input_name: str | None = None):
         self.path = Path(path)
         self.input: RunInput = read_input(find_input(self.path, input_name))
-        model_file = self.path / "les_ipi_run.json"
+        model_file = self.path / RUN_FILE
         try:
             self.model: dict = json.loads(model_file.read_text()) if model_file.is_file() else {}
         except json.JSONDecodeError as error:
@@ -86,8 +88,8 @@ class RunDirectory:
 
     @cached_property
     def bead_files(self) -> dict[str, list[Path]]:
-        """Per-bead output files by name; see :func:`les_ipi.analysis.runs.beads.group_bead_files`."""
-        return group_bead_files(self.path, self.input.prefix)
+        """Per-bead output files by name; see :func:`les_ipi.ipi_files.output_files.group_bead_files`."""
+        return self.input.simulation.bead_files(self.path)
 
     @cached_property
     def field_table(self) -> FieldTable | None:
@@ -98,8 +100,8 @@ class RunDirectory:
     def properties(self) -> dict[str, dict[str, np.ndarray]]:
         """Property tables of the run: file name → column name → values."""
         tables = {}
-        for path in sorted(self.path.glob(f"{self.input.prefix}.*")):
-            if path.is_file() and path.suffix not in (".xyz", ".extxyz", ".xml") and _is_table(path):
+        for path in files_starting(self.path, self.input.simulation.output_start):
+            if path.suffix not in (".xyz", ".extxyz", ".xml") and is_property_table(path):
                 tables[path.name] = read_properties(path)
         return tables
 
@@ -127,9 +129,14 @@ class RunDirectory:
 
     @cached_property
     def _atom_file(self) -> AtomFile | None:
+        return AtomFile(self.atom_files[0]) if self.atom_files else None
+
+    @cached_property
+    def atom_files(self) -> list[Path]:
+        """Trajectories of atoms: the first bead of each quantity, then those of the centroid."""
         files = [group[0] for name, group in self.bead_files.items() if name.endswith("xyz")]
-        files += sorted(self.path.glob(f"{self.input.prefix}.*xyz"))
-        return AtomFile(files[0]) if files else None
+        others = files_starting(self.path, self.input.simulation.output_start)
+        return files + [path for path in others if path.name.endswith("xyz") and path not in files]
 
     @cached_property
     def volume_A3(self) -> float:
@@ -283,7 +290,7 @@ class RunDirectory:
         """Centroid positions, (T, N, 3), Å, unwrapped as i-PI prints them: its ``x_centroid``, else the mean of the
         beads' ``positions``; None when neither was written.
         """
-        files = [p for p in sorted(self.path.glob("*.xyz")) if _is_centroid(p)][:1]
+        files = [path for path in sorted(self.path.glob("*.xyz")) if _is_centroid(path)][:1]
         if not files:
             files = self._atoms("positions")
             if files is None:
@@ -342,10 +349,4 @@ def require_alike(runs: Sequence[RunDirectory]) -> RunDirectory:
 def _is_centroid(path: Path) -> bool:
     with open(path) as file:
         file.readline()
-        return "x_centroid{" in file.readline()
-
-
-def _is_table(path: Path) -> bool:
-    with open(path, "rb") as file:
-        start = file.read(4096)
-    return start.startswith(b"#") and b"-->" in start
+        return parse_comment(file.readline()).quantity == "x_centroid"

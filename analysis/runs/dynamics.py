@@ -1,11 +1,10 @@
 """Which dynamics a run used, whether its time correlations mean anything, and which artefacts are known."""
 
-import xml.etree.ElementTree as ET
 from dataclasses import dataclass, field
 from math import pi
 
 from les_ipi.analysis.constants import CM1_PER_INVERSE_FS
-from les_ipi.analysis.runs.readers import to_program_units
+from les_ipi.ipi_files import SimulationFile
 
 
 @dataclass(frozen=True)
@@ -33,19 +32,23 @@ class Dynamics:
         return "Kubo: bead-averaged current J_P = dM_P/dt, M_P = (1/P) sum_k M(q_k)"
 
 
-def read_dynamics(system: ET.Element, n_beads: int) -> Dynamics:
-    """Classify the motion of a ``<system>``.
+def read_dynamics(simulation: SimulationFile) -> Dynamics:
+    """Classify the motion of the first ``<system>`` of a simulation.
 
-    Parameters: ``system`` XML element; ``n_beads``. Returns :class:`Dynamics`.
+    Parameters: ``simulation``. Returns :class:`Dynamics`. Raises :class:`UserError` for a ``<tau>`` or ``<pile_lambda>``
+    that is no number.
     Source of the artefacts: RPMD resonances and TRPMD broadening, Rossi et al., 10.1063/1.4883861; CMD
     curvature problem, Witt et al., 10.1063/1.3125009.
     """
+    system, n_beads = simulation.systems[0], simulation.n_beads
     block = next((found for tag in ("dynamics", "driven_dynamics") for found in system.iter(tag)), None)
     mode = block.get("mode", "nve") if block is not None else "unknown"
     thermostat = block.find("thermostat") if block is not None else None
     kind = thermostat.get("mode", "") if thermostat is not None and "nve" not in mode else ""
-    tau = _time(thermostat, "tau")
-    pile_lambda = float(thermostat.findtext("pile_lambda", "1.0")) if thermostat is not None else 1.0
+    friction = thermostat.find("tau") if thermostat is not None else None
+    tau = None if friction is None else simulation.quantity(friction, "time")
+    damping = thermostat.find("pile_lambda") if thermostat is not None else None
+    pile_lambda = 1.0 if damping is None else simulation.quantity(damping)
     frequencies = system.find("normal_modes/frequencies")
     style = frequencies.get("style", "rpmd") if frequencies is not None else "rpmd"
     setting = f"{mode}, thermostat {kind or 'none'}" + (f" (tau {tau:g} fs)" if kind and tau else "")
@@ -93,10 +96,3 @@ def _path_integral(kind: str, tau: float | None, pile_lambda: float, style: str,
         return Dynamics("TRPMD (strongly damped)", setting, artefacts=notes)
     notes = ("the thermostat acts on the centroid: use statics only, not the spectrum",)
     return Dynamics("PIGLET" if "gle" in kind else "PIMD", setting, sampling_only=True, artefacts=notes)
-
-
-def _time(thermostat: ET.Element | None, name: str) -> float | None:
-    element = thermostat.find(name) if thermostat is not None else None
-    if element is None:
-        return None
-    return float(element.text) * to_program_units("time", element.get("units", ""))

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from les_ipi.analysis.runs.anchors import read_anchors, tie
-from les_ipi.analysis.runs.readers import last_of_each_step, stride_of
+from les_ipi.analysis.runs.beads import stride_of
 from les_ipi.conventions import FIELD_COLUMNS, LARGEST_FIELD_V_A
 from les_ipi.errors import UserError
+from les_ipi.ipi_files import last_of_each_step
 
 _UNITS = {"E": "v/a", "M": "ea", "J": "ea/fs", "h": "a", "volume": "a3", "work": "ev", "time_fs": "fs"}
 _BRACKETS = re.compile(r"\s*[\[{(]([^\]})]*)[\]})]")

@@ -1,18 +1,12 @@
 """Static field of a run: of its field table, of the driver, or of i-PI's own input."""
 
-import re
-import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import numpy as np
-from ipi.utils.units import unit_to_internal
 
 from les_ipi.analysis.runs.directory import RunDirectory
 from les_ipi.errors import UserError
-from les_ipi.units import HARTREE_BOHR_EV_A
-
-#: What the driver is told in <parameters>, see les_ipi.driver.serve.pes.
-_SERVED = re.compile(r"(constant_field|voltage)\s*:\s*([^\s,{}]+)")
+from les_ipi.ipi_files import SimulationFile
 
 
 def read_field(path: Path) -> np.ndarray | None:
@@ -20,19 +14,20 @@ def read_field(path: Path) -> np.ndarray | None:
 
     Parameters: ``path`` of the XML. Raises :class:`UserError` for a field that changes with time, which has no DC response.
     """
-    block = next((found for found in ET.parse(path).getroot().iter("driven_dynamics")), None)
+    simulation = SimulationFile(path)
+    block = next(simulation.root.iter("driven_dynamics"), None)
     field = block.find("efield") if block is not None and block.get("mode", "").startswith("eda") else None
     amplitude = field.find("amp") if field is not None else None
     if amplitude is None:
         return None
-    vector = np.array([float(x) for x in amplitude.text.strip(" []\n").split(",")])
-    vector *= unit_to_internal("electric-field", amplitude.get("units", ""), 1.0) * HARTREE_BOHR_EV_A
+    vector = simulation.numbers(amplitude, "electric-field")
     if not vector.any():
         return None
-    peak = float(field.findtext("peak", "0"))
-    if float(field.findtext("freq", "0")) != 0.0 or (peak > 0.0 and field.find("sigma") is not None):
+    found = {name: field.find(name) for name in ("freq", "peak", "phase")}
+    freq, peak, phase = (0.0 if e is None else simulation.quantity(e) for e in found.values())
+    if freq != 0.0 or (peak > 0.0 and field.find("sigma") is not None):
         raise UserError(f"The field in {path} changes with time; the mean current needs a static one (freq 0, no pulse).")
-    return vector * np.cos(float(field.findtext("phase", "0")))
+    return vector * np.cos(phase)
 
 
 def static_field(run: RunDirectory, discard_ps: float = 0.0) -> np.ndarray | None:
@@ -52,8 +47,8 @@ def static_field(run: RunDirectory, discard_ps: float = 0.0) -> np.ndarray | Non
                 "(les-analysis hysteresis takes the others)."
             )
         return field[0] if field[0].any() else None
-    parameters = " ".join(e.text or "" for e in ET.parse(run.input.path).getroot().iter("parameters"))
-    served = dict(_SERVED.findall(parameters)) | {k: v for k in ("constant_field", "voltage") if (v := run.model.get(k))}
+    # What the driver is told in <parameters> (les_ipi.driver.serve.pes), or was told on the command line.
+    served = run.input.simulation.served | {k: v for k in ("constant_field", "voltage") if (v := run.model.get(k))}
     if served.get("voltage"):
         raise UserError(f"{run.path} was run at a fixed voltage; a static response needs a field: --constant-field or --field.")
     if text := served.get("constant_field"):

@@ -6,8 +6,8 @@ from MDAnalysis.coordinates.memory import MemoryReader
 from MDAnalysis.lib.mdamath import triclinic_box
 
 from les_ipi.analysis.runs.directory import RunDirectory, TimeSeries
-from les_ipi.analysis.runs.readers import AtomFile
 from les_ipi.errors import UserError
+from les_ipi.ipi_files import AtomFile
 
 
 class RunReader(MemoryReader):

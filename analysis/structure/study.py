@@ -8,13 +8,13 @@ import numpy as np
 
 from les_ipi.analysis.runs.cells import CellSeries, read_cells
 from les_ipi.analysis.runs.directory import RunDirectory
-from les_ipi.analysis.runs.readers import AtomFile
 from les_ipi.analysis.runs.universe import run_universe
 from les_ipi.analysis.statistics.uncertainty import Estimate, equilibration_start, mean_and_error
 from les_ipi.analysis.structure.lattice import lattice_estimates, lattice_parameters
 from les_ipi.analysis.structure.perovskite import PBTIO3_CHARGES, find_cells, local_polarization
 from les_ipi.analysis.structure.sublattice import RadialDistribution, lindemann_ratio, radial_distribution
 from les_ipi.errors import UserError
+from les_ipi.ipi_files import AtomFile
 from les_ipi.units import E_A2_C_M2
 
 Charges = Mapping[str, float | tuple[float, float]]

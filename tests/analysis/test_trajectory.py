@@ -10,11 +10,11 @@ from toy_water_pes import toy_water
 from les_ipi.analysis.infrared.spectrum import InfraredSpectrum
 from les_ipi.analysis.infrared.study import study_infrared
 from les_ipi.analysis.runs.directory import RunDirectory
-from les_ipi.analysis.runs.readers import read_extras, read_properties
 from les_ipi.analysis.runs.source import choose_source
 from les_ipi.analysis.runs.universe import run_universe
 from les_ipi.conventions import born_from_ipi
 from les_ipi.errors import UserError
+from les_ipi.ipi_files import AtomFile, read_extras, read_properties
 from les_ipi.units import BOHR_A
 
 SVR = "<dynamics mode='nvt'><thermostat mode='svr'><tau>5e3</tau></thermostat></dynamics>"
@@ -61,8 +61,6 @@ def test_transposed_born_charges_would_be_noticed(classical_run):
     _, rows = read_extras(classical_run / "run.bec_0", 54)
     born = born_from_ipi(rows.reshape(-1, 18, 3))
     velocity = run._atoms("velocities")[0]
-    from les_ipi.analysis.runs.readers import AtomFile
-
     _, velocities, _ = AtomFile(velocity).read("velocity")
     right = np.einsum("tiab,tib->ta", born, velocities)
     wrong = np.einsum("tiba,tib->ta", born, velocities)

@@ -1,21 +1,18 @@
 """``les-ipi anchors``: the dipole of a finished crystal run as a function of its atoms, which does not drift."""
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from les_ipi.conventions import ANCHOR_COLUMNS, ANCHOR_SUFFIX
-from les_ipi.driver.launch.run import EFFECTIVE_INPUT, RUN_FILE
-from les_ipi.driver.launch.simulation_input import SimulationInput, get_parameters
+from les_ipi.conventions import ANCHOR_COLUMNS, ANCHOR_SUFFIX, EFFECTIVE_INPUT, RUN_FILE
+from les_ipi.driver.launch.simulation_input import SimulationInput
 from les_ipi.driver.serve.template import Template, check_charges, read_template
 from les_ipi.errors import UserError
+from les_ipi.ipi_files import AtomFile, read_parameters
 from les_ipi.structures.system import AtomicSystem
-
-_STEP = re.compile(r"Step:\s+(\d+)")
 
 
 @dataclass(frozen=True)
@@ -41,37 +38,24 @@ def read_frames(directory: Path, simulation: SimulationInput, template: Template
 
 def _trajectories(directory: Path, simulation: SimulationInput) -> list[Path]:
     beads = simulation.n_beads
-    digits = len(str(beads))  # as i-PI numbers its files
-    for element, start in simulation.output_files:
-        quantity = (element.text or "").strip().partition("{")[0]
-        if element.tag == "trajectory" and (quantity == "positions" or (quantity == "x_centroid" and beads == 1)):
-            ends = [""] if quantity == "x_centroid" else [f"_{bead:0{digits}d}" for bead in range(beads)]
-            files = [directory / f"{start}{end}.xyz" for end in ends]
-            if all(file.is_file() for file in files):
+    wanted = ("positions", "x_centroid") if beads == 1 else ("positions",)
+    for output in simulation.outputs:
+        if output.kind == "trajectory" and output.format == "xyz" and output.keywords[0].name in wanted:
+            files = [directory / name for name in output.names(beads)]
+            if len(files) == beads and all(file.is_file() for file in files):
                 return files
-    wanted = "x_centroid or positions" if beads == 1 else f"positions, all {beads} beads,"
-    raise UserError(f"'{directory}' has no trajectory of {wanted} as xyz: write one with <trajectory format='xyz'>.")
+    what = "x_centroid or positions" if beads == 1 else f"positions, all {beads} beads,"
+    raise UserError(f"'{directory}' has no trajectory of {what} as xyz: write one with <trajectory format='xyz'>.")
 
 
 def _read_xyz(path: Path, template: Template) -> Iterator[tuple[int, AtomicSystem]]:
-    from ipi.utils.io import iter_file
-    from ipi.utils.units import unit_to_user
-
-    angstrom = unit_to_user("length", "angstrom", 1.0)
     numbers, multiplicity = template.numbers, template.multiplicity
-    with open(path) as file:
-        frames = iter_file("xyz", file)
-        while True:
-            try:
-                frame = next(frames)
-                step = int(_STEP.search(str(frame["comment"]))[1])
-                # i-PI keeps lattice vectors as columns.
-                cell, positions = frame["cell"].h.T * angstrom, frame["atoms"].q.reshape(-1, 3) * angstrom
-            except (StopIteration, KeyError, IndexError, TypeError, ValueError):
-                return  # the end, or a frame that a killed run has not finished
-            if len(positions) != len(numbers) or not all(frame["atoms"].names):
-                return
-            yield step, AtomicSystem(numbers, positions, cell, multiplicity=multiplicity)
+    if not path.stat().st_size:
+        return
+    for frame in AtomFile(path).frames("length"):
+        if len(frame.values) != len(numbers) or frame.cell is None:
+            return
+        yield frame.step, AtomicSystem(numbers, frame.values, frame.cell, multiplicity=multiplicity)
 
 
 def write_anchors(directory: Path, model: str | None, reference: Path | None, threads: int | None) -> Path:
@@ -126,7 +110,7 @@ def _read_run(directory: Path) -> tuple[SimulationInput, dict]:
 
 def _crystal(directory: Path, simulation: SimulationInput, evaluator) -> Template:
     """The template of the run, whose labels and periodicity a trajectory does not tell."""
-    given = get_parameters(simulation.direct[0]) if simulation.direct else {}
+    given = read_parameters(simulation.direct[0]) if simulation.direct else {}
     name = given.get("template") or simulation.start_file
     if name is None:
         raise UserError(f"'{directory / EFFECTIVE_INPUT}' names no start structure, so the atoms are unknown.")

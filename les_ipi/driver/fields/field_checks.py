@@ -7,6 +7,7 @@ from les_ipi.driver.fields.protocol import VARIABLE_CELL, Protocol
 from les_ipi.driver.launch.simulation_input import SimulationInput
 from les_ipi.driver.serve.template import Template
 from les_ipi.errors import UserError
+from les_ipi.ipi_files import read_list
 
 #: Ensembles of <dynamics> that ``les-ipi run --field`` can drive.
 _DRIVEN = ("nve", "nvt", "npt", "nst")
@@ -19,10 +20,9 @@ def variable_cell(simulation: SimulationInput) -> bool:
 
 def check_time_steps(simulation: SimulationInput) -> None:
     """Refuse multiple time steps: the Born charges of an inner level would be those of another potential."""
-    levels = [(e.text or "").strip(" []\n").split(",") for e in simulation.root.iter("nmts")]
-    nmts = [count for counts in levels for count in counts if count.strip()]
-    weights = [e.text or "" for e in simulation.root.iter("mts_weights")]
-    if any(count.strip() != "1" for count in nmts) or len(nmts) > 1 or any("," in text for text in weights):
+    nmts = [count for element in simulation.root.iter("nmts") for count in read_list(element.text or "")]
+    weights = [read_list(element.text or "") for element in simulation.root.iter("mts_weights")]
+    if any(count != "1" for count in nmts) or len(nmts) > 1 or any(len(levels) > 1 for levels in weights):
         raise UserError(
             "The input has multiple time steps (<nmts> or <mts_weights>), but a field needs the Born charges of one and the "
             "same potential in every step: remove them, or the field."
@@ -78,8 +78,8 @@ def _check_force(simulation: SimulationInput) -> None:
 
 
 def _check_stride(simulation: SimulationInput, stride: int) -> None:
-    strides = [int(e.get("stride", 1)) for e in simulation.root.findall("output/checkpoint")]
-    strides += [int(simulation.root.get("safe_stride", 1)), simulation.total_steps]
+    strides = [output.stride for output in simulation.outputs if output.kind == "checkpoint"]
+    strides += [simulation.safe_stride, simulation.total_steps]
     wrong = [other for other in strides if other % stride]
     if wrong:
         raise UserError(

@@ -9,9 +9,10 @@ from typing import Any
 
 from les_ipi.driver.fields.field_checks import check_protocol, check_time_steps, variable_cell
 from les_ipi.driver.fields.protocol import Table, read_protocol
-from les_ipi.driver.launch.simulation_input import SimulationInput, get_parameters, set_parameters
+from les_ipi.driver.launch.simulation_input import SimulationInput, set_parameters
 from les_ipi.driver.serve.template import Template, check_charges
 from les_ipi.errors import UserError
+from les_ipi.ipi_files import read_parameters
 
 FIELD_FILE = "field.toml"
 
@@ -110,7 +111,7 @@ def _constant_field(
 ) -> dict[str, Any]:
     """The field that the driver serves, also written into an <ffdirect>."""
     facts = json.loads(run_file.read_text()) if run_file is not None and run_file.is_file() else {}
-    parameters = get_parameters(simulation.direct[0]) if simulation.direct else {}
+    parameters = read_parameters(simulation.direct[0]) if simulation.direct else {}
     found: dict[str, Any] = {}
     for name, vector in given.items():
         text = "" if vector is None else ";".join(f"{x:.15g}" for x in vector)

@@ -6,16 +6,18 @@ from xml.etree.ElementTree import Element
 
 from les_ipi.driver.launch.simulation_input import SimulationInput
 from les_ipi.errors import UserError
+from les_ipi.ipi_files import read_integer
 
 
 def driver_address(simulation: SimulationInput, element: Element) -> dict[str, str | int]:
     """The address of an <ffsocket> as keywords of ``DriverOptions``; raises ``UserError`` for mode="shm"."""
     address = (element.findtext("address") or "localhost").strip()
-    mode = element.get("mode", "inet")
+    mode = element.get("mode", "inet").strip()
     if mode == "unix":
         return {"unix": address, "prefix": simulation.sockets_prefix}
     if mode == "inet":
-        return {"host": address, "port": int(element.findtext("port") or 65535)}
+        port = read_integer(element.findtext("port") or "65535", "The <port>", simulation.path)
+        return {"host": address, "port": port}
     raise UserError(f'The <ffsocket> has mode="{mode}", but les-ipi speaks "unix" and "inet": choose one of them.')
 
 

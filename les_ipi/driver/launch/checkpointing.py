@@ -11,6 +11,8 @@ from collections.abc import Callable
 from ipi.engine.outputs import CheckpointOutput
 from ipi.engine.simulation import Simulation
 
+from les_ipi.ipi_files import RESTART
+
 #: Seconds between two RESTART files; writing one takes some milliseconds per thousand atoms and bead.
 RESTART_EVERY_S = 60.0
 
@@ -34,7 +36,7 @@ def keep_restart(simulation: Simulation, sync: Callable[[], None], every_s: floa
         write_state(store)
         with open("RESTART.part") as part:
             os.fsync(part)
-        os.replace("RESTART.part", "RESTART")
+        os.replace("RESTART.part", RESTART)
 
     def write_and_keep() -> None:
         nonlocal written

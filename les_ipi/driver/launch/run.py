@@ -9,11 +9,12 @@ from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
+from les_ipi.conventions import EFFECTIVE_INPUT, RUN_FILE
 from les_ipi.driver.fields.field_setup import FieldSetup
 from les_ipi.driver.launch.addresses import claim_address, driver_address
 from les_ipi.driver.launch.progress import RunProgress
 from les_ipi.driver.launch.simulate import SimulateOptions
-from les_ipi.driver.launch.simulation_input import SimulationInput, get_parameters, set_parameters
+from les_ipi.driver.launch.simulation_input import SimulationInput, set_parameters
 from les_ipi.driver.launch.supervise import Outcome, supervise
 from les_ipi.driver.launch.trimming import trim_outputs
 from les_ipi.driver.serve.driver_process import DriverOptions
@@ -22,6 +23,7 @@ from les_ipi.driver.serve.loading import load_evaluator
 from les_ipi.driver.serve.pes import SHIM
 from les_ipi.driver.serve.template import read_template
 from les_ipi.errors import UserError
+from les_ipi.ipi_files import RESTART, files_starting, read_parameters
 from les_ipi.units import BOLTZMANN_EV_K
 
 #: The largest interval between recorded currents: 2 fs resolves vibrations up to 8000 cm⁻¹.
@@ -29,9 +31,6 @@ _RECORD_EVERY_FS = 2.0
 
 #: Drift of the conserved quantity in a picosecond, in k_B T, that is worth a warning: some of the heat stays in the atoms.
 _LARGEST_DRIFT = 0.25
-
-RUN_FILE = "les_ipi_run.json"
-EFFECTIVE_INPUT = "les_ipi_input.xml"
 
 
 @dataclass(frozen=True)
@@ -154,13 +153,14 @@ def _prepare_directory(options: RunOptions) -> tuple[Path, SimulationInput, Simu
 
 def _find_restart(simulation: SimulationInput, directory: Path) -> SimulationInput | None:
     """The most advanced of RESTART and the checkpoints (a killed i-PI leaves one that can be a minute old), if there is any."""
+    starts = [output.start for output in simulation.outputs if output.kind == "checkpoint"]
+    paths = [directory / RESTART, *(path for start in starts for path in files_starting(directory, start))]
     candidates = []
-    for name in ["RESTART", *(f"{start}*" for start in simulation.checkpoint_names)]:
-        for path in directory.glob(name):
-            try:
-                candidates.append(SimulationInput(path))
-            except UserError:
-                continue  # a checkpoint that was cut short: i-PI does not write them atomically
+    for path in filter(Path.is_file, paths):
+        try:
+            candidates.append(SimulationInput(path))
+        except UserError:
+            continue  # a checkpoint that was cut short: i-PI does not write them atomically
     return max(candidates, key=lambda candidate: candidate.step, default=None)
 
 
@@ -176,7 +176,7 @@ def _resolve_force_field(simulation: SimulationInput, options: RunOptions, direc
             f"'{options.input}' has neither an <ffsocket> nor an <ffdirect> with <pes>custom</pes>, so "
             "there is no force field for les-ipi to serve."
         )
-    given: dict[str, str] = get_parameters(simulation.direct[0]) if simulation.direct else {}
+    given: dict[str, str] = read_parameters(simulation.direct[0]) if simulation.direct else {}
     model = _absolute_if_path(options.model, Path.cwd()) or _absolute_if_path(
         given.get("model"), options.input.resolve().parent
     )
@@ -216,7 +216,7 @@ def _write_effective_input(
         trim_outputs(restart, directory, restart.step)
         restart.replace_force_fields(simulation)
         restart.remove_time_limit()
-        restart.total_steps = simulation.total_steps
+        restart.set_total_steps(simulation.total_steps)
         effective = restart
     if options.record_current and not effective.records_current:
         effective.record_current(options.record_stride or _default_stride(simulation.timestep_fs))
@@ -253,7 +253,7 @@ def drift_warning(simulation: SimulationInput, drift: float | None) -> str | Non
 
     Parameters: ``drift``, meV/atom/ps, None if unknown.
     """
-    temperature = simulation.temperature_k
+    temperature = simulation.temperature_K
     if drift is None or not temperature or not simulation.conserves:
         return None
     share = drift / (1000.0 * BOLTZMANN_EV_K * temperature)

@@ -4,32 +4,23 @@ i-PI appends to its files after a restart. RESTART may lie behind the files (``s
 a killed process); everything that they hold beyond the restart's step would then appear twice.
 """
 
-import re
 from pathlib import Path
 
 from les_ipi.driver.launch.simulation_input import SimulationInput
+from les_ipi.ipi_files import files_starting, step_of
 
-_STEP = re.compile(rb"Step:\s+(\d+)")
 #: Lines of a frame before the one with the step number, by file suffix; extras start with it.
 _LINES_BEFORE_STEP = {".xyz": 1, ".extxyz": 1, ".pdb": 0}
 
 
 def trim_outputs(simulation: SimulationInput, directory: Path, step: int) -> None:
     """Remove property rows and trajectory frames later than ``step`` from the outputs in ``directory``."""
-    for element, start in simulation.output_files:
-        stride = int(element.get("stride", 1))
-        for path in sorted(directory.glob(f"*{_escape(start)}*")):
-            if path.name.startswith("#") or not path.is_file():
-                continue  # i-PI's backups
-            if element.tag == "properties":
-                if path.name.endswith(start):
-                    _trim_rows(path, rows=step // stride + 1)
-            else:
+    for output in simulation.outputs:
+        for path in files_starting(directory, output.start):
+            if output.kind == "properties" and path.name == output.start:
+                _trim_rows(path, rows=step // output.stride + 1)
+            elif output.kind == "trajectory":
                 _trim_frames(path, step, _LINES_BEFORE_STEP.get(path.suffix, 0))
-
-
-def _escape(name: str) -> str:
-    return re.sub(r"([\[\]*?])", r"[\1]", name)
 
 
 def _trim_rows(path: Path, rows: int) -> None:
@@ -49,8 +40,8 @@ def _trim_frames(path: Path, step: int, lines_before: int) -> None:
     with open(path, "r+b") as file:
         end, recent = 0, [0]  # offsets of the line ends seen last
         for line in file:
-            match = _STEP.search(line)
-            if match and int(match[1]) > step:
+            written = step_of(line.decode(errors="replace")) if b"Step:" in line else None
+            if written is not None and written > step:
                 end = recent[max(0, len(recent) - 1 - lines_before)]
                 break
             end += len(line)

@@ -9,6 +9,7 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
 from les_ipi.errors import UserError
+from les_ipi.ipi_files import read_labels
 from les_ipi.structures.system import AtomicSystem, charge_and_multiplicity
 
 #: i-PI's labels for isotopes: the same electrons, another mass.
@@ -41,10 +42,10 @@ def read_template(path: str | Path) -> Template:
             "(--template START.xyz)."
         )
     if path.suffix == ".xyz":
-        lines = path.read_text(errors="replace").splitlines()
-        comment = lines[1] if len(lines) > 1 else ""
+        with open(path, errors="replace") as file:
+            comment = (file.readline(), file.readline())[1]
         if "CELL" in comment and "Lattice" not in comment:
-            return _read_ipi_xyz(path, lines)
+            return _read_ipi_xyz(path)
         if not re.search(r"Lattice=|pbc=", comment):
             raise UserError(
                 f"The template '{path}' does not say whether it is periodic: write a Lattice with "
@@ -53,15 +54,15 @@ def read_template(path: str | Path) -> Template:
     return _read_with_ase(path)
 
 
-def _read_ipi_xyz(path: Path, lines: list[str]) -> Template:
+def _read_ipi_xyz(path: Path) -> Template:
     try:
-        count = int(lines[0])
-        labels = [lines[2 + i].split()[0] for i in range(count)]
+        with open(path, errors="replace") as file:
+            labels, comment = read_labels(file)
         numbers = np.array([_atomic_number(label) for label in labels])
     except (ValueError, IndexError, KeyError) as error:
         raise UserError(f"The template '{path}' is not a valid xyz file ({error}).") from error
-    isolated = re.search(r'pbc="?\s*F\s+F\s+F', lines[1]) is not None
-    pairs = dict(re.findall(r'(\w+)="?([^\s"]+)', lines[1]))
+    isolated = re.search(r'pbc="?\s*F\s+F\s+F', comment) is not None
+    pairs = dict(re.findall(r'(\w+)="?([^\s"]+)', comment))
     total_charge, multiplicity = charge_and_multiplicity(pairs)
     return Template(numbers, not isolated, total_charge, path, multiplicity=multiplicity)
 
