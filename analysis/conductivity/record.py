@@ -17,7 +17,7 @@ HAVEN = "H_R = sigma_NE / sigma: below 1 ions hop together, above 1 unlike charg
 
 
 def conductivity_record(study: ConductivityStudy, command: str) -> dict[str, object]:
-    """A study as a JSON object: keys of docs/how-to/conductivity.md, conductivities in S/m, errors one standard deviation."""
+    """A study as a JSON object: keys of docs/reference/records.md, conductivities in S/m, errors one standard deviation."""
     spectrum = study.spectrum
     return {
         "version": version("les-ipi"),

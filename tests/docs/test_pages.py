@@ -57,10 +57,10 @@ def test_label_names_are_complete():
 
 
 def test_json_keys_are_complete():
-    """Every key of ir.json is in docs/how-to/infrared.md, and every key of the run file in docs/reference/conventions.md."""
+    """Every key of ir.json is in docs/reference/records.md, and every key of the run file in docs/reference/conventions.md."""
     record = re.search(r"    return \{\n(.*?)\n    \}\n", (ROOT / "analysis/infrared/record.py").read_text(), re.DOTALL)[1]
     facts = re.search(r"    facts = \{\n(.*?)\n    \}\n", (ROOT / "les_ipi/driver/launch/run.py").read_text(), re.DOTALL)[1]
-    for source, page in ((record, "how-to/infrared.md"), (facts, "reference/conventions.md")):
+    for source, page in ((record, "reference/records.md"), (facts, "reference/conventions.md")):
         text = (DOCS / page).read_text()
         keys = re.findall(r'^ {8}"(\w+)":', source, re.MULTILINE)
         assert len(keys) > 5
