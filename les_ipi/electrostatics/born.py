@@ -4,6 +4,7 @@ Index order everywhere: ``[atom, polarization, displacement]``, Z_iαβ = ∂P_�
 """
 
 import math
+from collections.abc import Sequence
 from enum import StrEnum
 
 import torch
@@ -55,6 +56,19 @@ def local_piezoelectric(edges: Tensor, edge_gradient: Tensor) -> Tensor:
     Returns: (A, 3, 3, 3) e·Å, ``[atom, polarization, a, b]``; their sum is the tensor times the volume.
     """
     return -torch.einsum("amp,ami,amj->apij", edges, edges, edge_gradient)
+
+
+def carried_piezoelectric(edges: Tensor, carried: Sequence[Tensor]) -> Tensor:
+    """What messages add to :func:`local_piezoelectric`: Σ_j (e_c H^a_b + e_a H^c_b) over the edges e of a centre.
+
+    H_e^a = Σ_k (r_k − r_i)_a ∂q_k/∂e says where the charge that an edge of i changes is found, see
+    :meth:`les_ipi.models.topology.Topology.carried`.
+
+    Parameters: ``edges`` (A, M, 3) Å, centre to neighbour; ``carried`` H^x, H^y and H^z, each (A, M, 3) e.
+    Returns: (A, 3, 3, 3) e·Å, ``[atom, polarization, a, b]``.
+    """
+    found = torch.einsum("amp,amib->apib", edges, torch.stack(list(carried), dim=2))
+    return found + found.transpose(1, 2)
 
 
 def smallest_k_born_charges(charges: Tensor, positions: Tensor, cell: Tensor) -> Tensor:

@@ -10,10 +10,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from les_ipi.models.contract import Equivariants, LocalOutput
+from les_ipi.models.contract import Equivariants, LocalOutput, ShortRangeModel
 from les_ipi.models.harmonics import L_SLICES, gaunt, spherical_harmonics
 from les_ipi.models.networks import ElementNetworks
 from les_ipi.models.radial import RadialBasis
+from les_ipi.models.topology import Topology
 
 #: Couplings (l1, l2 → l) that build the second-order tensors; all even, so no parity-odd tensors appear.
 COUPLINGS = [(1, 2, 1), (2, 3, 1), (1, 1, 2), (2, 2, 2), (3, 3, 2), (1, 3, 2), (1, 2, 3), (2, 3, 3)]
@@ -177,10 +178,19 @@ class ClusterDescriptor(nn.Module):
         return torch.cat(blocks, dim=2) * scale[:, None]
 
     @torch.no_grad()
-    def standardise(self, raw: Tensor, species: Tensor) -> None:
-        """Set mean and scale of the features from a sample: ``raw`` (S, F) and ``species`` (S,)."""
+    def standardise(
+        self,
+        edges: Tensor,
+        near: Tensor,
+        species: Tensor,
+        topology: Topology | None = None,
+        real: Tensor | None = None,
+    ) -> None:
+        """Set mean and scale of the features from a sample, see :meth:`les_ipi.models.contract.ShortRangeModel.standardise`."""
+        raw = self.raw_features(edges, near, species)
         for z in range(self.n_species):
-            sample = raw[species == z]
+            chosen = species == z if real is None else (species == z) & real
+            sample = raw[chosen]
             if len(sample) > 1:
                 self.feature_mean[z] = sample.mean(0)
                 self.feature_scale[z] = 1.0 / torch.clamp(sample.std(0), min=1e-6)
@@ -194,27 +204,34 @@ class ClusterDescriptor(nn.Module):
         )
 
 
-class ClusterExpansion(ClusterDescriptor):
+class ClusterExpansion(ClusterDescriptor, ShortRangeModel):
     """The local model: E_i from one small network per element on the features of :class:`ClusterDescriptor`.
 
     Parameters: ``n_species``; ``hidden`` layers of the energy networks; the rest as for the descriptor.
     """
 
     local = True
+    linear_energies = True
 
     def __init__(self, n_species: int, hidden: tuple[int, ...] = (64, 32), **descriptor):
         super().__init__(n_species, **descriptor)
         self.energy_networks = ElementNetworks(n_species, (self.n_features, *hidden, 1))
 
-    def forward(self, edges: Tensor, near: Tensor, species: Tensor) -> LocalOutput:
+    def forward(self, edges: Tensor, near: Tensor, species: Tensor, topology: Topology | None = None) -> LocalOutput:
         """See :class:`les_ipi.models.contract.ShortRangeModel`."""
         features = self.features(edges, near, species)
         return LocalOutput(self.energy_networks(features, species)[:, 0], features)
 
-    def with_tensors(self, edges: Tensor, near: Tensor, species: Tensor) -> tuple[LocalOutput, Equivariants]:
+    def with_tensors(
+        self, edges: Tensor, near: Tensor, species: Tensor, topology: Topology | None = None
+    ) -> tuple[LocalOutput, Equivariants]:
         """The same, and the equivariant features of :meth:`features_and_tensors`."""
         features, tensors = self.features_and_tensors(edges, near, species)
         return LocalOutput(self.energy_networks(features, species)[:, 0], features), tensors
+
+    def set_linear_energies(self, weights: Tensor) -> None:
+        """See :class:`les_ipi.models.contract.ShortRangeModel`."""
+        self.energy_networks.start_linear(weights[:, None])
 
 
 def _contract(x: Tensor, y: Tensor) -> Tensor:

@@ -1,8 +1,10 @@
 """What a short-range model must offer to be combined with the long-range part."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
+
+from les_ipi.models.topology import Topology
 
 
 class LocalOutput(NamedTuple):
@@ -36,22 +38,63 @@ class Equivariants(NamedTuple):
     rank_two: Tensor | None
 
 
-class ShortRangeModel(Protocol):
-    """A model that sees only edge vectors within its cutoff.
+class ShortRangeModel(nn.Module):
+    """A model of what atoms have from the edges within its cutoff: the base class of every short-range model.
 
-    ``local`` is True when the output of an atom depends on its own edges alone (no message passing): then the exact
-    Born charges of the latent head cost one backward pass. For the ``multipole`` head a model also offers ``with_tensors``
-    and ``n_tensors(l)``, see :class:`les_ipi.models.ace.ClusterExpansion`.
+    A subclass sets ``cutoff`` in Å and ``n_features`` and fulfils :meth:`forward`. Everything else is offered by those that
+    can: ``energy_networks``, :meth:`set_linear_energies`, :meth:`standardise`, :meth:`with_tensors`. Asking for what a model
+    does not offer is refused in a sentence by those who ask.
+
+    A model is registered with :func:`les_ipi.models.registry.register_short_range`.
     """
 
     cutoff: float
     n_features: int
-    local: bool
 
-    def __call__(self, edges: Tensor, near: Tensor, species: Tensor) -> LocalOutput:
+    #: True if the output of an atom depends on its own edges alone. Then any number of atoms may be evaluated at a time,
+    #: without a topology. Other models pass messages, and only through :meth:`les_ipi.models.topology.Topology.pass_messages`.
+    local: bool = False
+    #: Whether :meth:`set_linear_energies` is offered: energies may begin as linear functions of the features.
+    linear_energies: bool = False
+
+    def __init__(self):
+        super().__init__()
+        #: Module from features (A, F) and species (A,) to energies (A, 1), if that is all that makes the energies. A training
+        #: on files of several functionals puts networks of its own in its place.
+        self.energy_networks: nn.Module | None = None
+
+    def forward(self, edges: Tensor, near: Tensor, species: Tensor, topology: Topology | None = None) -> LocalOutput:
         """Evaluate A atoms with M padded neighbours.
 
         Parameters: ``edges`` (A, M, 3) Å, centre to neighbour; ``near`` (A, M) and ``species`` (A,) elements of neighbours
-        and centres as rows of the species list. Edges longer than the cutoff must not contribute.
+        and centres as rows of the species list; ``topology`` the way of messages, None for a local model. Edges longer than
+        the cutoff must not contribute.
         """
-        ...
+        raise NotImplementedError
+
+    def n_tensors(self, l: int) -> int:
+        """Number of equivariant features of rank l = 1 or 2, which heads with dipoles or quadrupoles need; 0 if not offered."""
+        return 0
+
+    def with_tensors(
+        self, edges: Tensor, near: Tensor, species: Tensor, topology: Topology | None = None
+    ) -> tuple[LocalOutput, Equivariants]:
+        """:meth:`forward`, and the equivariant features that :meth:`n_tensors` counts."""
+        raise NotImplementedError
+
+    def standardise(
+        self,
+        edges: Tensor,
+        near: Tensor,
+        species: Tensor,
+        topology: Topology | None = None,
+        real: Tensor | None = None,
+    ) -> None:
+        """Adapt scales inside the model to a sample of atoms before training; a model without any does nothing.
+
+        Parameters: as :meth:`forward`; ``real`` (A,) True for the atoms that count, None for all.
+        """
+
+    def set_linear_energies(self, weights: Tensor) -> None:
+        """Make the energy w_z·B of the features B, for the start of a training: ``weights`` (n_species, F)."""
+        raise NotImplementedError

@@ -6,7 +6,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from les_ipi.electrostatics.born import SumRule, apply_sum_rule, local_born_charges, local_piezoelectric
+from les_ipi.electrostatics.born import (
+    SumRule,
+    apply_sum_rule,
+    carried_piezoelectric,
+    local_born_charges,
+    local_piezoelectric,
+)
 from les_ipi.electrostatics.flux import induced_charge_cloud
 from les_ipi.electrostatics.multipoles import Multipoles, periodic_potentials
 from les_ipi.models.les_model import Evaluation, LESModel
@@ -81,14 +87,16 @@ def raw_born_charges(
     """Latent Born charges (B, N, 3, 3) in e before any sum rule, ``[atom, polarization, displacement]``.
 
     Single-valued polarization: Z = ∂P/∂r, three backward passes; ``equilibration`` head the same, for isolated structures.
-    ``latent`` head: the exact local form from one pass. Other ``multipole`` heads: the local form of the charges plus
-    ∂Σ(u + Δu)/∂r, and the flux of induced charges.
+    ``latent`` head: the exact local form from one pass, and three more for charge that flows along messages. Other
+    ``multipole`` heads: the same form of the charges plus ∂Σ(u + Δu)/∂r, and the flux of induced charges.
 
     Source: doi:10.1038/s41524-025-01911-z and docs/explanation/physics.md.
     """
-    if _charges_of_moments_flow(model):
+    if _dipole_is_a_function(model):
+        return _by_atom(batch, _component_gradients(evaluation.dipole, leaves, create_graph))
+    if model.head.equivariant:
         return _multipole_born_charges(model, batch, leaves, evaluation, create_graph)[0]
-    return _raw_born(model, batch, leaves, evaluation, _charge_gradients(model, leaves, evaluation, create_graph))
+    return _born_of_flow(batch, leaves, _flow(model, batch, leaves, evaluation, create_graph))
 
 
 def electric_response(
@@ -108,21 +116,25 @@ def electric_response(
     """
     mask = batch.atom_mask.view(batch.n_structures, -1)
     strained = None
-    if _charges_of_moments_flow(model):
+    if _dipole_is_a_function(model):
+        grads = _component_gradients(evaluation.dipole, leaves, False)
+        born, expected = _by_atom(batch, grads), evaluation.charges.sum((1, 2))
+        if piezoelectric:
+            strained = _proper(batch, leaves, grads, evaluation.dipole)
+    elif model.head.equivariant:
         expected = batch.total_charge.to(leaves.edges.dtype) / evaluation.screening.sqrt()
         born, flow = _multipole_born_charges(model, batch, leaves, evaluation, False)
         if piezoelectric and batch.boundary == "periodic" and not model.head.induces:
-            strained = _permanent_piezoelectric(batch, leaves, evaluation, flow).detach()
-        return apply_sum_rule(born.detach(), mask, rule, expected.detach()), strained
-    grads, whole = _charge_gradients(model, leaves, evaluation, False), _dipole_is_a_function(model)
-    if whole:
-        expected = evaluation.charges.sum((1, 2))
+            strained = _flow_under_strain(batch, leaves, flow)
+            if flow.dipoles:
+                strained = strained + _proper(batch, leaves, flow.dipoles, evaluation.atomic_dipole)
     else:
         expected = batch.total_charge.to(leaves.edges.dtype) / model.screening(batch.periodic).sqrt()
-    if piezoelectric:
-        found = _proper(batch, leaves, grads, evaluation.dipole) if whole else _flow_under_strain(batch, leaves, grads[0])
-        strained = found.detach()
-    born = _raw_born(model, batch, leaves, evaluation, grads)
+        flow = _flow(model, batch, leaves, evaluation, False)
+        born = _born_of_flow(batch, leaves, flow)
+        if piezoelectric:
+            strained = _flow_under_strain(batch, leaves, flow)
+    strained = None if strained is None else strained.detach()
     return apply_sum_rule(born.detach(), mask, rule, expected.detach()), strained
 
 
@@ -138,46 +150,22 @@ def _proper(batch: Batch, leaves: Leaves, grads: list[Leaves], dipole: Tensor) -
     return strained - dipole[:, None, :, None] * identity[:, None, :]
 
 
-def _flow_under_strain(batch: Batch, leaves: Leaves, grad: Leaves) -> Tensor:
-    """Piezoelectric tensors of latent charges, which flow along edges, from the gradient of their sum, (B, 3, 3, 3) e·Å."""
-    return local_piezoelectric(leaves.edges, grad.edges).view(batch.n_structures, -1, 3, 3, 3).sum(1)
-
-
-def _charge_gradients(model: LESModel, leaves: Leaves, evaluation: Evaluation, create_graph: bool) -> list[Leaves]:
-    """Gradients of the three components of a dipole that is a function of positions, or of the total latent charge."""
-    if _dipole_is_a_function(model):
-        return _component_gradients(evaluation.dipole, leaves, create_graph)
-    return [gradient(evaluation.local_charges.sum(), leaves, create_graph)]
-
-
 def _dipole_is_a_function(model: LESModel) -> bool:
     """Single-valued polarization, or charges of an equilibrium, whose Born charges exist for isolated structures only."""
     return model.head.single_valued_polarization or model.head.equilibrates
 
 
-def _charges_of_moments_flow(model: LESModel) -> bool:
-    """Whether the head has moments beside charges that fluctuate."""
-    return model.head.equivariant and not _dipole_is_a_function(model)
-
-
-def _raw_born(model: LESModel, batch: Batch, leaves: Leaves, evaluation: Evaluation, grads: list[Leaves]) -> Tensor:
-    if _dipole_is_a_function(model):
-        return _by_atom(batch, grads)
-    # Padded edges keep a finite length but belong to no neighbour: their gradient is zero by the cutoff.
-    ending_here = grads[0].edges.reshape(-1, 3)[batch.reverse]
-    born = local_born_charges(evaluation.local_charges, leaves.edges, ending_here)
-    return born.view(batch.n_structures, batch.n_rows, 3, 3)
-
-
 class _Flow(NamedTuple):
-    """What flows in a periodic batch with a multipole head when atoms move.
+    """What flows in a batch of fluctuating charges when atoms move.
 
     ``diagonal`` (B, N) charge that an atom takes along, e; ``charge`` the gradient of all charge that flows along edges;
+    ``carried`` what messages carry away from the centres of edges, see :meth:`les_ipi.models.topology.Topology.carried`;
     ``dipoles`` the gradients of the components of Σ(u + Δu) and of induced charge relative to its sources, or none.
     """
 
     diagonal: Tensor
     charge: Leaves
+    carried: list[Tensor]
     dipoles: list[Leaves]
 
 
@@ -185,12 +173,35 @@ def _flow(model: LESModel, batch: Batch, leaves: Leaves, evaluation: Evaluation,
     """Permanent charge, and what moments at the ends of edges induce anywhere; derived in docs/explanation/multipoles.md."""
     local, dipole = evaluation.local_charges.sum(), evaluation.atomic_dipole
     diagonal = evaluation.local_charges.view(batch.n_structures, batch.n_rows)
-    if evaluation.polarizable.kappa is not None:
+    if evaluation.polarizable is not None and evaluation.polarizable.kappa is not None:
         induced, still, cloud = _induced_flow(model, batch, leaves, evaluation.polarizable)
         local, diagonal = local + induced.sum(), diagonal + induced - still
         dipole = cloud if dipole is None else dipole + cloud
     rows = [] if dipole is None else _component_gradients(dipole, leaves, create_graph)
-    return _Flow(diagonal, gradient(local, leaves, create_graph), rows)
+    topology = evaluation.topology
+    carried = [] if topology is None else topology.carried(local, leaves.edges, create_graph)
+    return _Flow(diagonal, gradient(local, leaves, create_graph), carried, rows)
+
+
+def _born_of_flow(batch: Batch, leaves: Leaves, flow: _Flow) -> Tensor:
+    """Born charges (B, N, 3, 3) of what flows."""
+    # Padded edges keep a finite length but belong to no neighbour: their gradient is zero by the cutoff.
+    ending_here = flow.charge.edges.reshape(-1, 3)[batch.reverse]
+    born = local_born_charges(flow.diagonal.reshape(-1), leaves.edges, ending_here)
+    born = born.view(batch.n_structures, batch.n_rows, 3, 3)
+    if flow.carried:
+        # Charge that is carried has the place of a dipole that depends on edges alone.
+        still = torch.zeros_like(leaves.positions), torch.zeros_like(leaves.cell)
+        born = born + _by_atom(batch, [Leaves(component, *still) for component in flow.carried])
+    return born + _by_atom(batch, flow.dipoles) if flow.dipoles else born
+
+
+def _flow_under_strain(batch: Batch, leaves: Leaves, flow: _Flow) -> Tensor:
+    """Piezoelectric tensors of charge that flows along edges and messages, (B, 3, 3, 3) e·Å."""
+    found = local_piezoelectric(leaves.edges, flow.charge.edges)
+    if flow.carried:
+        found = found + carried_piezoelectric(leaves.edges, flow.carried)
+    return found.view(batch.n_structures, -1, 3, 3, 3).sum(1)
 
 
 def _multipole_born_charges(
@@ -200,29 +211,19 @@ def _multipole_born_charges(
 
     The dipole of an isolated structure is a function of its positions: nothing else is needed.
     """
-    shape = batch.n_structures, batch.n_rows, 3, 3
     isolated = None
     if batch.boundary in ("isolated", "mixed"):
         isolated = _by_atom(batch, _component_gradients(evaluation.dipole, leaves, create_graph))
         if batch.boundary == "isolated":
             return isolated, None
     flow = _flow(model, batch, leaves, evaluation, create_graph)
-    ending_here = flow.charge.edges.reshape(-1, 3)[batch.reverse]
-    born = local_born_charges(flow.diagonal.reshape(-1), leaves.edges, ending_here).view(shape)
-    if flow.dipoles:
-        born = born + _by_atom(batch, flow.dipoles)
+    born = _born_of_flow(batch, leaves, flow)
     return born if isolated is None else torch.where(batch.periodic[:, None, None, None], born, isolated), flow
 
 
 def _by_atom(batch: Batch, grads: list[Leaves]) -> Tensor:
     """∂M_a/∂r_ib (B, N, 3, 3) from the gradients of the components of dipoles M."""
     return torch.stack([atom_gradient(batch, grad) for grad in grads], dim=2)
-
-
-def _permanent_piezoelectric(batch: Batch, leaves: Leaves, evaluation: Evaluation, flow: _Flow) -> Tensor:
-    """Piezoelectric tensors (B, 3, 3, 3) of permanent charges and dipoles, e·Å."""
-    found = _flow_under_strain(batch, leaves, flow.charge)
-    return found + _proper(batch, leaves, flow.dipoles, evaluation.atomic_dipole) if flow.dipoles else found
 
 
 def _induced_flow(

@@ -1,6 +1,7 @@
 """Charges from charge equilibration with learned electronegativities and hardnesses."""
 
 import math
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor, nn
@@ -13,13 +14,18 @@ from les_ipi.electrostatics.equilibration import (
     slab_coulomb,
 )
 from les_ipi.electrostatics.window import LongRangeKernel
-from les_ipi.models.heads import ChargeHead, ChargeOutput
+from les_ipi.models.heads import ChargeHead, ChargeOutput, HeadInputs
+from les_ipi.models.registry import register_head
 from les_ipi.structures.batch import Batch
+
+if TYPE_CHECKING:
+    from les_ipi.models.model_config import ChargesConfig
 
 #: First hardness in eV/e², beside the self-interaction of the Gaussians (11.5 eV/e² for σ = 1 Å).
 FIRST_HARDNESS = 2.0
 
 
+@register_head
 class EquilibrationHead(ChargeHead):
     """q⁰_i = λ z_formal + Q_φ(features_i), the charge that an atom would take alone, and the hardness J_Z > 0.
 
@@ -31,7 +37,6 @@ class EquilibrationHead(ChargeHead):
     """
 
     name = "equilibration"
-    single_valued_polarization = False
     equilibrates = True
 
     def __init__(
@@ -45,6 +50,12 @@ class EquilibrationHead(ChargeHead):
         super().__init__(n_species, n_features, 1, formal_charges, hidden, scale)
         # softplus(x) = FIRST_HARDNESS.
         self.raw_hardness = nn.Parameter(torch.full((n_species,), math.log(math.expm1(FIRST_HARDNESS))))
+
+    @classmethod
+    def from_config(cls, config: "ChargesConfig", inputs: HeadInputs) -> Self:
+        """See :class:`les_ipi.models.heads.ChargeHead`."""
+        formal = inputs.of_elements(config.formal, 0.0)
+        return cls(len(formal), inputs.n_features, formal, config.hidden, config.first_formal_scale)
 
     def forward(
         self, features: Tensor, edges: Tensor, near: Tensor, species: Tensor

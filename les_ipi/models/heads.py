@@ -1,12 +1,16 @@
 """Charge heads: latent charges from local features, and pairwise charge transfer."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
 from les_ipi.models.networks import ElementNetworks
 from les_ipi.models.radial import RadialBasis
+from les_ipi.models.registry import register_head
+
+if TYPE_CHECKING:
+    from les_ipi.models.model_config import ChargesConfig
 
 
 class ChargeOutput(NamedTuple):
@@ -46,11 +50,31 @@ class ChargeOutput(NamedTuple):
         return self.charges + (incoming - self.transfers).sum(1, keepdim=True)
 
 
+class HeadInputs(NamedTuple):
+    """What a charge head is built on: element symbols of the species list, length of the invariant features, and numbers of
+    equivariant features of rank 1 and 2 (0 where the short-range model has none).
+    """
+
+    species: tuple[str, ...]
+    n_features: int
+    n_tensors: tuple[int, int]
+
+    def of_elements(self, values: dict[str, float], otherwise: float) -> list[float]:
+        """One number for each element of the species list."""
+        return [values.get(element, otherwise) for element in self.species]
+
+
 class ChargeHead(nn.Module):
     """What all heads share: formal charges times a factor λ, learned or fixed, one network per element (if it has outputs), and
     the global sign.
+
+    A head has a ``name``, is registered with :func:`les_ipi.models.registry.register_head`, and is called with (features,
+    edges, near, species), an ``equivariant`` one with (features, equivariants, species); it returns :class:`ChargeOutput`.
     """
 
+    name: str
+    #: Whether the dipole is a single-valued function of unwrapped positions.
+    single_valued_polarization = False
     #: Whether the head reads vectors and tensors besides the invariant features.
     equivariant = False
     #: Whether the head has κ and α.
@@ -87,11 +111,17 @@ class ChargeHead(nn.Module):
         self.register_buffer("formal_charges", torch.tensor(formal_charges, dtype=torch.get_default_dtype()))
         self.register_buffer("sign", torch.tensor(1.0))
 
+    @classmethod
+    def from_config(cls, config: "ChargesConfig", inputs: HeadInputs) -> Self:
+        """Head with fresh weights for ``[charges]`` of a training file. Elements without a formal charge have zero."""
+        raise NotImplementedError
+
     def scaled_formal_charges(self, species: Tensor) -> Tensor:
         """λ z_formal of every atom with the canonical sign, (A,), e."""
         return self.sign * self.formal_scale * self.formal_charges[species]
 
 
+@register_head
 class LatentHead(ChargeHead):
     """q_i = λ z_formal + Q_φ(features_i): the published form, optionally around scaled formal charges.
 
@@ -101,7 +131,6 @@ class LatentHead(ChargeHead):
     """
 
     name = "latent"
-    single_valued_polarization = False
     charges_alone = True
 
     def __init__(
@@ -115,6 +144,14 @@ class LatentHead(ChargeHead):
     ):
         super().__init__(n_species, n_features, channels, formal_charges, hidden, scale)
 
+    @classmethod
+    def from_config(cls, config: "ChargesConfig", inputs: HeadInputs) -> Self:
+        """See :class:`ChargeHead`."""
+        formal = inputs.of_elements(config.formal, 0.0)
+        return cls(
+            len(formal), inputs.n_features, formal, config.channels, config.hidden, config.first_formal_scale
+        )
+
     def forward(
         self, features: Tensor, edges: Tensor, near: Tensor, species: Tensor
     ) -> ChargeOutput:
@@ -122,6 +159,7 @@ class LatentHead(ChargeHead):
         return ChargeOutput(self.scaled_formal_charges(species)[:, None] + self.sign * self.networks(features, species))
 
 
+@register_head
 class TransferHead(ChargeHead):
     """q_i = λ z_formal + Σ_j (t_ji − t_ij), t_ij = Σ_n c_n(features_i, z_j) φ_n(r_ij): neutral by construction.
 
@@ -154,6 +192,21 @@ class TransferHead(ChargeHead):
         super().__init__(n_species, n_features, n_species * n_radial, formal_charges, hidden, scale, fixed_scale)
         self.n_species, self.n_radial = n_species, n_radial
         self.radial = RadialBasis(n_radial, cutoff)
+
+    @classmethod
+    def from_config(cls, config: "ChargesConfig", inputs: HeadInputs) -> Self:
+        """See :class:`ChargeHead`."""
+        formal = inputs.of_elements(config.formal, 0.0)
+        return cls(
+            len(formal),
+            inputs.n_features,
+            formal,
+            config.transfer_cutoff,
+            config.transfer_n_radial,
+            config.hidden,
+            config.first_formal_scale,
+            config.formal_scale == "oxidation",
+        )
 
     def forward(
         self, features: Tensor, edges: Tensor, near: Tensor, species: Tensor

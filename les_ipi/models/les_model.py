@@ -21,6 +21,7 @@ from les_ipi.models.equilibration_head import equilibrium_of
 from les_ipi.models.heads import ChargeOutput
 from les_ipi.models.polarizable import Polarizable, respond
 from les_ipi.models.state import StateEmbedding, state_of_atoms
+from les_ipi.models.topology import Topology
 from les_ipi.structures.batch import Batch
 
 
@@ -41,6 +42,7 @@ class Evaluation(NamedTuple):
     polarizable                     moments and response parameters of a multipole head; or None
     quadrupole           (B, 3, 3)  latent traceless second moment about the centre of mass, e·Å²; zero for periodic
                                     structures, None if all are
+    topology                        the messages that were passed, or None for a local model
     ===================  =========  ================================================================
 
     Latent means: not yet multiplied by √ε_e (the evaluator does it). ``charges`` and ``dipole`` include what is induced.
@@ -55,6 +57,7 @@ class Evaluation(NamedTuple):
     atomic_dipole: Tensor | None = None
     polarizable: Polarizable | None = None
     quadrupole: Tensor | None = None
+    topology: Topology | None = None
 
 
 class LESModel(nn.Module):
@@ -128,7 +131,12 @@ class LESModel(nn.Module):
         mask = batch.atom_mask.to(positions.dtype)
         state = None if self.state is None else state_of_atoms(batch, edges.dtype)
         near = batch.species[batch.neighbors]
-        energies, output = (local or self.local)(edges, near, batch.species, state)
+        topology = None
+        if self.blockwise:
+            energies, output = (local or self.local)(edges, near, batch.species, state)
+        else:
+            topology = Topology(batch.neighbors, batch.reverse)
+            energies, output = self.local(edges, near, batch.species, state, topology)
         energy = (energies * mask).view(B, N).sum(1)
         if output is None:
             return Evaluation(energy, None, None, None, None)
@@ -148,6 +156,7 @@ class LESModel(nn.Module):
                 found.charges,
                 screening,
                 quadrupole=self._quadrupole(batch, positions, moments),
+                topology=topology,
             )
         own, atom_mask = local.view(B, N, -1), mask.view(B, N, 1)
         # Transfers cancel in pairs: only what they do not carry counts, and that does not depend on the geometry.
@@ -183,7 +192,9 @@ class LESModel(nn.Module):
         if field is not None:
             energy = energy - (latent_field * (dipole - work)).sum(-1)
         quadrupole = self._quadrupole(batch, positions, moments)
-        return Evaluation(energy, charges, local.sum(1), dipole, carried, screening, atomic_dipole, atoms, quadrupole)
+        return Evaluation(
+            energy, charges, local.sum(1), dipole, carried, screening, atomic_dipole, atoms, quadrupole, topology
+        )
 
     def local(
         self,
@@ -191,17 +202,19 @@ class LESModel(nn.Module):
         near: Tensor,
         species: Tensor,
         state: Tensor | None = None,
+        topology: Topology | None = None,
     ) -> tuple[Tensor, ChargeOutput | None]:
-        """What atoms have from their neighbourhood alone: short-range energies (A,) in eV and charges.
+        """What atoms have from their neighbourhood: short-range energies (A,) in eV and charges.
 
         Parameters: ``edges`` (A, M, 3) Å; ``near`` (A, M) and ``species`` (A,) elements of neighbours and centres;
-        ``state`` (A, 2) charge and spin per atom of the structure, which only a model with a state embedding needs.
+        ``state`` (A, 2) charge and spin per atom of the structure, which only a model with a state embedding needs;
+        ``topology`` for a short-range model that passes messages.
         """
         tensors = None
         if self.head is not None and self.head.equivariant and self.charge_descriptor is None:
-            (energies, features), tensors = self.short_range.with_tensors(edges, near, species)
+            (energies, features), tensors = self.short_range.with_tensors(edges, near, species, topology)
         else:
-            energies, features = self.short_range(edges, near, species)
+            energies, features = self.short_range(edges, near, species, topology)
         vectors = None
         if self.state is not None:
             vectors = self.state(state)
@@ -218,6 +231,14 @@ class LESModel(nn.Module):
         if self.charge_descriptor is not None:
             features = self.charge_descriptor.features(edges, near, species)
         return energies, self.head(_joined(features, vectors), edges, near, species)
+
+    @torch.no_grad()
+    def standardise(self, batch: Batch) -> None:
+        """Adapt the scales inside the short-range model and the descriptor of the charges to a batch, before training."""
+        edges = batch.edges().to(self.energy_scale.dtype)
+        tables = edges, batch.species[batch.neighbors], batch.species
+        for part in filter(None, (self.short_range, self.charge_descriptor)):
+            part.standardise(*tables, Topology(batch.neighbors, batch.reverse), batch.atom_mask)
 
     def _shift(self, charges: Tensor, batch: Batch, mask: Tensor, screening: Tensor) -> Tensor:
         """What every charge (B, N, C) of a structure is shifted by to the wanted total, (B, 1, C) e."""

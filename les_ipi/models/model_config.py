@@ -1,4 +1,4 @@
-"""Hyper-parameters of a native model: one schema for training files, model cards and construction."""
+"""Hyper-parameters of a model: one schema for training files, model cards and construction."""
 
 import math
 from typing import Annotated, Literal, Self
@@ -8,25 +8,31 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from les_ipi.electrostatics.window import LongRangeKernel
 from les_ipi.errors import UserError
 from les_ipi.models.ace import ClusterDescriptor, ClusterExpansion
-from les_ipi.models.equilibration_head import EquilibrationHead
-from les_ipi.models.heads import LatentHead, TransferHead
+from les_ipi.models.heads import HeadInputs
 from les_ipi.models.les_model import LESModel
-from les_ipi.models.multipole_head import DEFAULT_POLARIZABILITY_A3, Level, MultipoleHead
+from les_ipi.models.multipole_head import Level
+from les_ipi.models.registry import (
+    NATIVE,
+    HeadName,
+    ShortRangeSettings,
+    ShortRangeTable,
+    charge_head,
+    register_short_range,
+    short_range_entry,
+)
 from les_ipi.models.state import StateEmbedding
 from les_ipi.models.zbl import CoreRepulsion
 
+#: Entries of ``[short_range]`` that are not parameters of the native model.
+_OUTSIDE = {"kind", "core_cutoff"}
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
+class ShortRangeConfig(ShortRangeSettings):
+    """``[short_range]`` of the native model: see :class:`les_ipi.models.ace.ClusterExpansion`."""
 
-class ShortRangeConfig(_Strict):
-    """``[short_range]``: see :class:`les_ipi.models.ace.ClusterExpansion`.
-
-    ``core_cutoff`` maps pairs such as ``"O-O"`` to the distance in Å where their ZBL repulsion ends. ``"auto"`` lets training
-    choose it from the shortest distances of the data; a model that is built without data then has none.
-    """
-
+    kind: Literal["ace"] = Field(
+        NATIVE, description="the short-range model: `ace` is the native one, packages can register others"
+    )
     cutoff: float = Field(4.5, gt=0.5, le=20)
     n_radial: int = Field(10, ge=2, le=40)
     l_max: int = Field(3, ge=1, le=3)
@@ -38,7 +44,6 @@ class ShortRangeConfig(_Strict):
     feature_knee: float = Field(3.0, ge=0.1, le=1e6)
     first_channels: Literal["random", "shells"] = "random"
     hidden: tuple[int, ...] = (64, 32)
-    core_cutoff: dict[str, Annotated[float, Field(gt=0)]] | Literal["auto"] = "auto"
 
     @model_validator(mode="after")
     def _products_need_angles(self) -> Self:
@@ -47,6 +52,10 @@ class ShortRangeConfig(_Strict):
                 f"order {self.order} couples angular momenta, which needs l_max 2 or 3: raise l_max or take order 2"
             )
         return self
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ChargesConfig(_Strict):
@@ -62,7 +71,7 @@ class ChargesConfig(_Strict):
     that they start from.
     """
 
-    head: Literal["latent", "transfer", "multipole", "equilibration", "none"] = "latent"
+    head: HeadName = "latent"
     level: Level = "q"
     anisotropic: bool = True
     polarizability_scale: dict[str, Annotated[float, Field(gt=0)]] = {}
@@ -111,9 +120,16 @@ class ModelConfig(_Strict):
     """Everything needed to rebuild a model before its weights are loaded."""
 
     species: tuple[str, ...]
-    short_range: ShortRangeConfig = ShortRangeConfig()
+    short_range: ShortRangeTable = ShortRangeConfig()
     charges: ChargesConfig = ChargesConfig()
     state: StateConfig | None = None
+
+
+def _native(config: ShortRangeConfig, numbers: list[int]) -> ClusterExpansion:
+    return ClusterExpansion(len(numbers), **config.model_dump(exclude=_OUTSIDE))
+
+
+register_short_range(NATIVE, ShortRangeConfig, _native)
 
 
 def build_model(config: ModelConfig) -> LESModel:
@@ -128,50 +144,17 @@ def build_model(config: ModelConfig) -> LESModel:
     _check_shells(config)
     numbers = [atomic_numbers[s] for s in config.species]
     short, charges = config.short_range, config.charges
-    n_species = len(numbers)
-    short_range = ClusterExpansion(n_species, **short.model_dump(exclude={"core_cutoff"}))
-    descriptor = None
+    short_range = short_range_entry(short.kind).build(short, numbers)
+    descriptor = state = head = None
     if charges.descriptor is not None and charges.head != "none":
-        descriptor = ClusterDescriptor(n_species, **charges.descriptor.model_dump(exclude={"core_cutoff", "hidden"}))
-    state = None
+        descriptor = ClusterDescriptor(len(numbers), **charges.descriptor.model_dump(exclude={*_OUTSIDE, "hidden"}))
     if config.state is not None:
-        state = StateEmbedding(n_species, short_range.n_features, **config.state.model_dump())
-    n_features = (descriptor or short_range).n_features + (0 if state is None else state.channels)
-    formal = [charges.formal.get(s, 0.0) for s in config.species]
-    head = None
-    if charges.head == "latent":
-        head = LatentHead(
-            n_species, n_features, formal, charges.channels, charges.hidden, charges.first_formal_scale
-        )
-    elif charges.head == "transfer":
-        head = TransferHead(
-            n_species,
-            n_features,
-            formal,
-            charges.transfer_cutoff,
-            charges.transfer_n_radial,
-            charges.hidden,
-            charges.first_formal_scale,
-            charges.formal_scale == "oxidation",
-        )
-    elif charges.head == "equilibration":
-        head = EquilibrationHead(n_species, n_features, formal, charges.hidden, charges.first_formal_scale)
-    elif charges.head == "multipole":
+        state = StateEmbedding(len(numbers), short_range.n_features, **config.state.model_dump())
+    if charges.head != "none":
         source = descriptor or short_range
-        scale = [charges.polarizability_scale.get(s, DEFAULT_POLARIZABILITY_A3) for s in config.species]
-        head = MultipoleHead(
-            n_species,
-            n_features,
-            formal,
-            charges.level,
-            (source.n_tensors(1), source.n_tensors(2)),
-            charges.channels,
-            charges.hidden,
-            charges.first_formal_scale,
-            charges.anisotropic,
-            scale,
-            charges.formal_scale == "oxidation",
-        )
+        n_features = source.n_features + (0 if state is None else state.channels)
+        inputs = HeadInputs(config.species, n_features, (source.n_tensors(1), source.n_tensors(2)))
+        head = charge_head(charges.head).from_config(charges, inputs)
     kernel = LongRangeKernel(charges.sigma, charges.k_cutoff, charges.smooth, charges.remove_self)
     core = None
     if short.core_cutoff and short.core_cutoff != "auto":
@@ -212,7 +195,7 @@ def _check_oxidation_numbers(config: ModelConfig) -> None:
 def _check_shells(config: ModelConfig) -> None:
     for table, own in (("short_range", config.short_range), ("charges.descriptor", config.charges.descriptor)):
         ignored = table == "charges.descriptor" and config.charges.head == "none"
-        if own is None or ignored or own.first_channels != "shells":
+        if not isinstance(own, ShortRangeConfig) or ignored or own.first_channels != "shells":
             continue
         wanted = len(config.species) * own.n_radial
         if own.channels != wanted:

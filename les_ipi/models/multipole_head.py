@@ -1,7 +1,7 @@
 """Latent multipoles and their response from invariant and equivariant features."""
 
 import math
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 import torch
 from torch import Tensor
@@ -10,9 +10,13 @@ from les_ipi.electrostatics.multipoles import traceless
 from les_ipi.errors import UserError
 from les_ipi.models.contract import Equivariants
 from les_ipi.models.harmonics import cartesian_rank_two
-from les_ipi.models.heads import ChargeHead, ChargeOutput
+from les_ipi.models.heads import ChargeHead, ChargeOutput, HeadInputs
 from les_ipi.models.networks import ElementNetworks
+from les_ipi.models.registry import register_head
 from les_ipi.units import COULOMB
+
+if TYPE_CHECKING:
+    from les_ipi.models.model_config import ChargesConfig
 
 #: Configurations of the literature: charges with u dipoles, Q quadrupoles, iq induced charges, iu induced dipoles.
 Level = Literal["q", "u", "uQ", "iq", "iu", "uiq", "uiu", "uiqiu", "uQiqiu"]
@@ -21,6 +25,7 @@ Level = Literal["q", "u", "uQ", "iq", "iu", "uiq", "uiu", "uiqiu", "uQiqiu"]
 DEFAULT_POLARIZABILITY_A3, FIRST_KAPPA = 0.2, 0.002
 
 
+@register_head
 class MultipoleHead(ChargeHead):
     """q, u, Q, κ and α of every atom, as far as ``level`` names them.
 
@@ -81,6 +86,29 @@ class MultipoleHead(ChargeHead):
         start = torch.tensor(polarizability_scale or [DEFAULT_POLARIZABILITY_A3] * n_species) / COULOMB
         self.register_buffer("first_alpha", start.to(torch.get_default_dtype()), persistent=False)
         self.register_buffer("cartesian", torch.from_numpy(cartesian_rank_two()), persistent=False)
+
+    @classmethod
+    def from_config(cls, config: "ChargesConfig", inputs: HeadInputs) -> Self:
+        """See :class:`les_ipi.models.heads.ChargeHead`. Raises ``UserError`` for features without vectors."""
+        if not inputs.n_tensors[0]:
+            raise UserError(
+                "The 'multipole' head reads vectors, which this short-range model does not offer: use the latent, transfer or "
+                "equilibration head."
+            )
+        formal = inputs.of_elements(config.formal, 0.0)
+        return cls(
+            len(formal),
+            inputs.n_features,
+            formal,
+            config.level,
+            inputs.n_tensors,
+            config.channels,
+            config.hidden,
+            config.first_formal_scale,
+            config.anisotropic,
+            inputs.of_elements(config.polarizability_scale, DEFAULT_POLARIZABILITY_A3),
+            config.formal_scale == "oxidation",
+        )
 
     def forward(self, features: Tensor, equivariants: Equivariants, species: Tensor) -> ChargeOutput:
         """Charges (A, C) and the other moments of the level."""

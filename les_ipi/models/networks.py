@@ -38,3 +38,11 @@ class ElementNetworks(nn.Module):
                 y = torch.where((species == z)[:, None], y, torch.zeros_like(y))
             total = y if total is None else total + y
         return self.output_scale * total
+
+    @torch.no_grad()
+    def start_linear(self, weights: Tensor) -> None:
+        """Make the result W_z x: ``weights`` (n_species, outputs, inputs); the other layers begin with no output."""
+        for network, skip, matrix in zip(self.networks, self.skips, weights, strict=True):
+            skip.weight.copy_(matrix / self.output_scale)
+            network[-1].weight.zero_()
+            network[-1].bias.zero_()

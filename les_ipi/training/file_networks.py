@@ -6,8 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from les_ipi.errors import UserError
 from les_ipi.models.les_model import LESModel
-from les_ipi.models.networks import ElementNetworks
 
 #: Hidden units of the correction of one file.
 _HIDDEN = 32
@@ -22,7 +22,7 @@ class FileNetworks(nn.Module):
     Parameters: ``first`` networks of the first file; ``n_files``; ``n_species``; ``n_features``.
     """
 
-    def __init__(self, first: ElementNetworks, n_files: int, n_species: int, n_features: int):
+    def __init__(self, first: nn.Module, n_files: int, n_species: int, n_features: int):
         super().__init__()
         self.first = first
         others = n_files - 1
@@ -50,7 +50,7 @@ class FileNetworks(nn.Module):
 @contextmanager
 def of_files(model: LESModel, files: Tensor) -> Iterator[None]:
     """Within it, the model gives the energies of the files (B,) that the structures of a batch come from."""
-    networks = getattr(model.short_range, "energy_networks", None)
+    networks = model.short_range.energy_networks
     if not isinstance(networks, FileNetworks):
         yield
         return
@@ -63,10 +63,18 @@ def of_files(model: LESModel, files: Tensor) -> Iterator[None]:
 
 @contextmanager
 def networks_per_file(model: LESModel, n_files: int) -> Iterator[None]:
-    """Train a model on ``n_files`` files within it; afterwards the model is that of the first file."""
+    """Train a model on ``n_files`` files within it; afterwards the model is that of the first file.
+
+    Raises ``UserError`` for a short-range model whose energies are not those of networks on its features.
+    """
     short_range = model.short_range
     first = short_range.energy_networks
-    networks = FileNetworks(first, n_files, short_range.n_species, short_range.n_features)
+    if first is None:
+        raise UserError(
+            'energy_networks = "per_file" is not possible with this short-range model, which has no energy networks: '
+            "leave it out."
+        )
+    networks = FileNetworks(first, n_files, len(model.species), short_range.n_features)
     short_range.energy_networks = networks.to(model.energy_scale)
     try:
         yield

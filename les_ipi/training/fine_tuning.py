@@ -82,7 +82,7 @@ def load_parent(start: str | Path, config: TrainConfig) -> Parent:
 
 def _require_same(table: str, given: BaseModel, own: BaseModel, name: str) -> None:
     for key in sorted(given.model_fields_set - {_FREE}):
-        wanted, found = getattr(given, key), getattr(own, key)
+        wanted, found = getattr(given, key), getattr(own, key, None)
         if isinstance(wanted, BaseModel) and isinstance(found, BaseModel):
             _require_same(f"{table}.{key}", wanted, found, name)
         elif wanted != found and (key, wanted) != ("core_cutoff", "auto"):

@@ -41,8 +41,10 @@ class LinearStart:
 
 
 def _check(model: LESModel, frames: list[Frame]) -> None:
-    """Raise ``UserError`` where there is no linear start: other heads, charged structures, no forces."""
+    """Raise ``UserError`` where there is no linear start: other bodies and heads, charged structures, no forces."""
     head = model.head
+    if not (model.short_range.linear_energies and model.short_range.local):
+        raise UserError("linear_start is not possible with this short-range model, which has no linear energies: leave it out.")
     if head is not None and not (head.name == "latent" and head.networks.skips[0].out_features == 1):
         raise UserError('linear_start needs head = "latent" with one channel, or "none": leave it out for other heads.')
     if model.state is not None or any(frame.system.total_charge for frame in frames):
@@ -93,19 +95,12 @@ def fit_linear_start(model: LESModel, frames: list[Frame]) -> LinearStart:
 def apply_linear_start(model: LESModel, start: LinearStart) -> None:
     """Set the linear part of the energy networks and the formal charges; the other layers begin with no output."""
     with torch.no_grad():
-        networks = model.short_range.energy_networks
-        unit = float(model.energy_scale) * networks.output_scale
-        for network, skip, row in zip(networks.networks, networks.skips, start.weights, strict=True):
-            skip.weight.copy_(torch.from_numpy(row[None] / unit))
-            network[-1].weight.zero_()
-            network[-1].bias.zero_()
+        model.short_range.set_linear_energies(torch.from_numpy(start.weights) / float(model.energy_scale))
         if start.charges is not None:
             model.head.formal_charges.copy_(torch.from_numpy(start.charges))
             model.head.formal_scale.fill_(1.0)
-            for network, skip in zip(model.head.networks.networks, model.head.networks.skips, strict=True):
-                network[-1].weight.zero_()
-                network[-1].bias.zero_()
-                skip.weight.zero_()
+            networks = model.head.networks
+            networks.start_linear(torch.zeros_like(torch.stack([skip.weight for skip in networks.skips])))
 
 
 def _products(charges: np.ndarray) -> np.ndarray:
@@ -174,7 +169,7 @@ def _design(model: LESModel, frame: Frame, mixed: Tensor | None) -> tuple[np.nda
     mask = batch.atom_mask.to(leaves.edges.dtype)
     near = batch.species[batch.neighbors]
     elements = torch.nn.functional.one_hot(batch.species, len(model.species)).to(mask.dtype) * mask[:, None]
-    features = model.short_range.features(leaves.edges, near, batch.species)
+    features = model.short_range(leaves.edges, near, batch.species).features
     fixed = np.zeros(3 * int(batch.atom_mask.sum()))
     if model.core is not None:
         fixed = _forces(batch, leaves, (model.core(leaves.edges, near, batch.species) * mask).sum()[None])[:, 0]

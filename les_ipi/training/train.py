@@ -147,12 +147,7 @@ def prepare(
     squares = [np.mean(f.labels.forces**2) for f in frames if f.labels.forces is not None]
     model.energy_scale.fill_(ENERGY_SCALE_FRACTION * math.sqrt(float(np.mean(squares))))
     sample = frames[:: max(1, len(frames) // STANDARDISATION_FRAMES)]
-    batch = make_batch(sample, model)
-    edges = batch.edges().to(model.energy_scale.dtype)
-    for descriptor in filter(None, (model.short_range, model.charge_descriptor)):
-        with torch.no_grad():
-            raw = descriptor.raw_features(edges, batch.species[batch.neighbors], batch.species)
-        descriptor.standardise(raw[batch.atom_mask], batch.species[batch.atom_mask])
+    model.standardise(make_batch(sample, model))
     if config.training.double_precision:
         model.double()
     if linear_start:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from les_ipi.conventions import LABEL_ALIASES
 from les_ipi.errors import UserError
 from les_ipi.models.model_config import ChargesConfig, ShortRangeConfig, StateConfig
+from les_ipi.models.registry import ShortRangeTable
 
 
 class _Strict(BaseModel):
@@ -114,7 +115,7 @@ class TrainConfig(_Strict):
     description: str = ""
     seed: int = 1
     data: DataConfig
-    short_range: ShortRangeConfig = ShortRangeConfig()
+    short_range: ShortRangeTable = ShortRangeConfig()
     charges: ChargesConfig = ChargesConfig()
     state: StateConfig | None = None
     training: OptimiserConfig = OptimiserConfig()

@@ -44,9 +44,7 @@ def make_model(head: str = "latent", seed: int = 0, state: StateConfig | None = 
     )
     model = build_model(config).double().eval().requires_grad_(False)
     sample = [water_cluster(8, s, 6.4 * np.eye(3)) for s in range(4)]
-    batch = batch_of(model, sample)
-    raw = model.short_range.raw_features(batch.edges(), batch.species[batch.neighbors], batch.species)
-    model.short_range.standardise(raw, batch.species)
+    model.standardise(batch_of(model, sample))
     return model
 
 

@@ -1,0 +1,96 @@
+"""Messages between neighbouring atoms, and the charge that flows along them."""
+
+import torch
+from torch import Tensor
+
+
+class Topology:
+    """Which atom every edge ends on, and the messages that a model has passed along the edges in one evaluation.
+
+    A model that passes messages calls :meth:`pass_messages` for every layer of them and takes neighbours' messages from
+    nowhere else: what goes through here is known to :meth:`carried`, which exact Born charges need.
+
+    Parameters: ``neighbors`` (A, M) row of the neighbour, the atom itself where padded; ``reverse`` (A, M) flat place of the
+    reverse edge in the table of A·M edges, the edge itself where padded.
+    """
+
+    def __init__(self, neighbors: Tensor, reverse: Tensor):
+        self.neighbors, self.reverse = neighbors, reverse
+        self._passed: list[tuple[Tensor, Tensor]] = []
+
+    def pass_messages(self, messages: Tensor) -> Tensor:
+        """Messages m_j of the atoms (A, ...) as their neighbours k receive them along the edges k → j, (A, M, ...).
+
+        An edge beyond the cutoff must not contribute, so the model multiplies what it receives by a function of the length
+        of the edge that vanishes there.
+        """
+        received = _Gather.apply(messages.flatten(1), self.neighbors, self.reverse)
+        received = received.view(*self.neighbors.shape, *messages.shape[1:])
+        self._passed.append((messages, received))
+        return received
+
+    def carried(self, charge: Tensor, edges: Tensor, create_graph: bool = False) -> list[Tensor]:
+        """H_e^a = Σ_k (r_k − r_c)_a ∂q_k/∂e for every edge e of a centre c: what messages carry away from the centre.
+
+        The charge q_k of an atom depends on an edge e of another atom c through messages, which travel from c to k along
+        edges e_kj = r_j − r_k. A path of messages may have any number of steps: every step k ← j adds −(e_kj)_a to its weight,
+        so that the sources −(e_kj)_a ∂(Σq)/∂m_kj of all layers, brought back together, give the sum over paths.
+
+        Parameters: ``charge`` Σ q, the sum of all charges, e; ``edges`` (A, M, 3) Å, the leaf that the model was evaluated
+        with; ``create_graph`` keeps the graph for another derivative.
+        Returns: for a = x, y, z a table (A, M, 3) in e, whose last index is that of ∂e; an empty list if no charge flows
+        along messages.
+        Source: derived in docs/physics.md.
+        """
+        passed = [(sent, received) for sent, received in self._passed if sent.requires_grad]
+        if not passed or not charge.requires_grad:
+            return []
+        options = {"create_graph": create_graph, "retain_graph": True, "allow_unused": True}
+        slopes = torch.autograd.grad(charge, [received for _, received in passed], **options)
+        sent = [message for (message, _), slope in zip(passed, slopes, strict=True) if slope is not None]
+        slopes = [slope for slope in slopes if slope is not None]
+        if not sent:
+            return []
+        found = []
+        for component in edges.unbind(-1):
+            sources = [
+                _returned(-component[..., None] * slope.flatten(2), self.reverse).view_as(message)
+                for slope, message in zip(slopes, sent, strict=True)
+            ]
+            (carried,) = torch.autograd.grad(sent, edges, sources, **options)
+            found.append(torch.zeros_like(edges) if carried is None else carried)
+        return found
+
+
+class _Gather(torch.autograd.Function):
+    """Rows of the neighbours; its derivative gathers through the reverse edges, so there is no scatter."""
+
+    @staticmethod
+    def forward(ctx, rows: Tensor, neighbors: Tensor, reverse: Tensor) -> Tensor:
+        ctx.save_for_backward(neighbors, reverse)
+        return rows.index_select(0, neighbors.reshape(-1)).view(*neighbors.shape, -1)
+
+    @staticmethod
+    def backward(ctx, slope: Tensor) -> tuple[Tensor, None, None]:
+        neighbors, reverse = ctx.saved_tensors
+        return _GatherBack.apply(slope, neighbors, reverse), None, None
+
+
+class _GatherBack(torch.autograd.Function):
+    """The adjoint of :class:`_Gather`, which is its own adjoint's adjoint."""
+
+    @staticmethod
+    def forward(ctx, slope: Tensor, neighbors: Tensor, reverse: Tensor) -> Tensor:
+        ctx.save_for_backward(neighbors, reverse)
+        return _returned(slope, reverse)
+
+    @staticmethod
+    def backward(ctx, rows: Tensor) -> tuple[Tensor, None, None]:
+        neighbors, reverse = ctx.saved_tensors
+        return _Gather.apply(rows, neighbors, reverse), None, None
+
+
+def _returned(values: Tensor, reverse: Tensor) -> Tensor:
+    """Σ over the edges k → j that end on j of values (A, M, F): (A, F)."""
+    flat = values.reshape(-1, values.shape[-1])
+    return flat.index_select(0, reverse.reshape(-1)).view_as(values).sum(1)
