@@ -40,7 +40,7 @@ class Topology:
         with; ``create_graph`` keeps the graph for another derivative.
         Returns: for a = x, y, z a table (A, M, 3) in e, whose last index is that of ∂e; an empty list if no charge flows
         along messages.
-        Source: derived in docs/physics.md.
+        Source: derived in docs/explanation/physics.md.
         """
         passed = [(sent, received) for sent, received in self._passed if sent.requires_grad]
         if not passed or not charge.requires_grad:
