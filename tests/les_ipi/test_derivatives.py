@@ -173,27 +173,45 @@ def test_net_charge_is_explicit():
 
 
 def test_polarization_of_transfer_is_single_valued():
-    """An atom that crosses the cell boundary, folded or not, and a whole lattice translation of one molecule.
+    """One hydrogen travels through the cell and across its boundary, by a whole lattice vector, in 160 steps.
 
-    P moves continuously along a path of 9 Å; at its end the structure is the same, and P has changed by exactly
-    √ε_∞ q⁰ times the lattice vector.
+    From step to step P changes by ∫ Z·dr (Simpson's rule with the Born charges in between), also where the atom crosses the
+    boundary and meets others. Folded into the cell, the atom has the same P minus √ε_∞ q⁰ times the lattice vector that it was
+    folded by. At the end the structure is that of the beginning, and P has changed by exactly √ε_∞ q⁰ times the lattice vector.
     """
-    model, system = make_model("transfer"), SYSTEMS["triclinic"]
-    evaluate = evaluator_of(model, skin=0.0)
-    path = np.linspace(0.0, 1.0, 41)[:, None] * system.cell[0]
-    ghost = AtomicSystem(system.numbers, system.positions.copy(), system.cell)
-    dipoles = []
-    for shift in path:
-        positions = system.positions + shift
-        ghost = replace(system, positions=positions)
-        dipoles.append(evaluate([ghost], ["dipole"])[0].dipole)
-    # A rigid translation of a neutral system leaves P unchanged all the way.
-    np.testing.assert_allclose(dipoles, np.tile(dipoles[0], (41, 1)), atol=1e-9)
-    molecule = system.positions.copy()
-    molecule[2] += system.cell[1] - 2 * system.cell[2]
-    moved = evaluate([replace(system, positions=molecule)], ["dipole"])[0].dipole
+    model, system, atom = make_model("transfer"), SYSTEMS["triclinic"], 4
+    evaluate = evaluator_of(model)
+    way, inverse = system.cell[0], np.linalg.inv(system.cell)
     reference_charge = float(model.head.formal_scale) * 1.78**0.5
-    np.testing.assert_allclose(moved - dipoles[0], reference_charge * (system.cell[1] - 2 * system.cell[2]), atol=1e-9)
+
+    def at(fraction: float, fold: bool = False) -> AtomicSystem:
+        positions = system.positions.copy()
+        positions[atom] += fraction * way
+        if fold:
+            positions[atom] -= np.floor(positions[atom] @ inverse) @ system.cell
+        return replace(system, positions=positions)
+
+    def seen(fraction: float) -> tuple[np.ndarray, np.ndarray]:
+        found = evaluate([at(fraction)], ["dipole", "born_effective_charges"])[0]
+        return found.dipole, found.born_effective_charges[atom] @ way
+
+    steps = np.linspace(0.0, 1.0, 161)
+    dipoles, slopes = zip(*(seen(fraction) for fraction in steps), strict=True)
+    middle = [seen(fraction)[1] for fraction in 0.5 * (steps[1:] + steps[:-1])]
+    change = np.diff(dipoles, axis=0)
+    simpson = (np.array(slopes[:-1]) + 4 * np.array(middle) + np.array(slopes[1:])) / 6 / 160
+    np.testing.assert_allclose(change, simpson, atol=1e-4 * np.abs(change).max())
+    floors = [int(np.floor(at(fraction).positions[atom] @ inverse)[0]) for fraction in steps]
+    assert sorted(set(floors)) == [-1, 0]
+    for fraction, dipole in list(zip(steps, dipoles, strict=True))[::20]:
+        moved = at(fraction).positions[atom] - at(fraction, fold=True).positions[atom]
+        assert (fraction > 0) or np.abs(moved).max() > 5.0
+        folded = evaluate([at(fraction, fold=True)], ["dipole"])[0].dipole
+        np.testing.assert_allclose(dipole - folded, reference_charge * moved, atol=1e-9)
+    np.testing.assert_allclose(dipoles[-1] - dipoles[0], reference_charge * way, atol=1e-9)
+    # A rigid translation of a neutral system leaves P unchanged.
+    shifted = evaluate([replace(system, positions=system.positions + 0.4 * way)], ["dipole"])[0].dipole
+    np.testing.assert_allclose(shifted, dipoles[0], atol=1e-9)
 
 
 def test_polarization_difference_is_the_integral_of_born_charges():

@@ -145,15 +145,32 @@ def test_zeros_are_fitted_when_a_stage_begins(tmp_path, monkeypatch) -> None:
     assert len(fits) == 2 and another == pytest.approx(fits[1], rel=1e-12)
 
 
-def test_checkpoints_without_zeros_have_them_fitted(tmp_path) -> None:
-    """Those of earlier versions: the zeros of the fresh network of a resumed training are not theirs."""
+@pytest.mark.parametrize("stored", [True, False])
+def test_checkpoints_without_zeros_have_them_fitted(tmp_path, monkeypatch, stored) -> None:
+    """Those of earlier versions have no zeros: a resume fits them to the weights of the checkpoint, not to fresh ones."""
     write_frames(tmp_path / "frames.xyz", toy_frames(10))
-    for epochs, resume in ((2, False), (3, True)):
+    path, fits = tmp_path / "model" / "training" / "last.ckpt", []
+
+    def fit(model, frames, zeros):
+        fits.append((model.short_range.mixing.detach().clone(), refit_energy_zeros(model, frames, zeros)))
+        return fits[-1][1]
+
+    def run(epochs: int, resume: bool) -> dict:
         (tmp_path / "train.toml").write_text(training_text(epochs=epochs))
         train(read_config(tmp_path / "train.toml"), tmp_path, tmp_path / "model", resume=resume)
-        path = tmp_path / "model" / "training" / "last.ckpt"
-        checkpoint = torch.load(path, weights_only=True)
-        if not resume:
-            first = checkpoint.pop("energy_zeros").numpy()
-            torch.save(checkpoint, path)
-    assert np.abs(checkpoint["energy_zeros"].numpy() - first).max() > 1e-3
+        return torch.load(path, weights_only=True)
+
+    monkeypatch.setattr("les_ipi.training.module.refit_energy_zeros", fit)
+    checkpoint = run(2, False)
+    assert fits == []  # the zeros of the first stage are those of the fresh network
+    first = checkpoint["energy_zeros"].numpy()
+    if not stored:
+        del checkpoint["energy_zeros"], checkpoint["zeros_fitted_for"]
+        torch.save(checkpoint, path)
+    resumed = run(3, True)["energy_zeros"].numpy()
+    if stored:
+        assert fits == [] and resumed == pytest.approx(first, rel=1e-12)
+        return
+    ((mixing, fitted),) = fits
+    assert torch.equal(mixing, checkpoint["current_model_state"]["model.short_range.mixing"])
+    assert resumed == pytest.approx(fitted, rel=1e-12) and np.abs(fitted - first).max() > 1e-3

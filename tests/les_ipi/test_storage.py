@@ -96,24 +96,32 @@ def test_card_of_another_format(folder: Path, found: object) -> None:
 @pytest.mark.parametrize("text", ["[]", "3", '"text"'])
 def test_card_that_is_no_object(folder: Path, text: str) -> None:
     (folder / "card.json").write_text(text)
-    refusal(load_model, folder)
+    assert "card.json is not a JSON object: restore the card" in refusal(load_model, folder)
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("species", ["H", "Xx"]), ("species", "HO"), ("short_range", {"cutoff": -1}), ("extra", 1)]
+    ("key", "value", "match"),
+    [
+        ("species", ["H", "Xx"], "names 'Xx', which is no chemical element"),
+        ("species", "HO", "entry 'hyper_parameters.species': Input should be a valid tuple"),
+        ("short_range", {"cutoff": -1}, "entry 'hyper_parameters.short_range.cutoff': Input should be greater than 0.5"),
+        ("short_range", {"kind": "none"}, "entry 'hyper_parameters.short_range': kind should be 'ace'"),
+        ("charges", {"head": "magic"}, "entry 'hyper_parameters.charges.head': Input should be 'latent', 'transfer'"),
+        ("extra", 1, "entry 'hyper_parameters.extra': Extra inputs are not permitted"),
+    ],
 )
-def test_card_with_wrong_hyper_parameters(folder: Path, key: str, value: object) -> None:
+def test_card_with_wrong_hyper_parameters(folder: Path, key: str, value: object, match: str) -> None:
     card = json.loads((folder / "card.json").read_text())
     card["hyper_parameters"][key] = value
     (folder / "card.json").write_text(json.dumps(card))
-    refusal(load_model, folder)
+    assert match in refusal(load_model, folder)
 
 
 def test_card_without_hyper_parameters(folder: Path) -> None:
     card = json.loads((folder / "card.json").read_text())
     del card["hyper_parameters"]
     (folder / "card.json").write_text(json.dumps(card))
-    refusal(load_model, folder)
+    assert "entry 'hyper_parameters': Input should be a valid dictionary" in refusal(load_model, folder)
 
 
 def test_weights_of_another_shape(folder: Path) -> None:
