@@ -2,7 +2,7 @@
 #   make demo   path-integral IR spectrum of water from the shipped model (figure and CSV in runs/demo)
 #   make test   the test suite
 #   make docs   the documentation as a web site in site/
-#   make pages  the generated pages of docs/reference anew: keys, commands, modules
+#   make pages  the generated pages of docs/reference anew: keys, commands, names, modules
 #   make validation DATA=folder   trains the ladders of inputs/validation (hours, resumable)
 PYTHON ?= python3
 VENV := .venv
@@ -44,7 +44,7 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 
 pages: $(STAMP)
-	for script in training_keys field_keys cli_reference module_table; do $(BIN)/python docs/$$script.py || exit 1; done
+	for script in training_keys field_keys cli_reference api_pages module_table; do $(BIN)/python docs/$$script.py || exit 1; done
 
 docs: export NO_MKDOCS_2_WARNING := 1
 docs: $(STAMP)

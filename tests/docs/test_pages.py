@@ -14,6 +14,7 @@ import les_ipi
 from les_ipi.conventions import LABEL_ALIASES
 
 sys.path.insert(0, str(ROOT / "docs"))
+import api_pages
 import cli_reference
 import field_keys
 import module_table
@@ -37,11 +38,16 @@ def test_commands_are_up_to_date():
         assert path.read_text() == text, "run: python docs/cli_reference.py"
 
 
+def test_pages_of_packages_are_up_to_date():
+    for path, text in api_pages.pages().items():
+        assert path.read_text() == text, "run: python docs/api_pages.py"
+
+
 def test_every_public_name_is_on_an_api_page():
-    """The public names of four packages, each once."""
+    """The public names of five packages, each once."""
     shown = [name for page in API.glob("*.md") for name in re.findall(r"^::: (\S+)", page.read_text(), re.MULTILINE)]
     assert len(shown) == len(set(shown))
-    for package in ("les_ipi", "les_ipi.analysis", "les_ipi.electrostatics", "les_ipi.models"):
+    for package in ("les_ipi", "les_ipi.analysis", "les_ipi.electrostatics", "les_ipi.models", "les_ipi.ipi_files"):
         public = import_module(package).__all__
         assert len(public) > 5
         names = {name.rsplit(".", 1)[-1] for name in shown if name.startswith(package)}
