@@ -6,28 +6,27 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from les_ipi.analysis.reporting.arguments import CsvFile, DiscardPs, InputName, JsonFile, PlotFile, Temperature
 from les_ipi.analysis.reporting.outputs import command_line, print_notes, write_json, write_outputs
 
 
 def conductivity(
     run_dirs: Annotated[
-        list[Path], typer.Argument(help="Directories in which i-PI ran; several are pooled. Runs in a static field add σ(E).")
+        list[Path], typer.Argument(help="Directories in which i-PI ran. Several are pooled; runs in a static field add σ(E).")
     ],
-    source: Annotated[str, typer.Option(help="auto, current, dipole, bec or charges.")] = "auto",
+    source: Annotated[str, typer.Option(help="Record to use: auto, current, dipole, bec or charges.")] = "auto",
     charges: Annotated[
-        str | None, typer.Option(help="Integer oxidation numbers, like H=1,O=-2; analysed beside the source.")
+        str | None, typer.Option(help="Integer oxidation numbers, like H=1,O=-2. They are analysed beside the source.")
     ] = None,
-    discard_ps: Annotated[float, typer.Option(help="Equilibration dropped from each run, ps.")] = 0.0,
-    temperature: Annotated[float | None, typer.Option(help="Temperature in K instead of the input's.")] = None,
+    discard_ps: DiscardPs = 0.0,
+    temperature: Temperature = None,
     viscosity: Annotated[
         float | None, typer.Option(help="Viscosity in mPa s, for the finite-size correction of diffusion in a liquid.")
     ] = None,
-    input_name: Annotated[
-        str | None, typer.Option("--input", help="Name of the i-PI XML, if there are several.")
-    ] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Default: conductivity.json in the first run.")] = None,
-    csv_file: Annotated[Path | None, typer.Option("--csv", help="Default: conductivity.csv in the first run.")] = None,
-    plot_file: Annotated[Path | None, typer.Option("--plot", help="Default: conductivity.png in the first run.")] = None,
+    input_name: InputName = None,
+    json_file: JsonFile = None,
+    csv_file: CsvFile = None,
+    plot_file: PlotFile = None,
 ) -> None:
     """Ionic conductivity by all estimators side by side, with errors, diffusion and Haven ratio.
 
@@ -39,7 +38,6 @@ def conductivity(
         conductivity_summary,
         conductivity_table,
         diffusion_table,
-        finite,
         onsager_table,
         write_conductivity_csv,
     )
@@ -63,7 +61,7 @@ def conductivity(
         console,
         run_dirs[0],
         (
-            (json_file, "conductivity.json", lambda path: write_json(path, finite(record))),
+            (json_file, "conductivity.json", lambda path: write_json(path, record)),
             (csv_file, "conductivity.csv", lambda path: write_conductivity_csv(path, record)),
             (plot_file, "conductivity.png", lambda path: plot_conductivity(path, study)),
         ),

@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from les_ipi.analysis.conductivity.study import ConductivityStudy
-
-_COLOURS = ("#0072b2", "#d55e00")
+from les_ipi.analysis.reporting.style import BAND, COLOURS, figure_file
 
 
 def plot_conductivity(path: Path, study: ConductivityStudy) -> None:
@@ -14,15 +13,8 @@ def plot_conductivity(path: Path, study: ConductivityStudy) -> None:
 
     Parameters: ``path`` of the image (`.png`, `.pdf`, ...); ``study``.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    style = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}
-    with plt.rc_context(style):
-        figure, (running, cutoff, displacement) = plt.subplots(1, 3, figsize=(11.5, 3.6), constrained_layout=True)
-        for result, colour in zip(study.results, _COLOURS, strict=False):
+    with figure_file(path, 3, (11.5, 3.6)) as (figure, (running, cutoff, displacement)):
+        for result, colour in zip(study.results, COLOURS, strict=False):
             gk, cepstral, line, scale = result.green_kubo, result.cepstral, result.einstein, result.to_S_m
             time = gk.time_fs / 1000.0
             _band(running, time, scale * gk.running, scale * gk.running_error, colour, result.source)
@@ -39,7 +31,7 @@ def plot_conductivity(path: Path, study: ConductivityStudy) -> None:
             displacement.plot(lag[inside], fitted[inside], color=colour, lw=1.2)
         if study.field is not None:
             low, high = study.field.value - study.field.error, study.field.value + study.field.error
-            running.axhspan(low, high, color="#009e73", alpha=0.25, lw=0, label="finite field")
+            running.axhspan(low, high, color=COLOURS[2], label="finite field", **BAND)
         running.set(xlabel="time / ps", ylabel="running Green-Kubo integral / S m$^{-1}$")
         cutoff.set(xlabel="cepstral coefficients", ylabel="cepstral $\\sigma$ / S m$^{-1}$")
         displacement.set(xlabel="time / ps", ylabel="MSD of the itinerant dipole / e$^2$ Å$^2$")
@@ -48,12 +40,10 @@ def plot_conductivity(path: Path, study: ConductivityStudy) -> None:
             low, high = axes.get_ylim()
             axes.set_ylim(max(low, -0.2 * max([*highest, 0.0])) if highest else low, high)
         if study.results or study.field:
-            running.legend(frameon=False, fontsize=9)
+            running.legend()
         figure.suptitle(f"{study.temperature_K:.4g} K, {len(study.run_paths)} run(s), {study.method}", fontsize=9)
-        figure.savefig(path, dpi=200)
-        plt.close(figure)
 
 
 def _band(axes, x: np.ndarray, y: np.ndarray, error: np.ndarray, colour: str, label: str) -> None:
-    axes.fill_between(x, y - error, y + error, color=colour, alpha=0.25, lw=0)
+    axes.fill_between(x, y - error, y + error, color=colour, **BAND)
     axes.plot(x, y, color=colour, lw=1.3, label=label)

@@ -2,15 +2,15 @@
 
 import csv
 import json
-from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 from rich.table import Table
 
-from les_ipi.analysis.conductivity.estimators import Conductivity
+from les_ipi.analysis.conductivity.estimators import Conductivity, ConductivityEstimate
 from les_ipi.analysis.conductivity.study import ConductivityStudy
 from les_ipi.analysis.constants import N_ALPHA_PER_CONDUCTIVITY
+from les_ipi.analysis.reporting.outputs import provenance
+from les_ipi.analysis.reporting.style import plain, value_and_error
 
 #: Definition that is printed with every Haven ratio.
 HAVEN = "H_R = sigma_NE / sigma: below 1 ions hop together, above 1 unlike charges move together"
@@ -19,9 +19,8 @@ HAVEN = "H_R = sigma_NE / sigma: below 1 ions hop together, above 1 unlike charg
 def conductivity_record(study: ConductivityStudy, command: str) -> dict[str, object]:
     """A study as a JSON object: keys of docs/reference/records.md, conductivities in S/m, errors one standard deviation."""
     spectrum = study.spectrum
-    return {
-        "version": version("les-ipi"),
-        "command": command,
+    record = {
+        **provenance(command),
         "runs": list(study.run_paths),
         "model": study.model,
         "method": study.method,
@@ -45,8 +44,8 @@ def conductivity_record(study: ConductivityStudy, command: str) -> dict[str, obj
         if study.onsager is None
         else {
             "species": list(study.onsager.species),
-            "value_S_m": study.onsager.value.tolist(),
-            "error_S_m": study.onsager.error.tolist(),
+            "value_S_m": study.onsager.value,
+            "error_S_m": study.onsager.error,
         },
         "gauge_difference_S_m": _pair(study.gauge),
         "transported_charge_ratio": study.transported_charge_ratio,
@@ -68,14 +67,15 @@ def conductivity_record(study: ConductivityStudy, command: str) -> dict[str, obj
         "spectrum": None
         if spectrum is None
         else {
-            "wavenumber_cm1": spectrum.wavenumber_cm1.tolist(),
-            "sigma_S_m": (spectrum.n_alpha_cm1 / N_ALPHA_PER_CONDUCTIVITY).tolist(),
-            "error_S_m": (spectrum.n_alpha_error_cm1 / N_ALPHA_PER_CONDUCTIVITY).tolist(),
+            "wavenumber_cm1": spectrum.wavenumber_cm1,
+            "sigma_S_m": spectrum.n_alpha_cm1 / N_ALPHA_PER_CONDUCTIVITY,
+            "error_S_m": spectrum.n_alpha_error_cm1 / N_ALPHA_PER_CONDUCTIVITY,
         },
     }
+    return plain(record)
 
 
-def _pair(estimate) -> list[float] | None:
+def _pair(estimate: ConductivityEstimate | None) -> list[float] | None:
     return None if estimate is None else [estimate.value, estimate.error]
 
 
@@ -87,28 +87,19 @@ def _curves(result: Conductivity) -> dict[str, object]:
         "dt_fs": result.dt_fs,
         "plateau_fs": gk.plateau_fs,
         "checked_fs": gk.checked_fs,
-        "time_fs": gk.time_fs.tolist(),
-        "green_kubo_S_m": (scale * gk.running).tolist(),
-        "green_kubo_error_S_m": (scale * gk.running_error).tolist(),
-        "coefficients": cepstral.n_coefficients.tolist(),
-        "cepstral_S_m": (scale * cepstral.values).tolist(),
-        "cepstral_error_S_m": (scale * cepstral.errors).tolist(),
+        "time_fs": gk.time_fs,
+        "green_kubo_S_m": scale * gk.running,
+        "green_kubo_error_S_m": scale * gk.running_error,
+        "coefficients": cepstral.n_coefficients,
+        "cepstral_S_m": scale * cepstral.values,
+        "cepstral_error_S_m": scale * cepstral.errors,
         "cepstral_cutoff": cepstral.spectrum.n_coefficients,
-        "lag_fs": line.time_fs.tolist(),
-        "msd_e2A2": (result.to_dipole * line.msd).tolist(),
+        "lag_fs": line.time_fs,
+        "msd_e2A2": result.to_dipole * line.msd,
         "fit_fs": [line.first_fs, line.last_fs],
         "fit_slope_e2A2_fs": result.to_dipole * line.slope,
         "fit_intercept_e2A2": result.to_dipole * line.intercept,
     }
-
-
-def finite(value):
-    """A record with null for NaN and infinities, which JSON does not have."""
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [finite(item) for item in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def write_conductivity_csv(path: Path, record: dict) -> None:
@@ -134,7 +125,7 @@ def write_conductivity_csv(path: Path, record: dict) -> None:
 
 
 def _row(writer, name: str, *values) -> None:
-    writer.writerow([name, *(value if value == "" else f"{value:.8g}" for value in values)])
+    writer.writerow([name, *("" if value in (None, "") else f"{value:.8g}" for value in values)])
 
 
 def conductivity_table(record: dict) -> Table:
@@ -148,7 +139,7 @@ def conductivity_table(record: dict) -> Table:
     if record["nernst_einstein_S_m"]:
         rows.append(("Nernst-Einstein", *record["nernst_einstein_S_m"], "independent ions: no estimate of sigma"))
     for name, value, error, detail in rows:
-        table.add_row(name, with_error(value, error), with_error(value / 100.0, error / 100.0), detail)
+        table.add_row(name, value_and_error(value, error), value_and_error(value, error, factor=0.01), detail)
     return table
 
 
@@ -160,10 +151,10 @@ def diffusion_table(record: dict) -> Table:
     for head in heads + (["D, infinite cell [cm2/s]"] if corrected else []):
         table.add_column(head, justify="right")
     for d in record["diffusion"]:
-        cells = [d["element"], str(d["n_atoms"]), with_error(d["value_cm2_s"], d["error_cm2_s"])]
+        cells = [d["element"], str(d["n_atoms"]), value_and_error(d["value_cm2_s"], d["error_cm2_s"])]
         cells.append("{:.4g}-{:.4g}".format(*d["fit_fs"]))
         if corrected:
-            cells.append(with_error(d["infinite_cm2_s"], d["error_cm2_s"]))
+            cells.append(value_and_error(d["infinite_cm2_s"], d["error_cm2_s"]))
         table.add_row(*cells)
     return table
 
@@ -175,7 +166,7 @@ def onsager_table(record: dict) -> Table:
     for head in ("", *matrix["species"]):
         table.add_column(head, justify="right")
     for name, values, errors in zip(matrix["species"], matrix["value_S_m"], matrix["error_S_m"], strict=True):
-        table.add_row(name, *(with_error(v, e) for v, e in zip(values, errors, strict=True)))
+        table.add_row(name, *(value_and_error(v, e) for v, e in zip(values, errors, strict=True)))
     return table
 
 
@@ -183,15 +174,16 @@ def conductivity_summary(record: dict) -> list[str]:
     """Sentences under the tables: verdict, Haven ratio, gauge test, sum rule, data."""
     lines = [record["verdict"]]
     if record["haven_ratio"]:
-        lines.append(f"Haven ratio {with_error(*record['haven_ratio'])}; {record['haven_definition']}.")
+        lines.append(f"Haven ratio {value_and_error(*record['haven_ratio'])}; {record['haven_definition']}.")
     if record["gauge_difference_S_m"]:
         value, error = record["gauge_difference_S_m"]
         lines.append(
             f"Gauge test: sigma({record['source']}) - sigma(integer charges) along the same trajectories = "
-            f"{with_error(value, error)} S/m ({abs(value) / error:.1f} standard errors; theory: 0)."
+            f"{value_and_error(value, error)} S/m ({abs(value) / error:.1f} standard errors; theory: 0)."
         )
     if record["transported_charge_ratio"]:
-        lines.append(f"The ions carry {with_error(*record['transported_charge_ratio'])} of their integer charges (theory: 1).")
+        ratio = value_and_error(*record["transported_charge_ratio"])
+        lines.append(f"The ions carry {ratio} of their integer charges (theory: 1).")
     if record["sum_rule_residual_e"] is not None:
         lines.append(
             f"Acoustic sum rule of the Born charges: residual {record['sum_rule_residual_e']:.2g} e an atom, projected out."
@@ -208,16 +200,3 @@ def conductivity_summary(record: dict) -> list[str]:
         for c in record["curves"]
     ]
     return lines
-
-
-def with_error(value: float, error: float) -> str:
-    """A value and its error with two digits of the error: ``12.34 ± 0.56``, ``(1.234 ± 0.056)e-05``."""
-    if not (np.isfinite(value) and np.isfinite(error) and error > 0.0):
-        return f"{value:.4g} ± {error:.2g}"
-    power = int(np.floor(np.log10(max(abs(value), error))))
-    if -3 <= power < 6:
-        digits = max(0, 1 - int(np.floor(np.log10(error))))
-        return f"{value:.{digits}f} ± {error:.{digits}f}"
-    value, error = value / 10.0**power, error / 10.0**power
-    digits = max(0, 1 - int(np.floor(np.log10(error))))
-    return f"({value:.{digits}f} ± {error:.{digits}f})e{power:+03d}"

@@ -1,11 +1,13 @@
 """Figure of a dielectric response: polarization against static field, or dipoles against time without one."""
 
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
 
 from les_ipi.analysis.constants import UC_CM2_PER_C_M2
 from les_ipi.analysis.dielectric.study import DielectricStudy
+from les_ipi.analysis.reporting.style import BAND, COLOURS, figure_file, value_and_error
 from les_ipi.units import E_A2_C_M2, EPSILON_0
 
 _UNIT = E_A2_C_M2 * UC_CM2_PER_C_M2  # e/Å² in µC/cm²
@@ -16,21 +18,10 @@ def plot_dielectric(path: Path, study: DielectricStudy) -> None:
 
     Parameters: ``path`` of the image; ``study``. Bars and bands are two standard errors.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    with plt.rc_context({"font.size": 11, "axes.spines.right": False, "axes.spines.top": False}):
-        both = study.response is not None
-        figure, axes = plt.subplots(
-            1, 1 + both, figsize=(4.8 * (1 + both), 3.8), squeeze=False, constrained_layout=True
-        )
-        _series(axes[0, 0], study)
-        if both:
-            _response(axes[0, 1], study)
-        figure.savefig(path, dpi=200)
-        plt.close(figure)
+    draw = (_series,) if study.response is None else (_series, _response)
+    with figure_file(path, len(draw), (4.8 * len(draw), 3.8)) as (_, axes):
+        for function, axis in zip(draw, axes, strict=True):
+            function(axis, study)
 
 
 def _series(axis, study: DielectricStudy) -> None:
@@ -43,7 +34,7 @@ def _series(axis, study: DielectricStudy) -> None:
     axis.set_xlabel("time [ps]")
     axis.set_ylabel("P $-$ P(start) [µC/cm²]")
     if len(study.runs) <= 8:
-        axis.legend(frameon=False, fontsize=8)
+        axis.legend(fontsize=8)
 
 
 def _response(axis, study: DielectricStudy) -> None:
@@ -53,12 +44,13 @@ def _response(axis, study: DielectricStudy) -> None:
     response, origin = study.response, study.response.offset_eA.value / study.volume_A3
     cubic = response.cubic.value if response.cubic else 0.0
     fit = EPSILON_0 * (response.susceptibility.value * grid + cubic * grid**3)
-    axis.plot(grid, fit * _UNIT, color="#0072b2", label=f"fields: $\\chi$ = {_text(response.susceptibility)}")
+    label = f"fields: $\\chi$ = {value_and_error(*astuple(response.susceptibility))}"
+    axis.plot(grid, fit * _UNIT, color=COLOURS[0], label=label)
     if study.fluctuation:
         chi, error = study.fluctuation.value, study.fluctuation.error
         low, high = (EPSILON_0 * (chi + sign * 2 * error) * grid * _UNIT for sign in (-1, 1))
-        label = f"fluctuations: $\\chi$ = {_text(study.fluctuation)}"
-        axis.fill_between(grid, low, high, color="#d55e00", alpha=0.25, lw=0, label=label)
+        label = f"fluctuations: $\\chi$ = {value_and_error(chi, error)}"
+        axis.fill_between(grid, low, high, color=COLOURS[1], label=label, **BAND)
     driven = [(run, mean) for run, mean in zip(study.runs, study.means_eA, strict=True) if run.field.any()]
     axis.errorbar(
         [run.field @ study.direction for run, _ in driven],
@@ -68,8 +60,4 @@ def _response(axis, study: DielectricStudy) -> None:
     )  # fmt: skip
     axis.set_xlabel("field [V/Å]")
     axis.set_ylabel("P [µC/cm²]")
-    axis.legend(frameon=False, fontsize=8)
-
-
-def _text(estimate) -> str:
-    return f"{estimate.value:.3g} $\\pm$ {estimate.error:.2g}"
+    axis.legend(fontsize=8)

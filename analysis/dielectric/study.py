@@ -1,8 +1,7 @@
 """From run directories, with and without static fields, to susceptibilities that can be compared."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,7 +18,6 @@ from les_ipi.analysis.runs.directory import RunDirectory, require_alike
 from les_ipi.analysis.runs.static_field import static_field
 from les_ipi.analysis.statistics.uncertainty import Estimate
 from les_ipi.errors import UserError
-from les_ipi.units import E_A2_C_M2
 
 
 @dataclass(frozen=True)
@@ -137,42 +135,6 @@ def study_dielectric(
         reliable=reliable,
         warnings=tuple(dict.fromkeys(warnings)),
     )
-
-
-def dielectric_record(study: DielectricStudy, command: str) -> dict[str, object]:
-    """A study as a JSON object; susceptibilities have no unit, other units are in the names, errors are one standard error."""
-    response = study.response
-    return {
-        "version": version("les-ipi"),
-        "command": command,
-        "temperature_K": study.temperature_K,
-        "volume_A3": study.volume_A3,
-        "epsilon_infinity": study.epsilon_infinity,
-        "direction": None if study.direction is None else study.direction.tolist(),
-        "isotropic": study.isotropic,
-        "susceptibility_fluctuation": study.fluctuation and asdict(study.fluctuation),
-        "origin_correlation": study.origins and study.origins.correlation,
-        "susceptibility_fluctuation_xyz": [asdict(estimate) for estimate in study.components],
-        "susceptibility_field": response and asdict(response.susceptibility),
-        "cubic_susceptibility_A2_V2": response and response.cubic and asdict(response.cubic),
-        "fit_probability": response and response.probability,
-        "difference_in_standard_errors": study.pull,
-        "static_permittivity": study.permittivity and asdict(study.permittivity),
-        "runs": [
-            {
-                "run": run.path,
-                "field_V_A": run.field.tolist(),
-                "length_ps": run.dipole.shape[0] * run.dt_fs / 1000.0,
-                "polarization_C_m2": {
-                    "value": mean.value / run.volume_A3 * E_A2_C_M2,
-                    "error": mean.error / run.volume_A3 * E_A2_C_M2,
-                },
-                "mean_cosine": run.cosine and asdict(run.cosine),
-            }
-            for run, mean in zip(study.runs, study.means_eA, strict=True)
-        ],
-        "warnings": list(study.warnings),
-    }
 
 
 def _origins(free: Sequence[DielectricRun]) -> tuple[DipoleOrigins | None, list[str]]:

@@ -1,5 +1,6 @@
 """Figures of field-driven runs: loops with their cycles, switching with KAI fits, laws over runs."""
 
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,8 @@ from les_ipi.analysis.constants import MV_CM_PER_V_A, UC_CM2_PER_C_M2
 from les_ipi.analysis.hysteresis.metrics import HysteresisLoop
 from les_ipi.analysis.hysteresis.study import HysteresisStudy, SwitchingStudy
 from les_ipi.analysis.hysteresis.switching import kai
+from les_ipi.analysis.reporting.style import BAND, COLOURS, figure_file, value_and_error
 from les_ipi.units import E_A2_C_M2
-
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
 
 def plot_hysteresis(path: Path, study: HysteresisStudy) -> None:
@@ -18,21 +18,11 @@ def plot_hysteresis(path: Path, study: HysteresisStudy) -> None:
 
     Parameters: ``path`` of the image (`.png`, `.pdf`, ...); ``study``.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
     panels = [_draw_loops] * bool(study.loops) + [_draw_frequency] * bool(study.frequency)
     panels += [_draw_switching] * bool(study.switching) + [_draw_merz] * bool(study.merz)
-    with plt.rc_context({"font.size": 11, "axes.spines.right": False, "axes.spines.top": False}):
-        figure, axes = plt.subplots(
-            1, len(panels), figsize=(1.2 + 5.2 * len(panels), 4.4), squeeze=False, constrained_layout=True
-        )
-        for draw, axis in zip(panels, axes[0], strict=True):
+    with figure_file(path, len(panels), (1.2 + 5.2 * len(panels), 4.4)) as (_, axes):
+        for draw, axis in zip(panels, axes, strict=True):
             draw(axis, study)
-        figure.savefig(path, dpi=200)
-        plt.close(figure)
 
 
 def _field_unit(amplitude_V_A: float) -> tuple[float, str]:
@@ -44,14 +34,14 @@ def _draw_loops(axis, study: HysteresisStudy) -> None:
     alone = len(study.loops) == 1
     sizes = len({round(loop.volume_A3) for loop in study.loops})
     for k, loop in enumerate(study.loops):
-        colour = _COLOURS[k % len(_COLOURS)]
+        colour = COLOURS[k % len(COLOURS)]
         x, y = scale * loop.field_V_A, UC_CM2_PER_C_M2 * loop.polarization_C_m2
         for cycle in loop.cycles_C_m2:
             axis.plot(x, UC_CM2_PER_C_M2 * cycle, color="0.6" if alone else colour, lw=0.4, alpha=0.5, zorder=1)
         band = 2 * UC_CM2_PER_C_M2 * np.nan_to_num(loop.polarization_error_C_m2)
         half = x.size // 2
         for part in (slice(0, half), slice(half, None)):
-            axis.fill_between(x[part], (y - band)[part], (y + band)[part], color=colour, alpha=0.3, lw=0, zorder=2)
+            axis.fill_between(x[part], (y - band)[part], (y + band)[part], color=colour, zorder=2, **BAND)
         axis.plot(np.append(x, x[0]), np.append(y, y[0]), color=colour, lw=1.6, zorder=3, label=_label(loop, sizes > 1))
         for name in ("coercive_field_plus_MV_cm", "coercive_field_minus_MV_cm"):
             metric = loop.metrics[name]
@@ -65,7 +55,7 @@ def _draw_loops(axis, study: HysteresisStudy) -> None:
     top = axis.secondary_xaxis("top", functions=(lambda e: e / scale, lambda e: e * scale))
     top.set_xlabel("E / V Å$^{-1}$", fontsize=9)
     top.tick_params(labelsize=8)
-    axis.legend(frameon=False, fontsize=8, loc="upper left")
+    axis.legend(fontsize=8, loc="upper left")
     kelvin = "" if study.temperature_K is None else f"{study.temperature_K:.4g} K; "
     axis.set_title(f"{kelvin}thin: cycles, band: mean ± 2σ, points: ± 2σ of E$_c$", fontsize=8, loc="left")
 
@@ -80,24 +70,24 @@ def _draw_frequency(axis, study: HysteresisStudy) -> None:
     frequency = np.array(study.frequencies_GHz)
     metrics = [loop.metrics["coercive_field_MV_cm"] for loop in study.loops]
     values, errors = np.array([m.value for m in metrics]), np.array([m.error for m in metrics])
-    axis.errorbar(frequency, values, yerr=2 * errors, fmt="o", color=_COLOURS[0], capsize=3, label="± 2σ")
+    axis.errorbar(frequency, values, yerr=2 * errors, fmt="o", color=COLOURS[0], capsize=3, label="± 2σ")
     law = study.frequency
     x = np.geomspace(frequency.min(), frequency.max(), 50)
-    axis.plot(x, law.coercive_field_1GHz_MV_cm.value * x**law.exponent.value, color=_COLOURS[1],
-              label=f"E$_c$ ∝ f$^b$, b = {law.exponent.value:.3f} ± {law.exponent.error:.3f}")  # fmt: skip
+    axis.plot(x, law.coercive_field_1GHz_MV_cm.value * x**law.exponent.value, color=COLOURS[1],
+              label=f"E$_c$ ∝ f$^b$, b = {value_and_error(*astuple(law.exponent))}")  # fmt: skip
     axis.set_xscale("log")
     axis.set_yscale("log")
     axis.set_xlabel("f / GHz")
     axis.set_ylabel("E$_c$ / MV cm$^{-1}$")
-    axis.legend(frameon=False, fontsize=9)
+    axis.legend()
 
 
 def _draw_switching(axis, study: HysteresisStudy) -> None:
     for k, item in enumerate(study.switching):
-        _draw_pulses(axis, item, _COLOURS[k % len(_COLOURS)])
+        _draw_pulses(axis, item, COLOURS[k % len(COLOURS)])
     axis.set_xlabel("time since the field rose / ps")
     axis.set_ylabel("P(t) − P(0) / µC cm$^{-2}$")
-    axis.legend(frameon=False, fontsize=8)
+    axis.legend(fontsize=8)
     axis.set_title("black: KAI fit", fontsize=8, loc="left")
 
 
@@ -117,13 +107,13 @@ def _draw_merz(axis, study: HysteresisStudy) -> None:
     inverse = np.array([1.0 / (MV_CM_PER_V_A * item.field_V_A) for item in study.switching])
     times = np.array([item.t0_fs.value for item in study.switching])
     errors = np.array([item.t0_fs.error for item in study.switching])
-    axis.errorbar(inverse, times / 1000, yerr=2 * errors / 1000, fmt="o", color=_COLOURS[0], capsize=3, label="± 2σ")
+    axis.errorbar(inverse, times / 1000, yerr=2 * errors / 1000, fmt="o", color=COLOURS[0], capsize=3, label="± 2σ")
     law = study.merz
     x = np.linspace(inverse.min(), inverse.max(), 50)
     field = law.activation_field_V_A
-    axis.plot(x, law.limiting_time_fs.value / 1000 * np.exp(MV_CM_PER_V_A * field.value * x), color=_COLOURS[1],
-              label=f"E$_a$ = {MV_CM_PER_V_A * field.value:.3g} ± {MV_CM_PER_V_A * field.error:.2g} MV/cm")  # fmt: skip
+    axis.plot(x, law.limiting_time_fs.value / 1000 * np.exp(MV_CM_PER_V_A * field.value * x), color=COLOURS[1],
+              label=f"E$_a$ = {value_and_error(*astuple(field), factor=MV_CM_PER_V_A)} MV/cm")  # fmt: skip
     axis.set_yscale("log")
     axis.set_xlabel("1/E / cm MV$^{-1}$")
     axis.set_ylabel("t$_0$ / ps")
-    axis.legend(frameon=False, fontsize=9)
+    axis.legend()

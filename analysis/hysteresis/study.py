@@ -1,13 +1,11 @@
 """From field-driven runs to loops, switching kinetics and laws over amplitudes and frequencies."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from les_ipi.analysis.constants import MV_CM_PER_V_A
 from les_ipi.analysis.hysteresis.cycles import find_cycles
 from les_ipi.analysis.hysteresis.laws import FrequencyLaw, MerzLaw, frequency_law, merz_law
 from les_ipi.analysis.hysteresis.loop import SAME, drive_condition, hysteresis_loop
@@ -100,26 +98,6 @@ def rests_on_plateaus(field: np.ndarray) -> bool:
     return bool(np.mean(np.abs(field) > 0.98 * np.abs(field).max()) > 0.2)
 
 
-def hysteresis_record(study: HysteresisStudy, command: str) -> dict[str, object]:
-    """A study as a JSON object; numbers that do not exist (an error from one cycle) are null.
-
-    Keys: ``loops`` (``metrics`` name → value and error, one standard error; ``per_cycle``; ``mean_loop``; ``amplitude_*``,
-    ``frequency_GHz``, ``notes``, ``warnings``), ``switching``, ``frequency_law``, ``merz_law``, ``temperature_K``,
-    ``runs``, ``version``, ``command``. Units are in the names; P in C/m².
-    """
-    return {
-        "version": version("les-ipi"),
-        "command": command,
-        "runs": list(study.run_paths),
-        "temperature_K": study.temperature_K,
-        "loops": [_loop_record(loop) for loop in study.loops],
-        "switching": [_switching_record(item) for item in study.switching],
-        "frequency_law": _clean(asdict(study.frequency)) if study.frequency else None,
-        "merz_law": _clean(asdict(study.merz)) if study.merz else None,
-        "warnings": list(study.warnings),
-    }
-
-
 def _by_condition(drives: Sequence[Drive]) -> list[list[Drive]]:
     groups: list[tuple[np.ndarray, list[Drive]]] = []
     for drive in drives:
@@ -205,51 +183,3 @@ def _temperature(tables: Sequence[FieldTable], warnings: list[str]) -> float | N
     if max(found) - min(found) > 1.0:
         warnings.append(f"the runs are at {min(found):g} to {max(found):g} K; a loop belongs to one temperature")
     return float(np.mean(found))
-
-
-def _loop_record(loop: HysteresisLoop) -> dict[str, object]:
-    return _clean(
-        {
-            "amplitude_V_A": loop.amplitude_V_A,
-            "amplitude_MV_cm": MV_CM_PER_V_A * loop.amplitude_V_A,
-            "period_fs": loop.period_fs,
-            "frequency_GHz": 1e6 / loop.period_fs,
-            "volume_A3": loop.volume_A3,
-            "n_runs": loop.n_runs,
-            "n_cycles": loop.n_cycles,
-            "n_switched_cycles": int(loop.switched.sum()),
-            "steady_from_cycle": loop.steady_from_cycle,
-            "metrics": {name: asdict(estimate) for name, estimate in loop.metrics.items()},
-            "per_cycle": dict(loop.per_cycle),
-            "run_of_cycle": loop.run_of_cycle,
-            "mean_loop": {
-                "field_V_A": loop.field_V_A,
-                "field_MV_cm": MV_CM_PER_V_A * loop.field_V_A,
-                "polarization_C_m2": loop.polarization_C_m2,
-                "polarization_error_C_m2": loop.polarization_error_C_m2,
-            },
-            "cycles_C_m2": loop.cycles_C_m2,
-            "runs": loop.labels,
-            "notes": loop.notes,
-            "warnings": loop.warnings,
-        }
-    )
-
-
-def _switching_record(item: SwitchingStudy) -> dict[str, object]:
-    means = {name: asdict(getattr(item, name)) for name in ("t0_fs", "exponent", "switched_C_m2", "rise_10_90_fs")}
-    fits = [asdict(fit) for fit in item.fits]
-    return _clean({"field_V_A": item.field_V_A, "field_MV_cm": MV_CM_PER_V_A * item.field_V_A, **means, "pulses": fits})
-
-
-def _clean(value: object) -> object:
-    """Arrays as lists and numbers that are not finite as null, for JSON."""
-    if isinstance(value, dict):
-        return {key: _clean(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, np.ndarray)):
-        return [_clean(item) for item in value]
-    if isinstance(value, (np.integer, np.bool_)):
-        return value.item()
-    if isinstance(value, (float, np.floating)):
-        return float(value) if np.isfinite(value) else None
-    return value

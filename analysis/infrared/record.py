@@ -2,15 +2,15 @@
 
 import csv
 import json
-from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 from rich.table import Table
 
 from les_ipi.analysis.infrared.measured import Measured
 from les_ipi.analysis.infrared.peaks import Peak
 from les_ipi.analysis.infrared.study import InfraredStudy
+from les_ipi.analysis.reporting.outputs import provenance
+from les_ipi.analysis.reporting.style import plain, value_and_error
 
 
 def infrared_record(
@@ -29,8 +29,7 @@ def infrared_record(
     spectrum = study.spectrum
     found = measured.peaks({peak.name: (peak.low_cm1, peak.high_cm1) for peak in peaks}) if measured else {}
     return {
-        "version": version("les-ipi"),
-        "command": command,
+        **provenance(command),
         "runs": list(study.run_paths),
         "model": study.model,
         "source": study.source,
@@ -55,16 +54,16 @@ def infrared_record(
         "cepstral_coefficients": spectrum.cepstral_coefficients,
         "peaks": [vars(peak) | {"experiment_cm1": found.get(peak.name)} for peak in peaks],
         "experiment": measured.label if measured else None,
-        "wavenumber_cm1": _floats(spectrum.wavenumber_cm1),
-        "n_alpha_cm1": _floats(spectrum.n_alpha_cm1),
-        "n_alpha_error_cm1": _floats(spectrum.n_alpha_error_cm1),
-        "cepstral_cm1": _floats(spectrum.cepstral_cm1),
-        "cepstral_error_cm1": _floats(spectrum.cepstral_error_cm1),
-        "experiment_cm1": _floats(measured.at(spectrum.wavenumber_cm1)) if measured else None,
+        "wavenumber_cm1": plain(spectrum.wavenumber_cm1),
+        "n_alpha_cm1": plain(spectrum.n_alpha_cm1),
+        "n_alpha_error_cm1": plain(spectrum.n_alpha_error_cm1),
+        "cepstral_cm1": plain(spectrum.cepstral_cm1),
+        "cepstral_error_cm1": plain(spectrum.cepstral_error_cm1),
+        "experiment_cm1": plain(measured.at(spectrum.wavenumber_cm1)) if measured else None,
     }
 
 
-def write_csv(path: Path, record: dict[str, object]) -> None:
+def write_infrared_csv(path: Path, record: dict[str, object]) -> None:
     """Write the curves of a record as CSV, after `#` lines of provenance."""
     names = {
         "wavenumber_cm1": "wavenumber_cm1",
@@ -99,9 +98,9 @@ def infrared_table(record: dict) -> Table:
         table.add_row(
             peak["name"],
             f"{peak['low_cm1']:.0f}-{peak['high_cm1']:.0f}",
-            _value(peak["position_cm1"], peak["position_error_cm1"]),
-            _value(peak["height_cm1"], peak["height_error_cm1"]),
-            _value(peak["centroid_cm1"], peak["centroid_error_cm1"], "-"),
+            value_and_error(peak["position_cm1"], peak["position_error_cm1"], missing="no maximum"),
+            value_and_error(peak["height_cm1"], peak["height_error_cm1"], missing="no maximum"),
+            value_and_error(peak["centroid_cm1"], peak["centroid_error_cm1"]),
             "-" if measured is None else f"{measured:.0f}",
         )
     return table
@@ -132,13 +131,3 @@ def _verdict(record: dict) -> str:
     """
     tolerance = max(0.05, record["n_segments"] ** -0.5)
     return "pass" if abs(record["f_sum_ratio"] - 1.0) < tolerance else "check the sampling: expected 1"
-
-
-def _floats(values: np.ndarray) -> list[float | None]:
-    return [float(value) if np.isfinite(value) else None for value in values]
-
-
-def _value(value: float | None, error: float | None, missing: str = "no maximum") -> str:
-    if value is None:
-        return missing
-    return f"{value:.0f}" if error is None else f"{value:.0f} ± {error:.{1 if error < 10 else 0}f}"

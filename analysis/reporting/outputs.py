@@ -1,30 +1,21 @@
-"""What every command writes: numbers with errors, JSON, and its files where the user or the default says."""
+"""What every command writes: provenance, JSON, notes in the terminal, and files where the user or the default says."""
 
 import json
 import sys
 from collections.abc import Callable, Iterable
+from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
+from les_ipi.analysis.reporting.style import plain
 from les_ipi.errors import UserError
 
 
-def value_and_error(value: float | None, error: float | None, factor: float = 1.0) -> str:
-    """A number with its standard error, to two digits of the error: ``0.996 ± 0.012``."""
-    if value is None:
-        return "-"
-    if error is None or error == 0.0:
-        return f"{factor * value:.4g}"
-    digits = min(max(1 - int(np.floor(np.log10(abs(factor * error)))), 0), 12)
-    return f"{factor * value:.{digits}f} ± {abs(factor * error):.{digits}f}"
-
-
-def write_json(path: Path, record: dict[str, object]) -> None:
-    """Write a record as strict JSON, which has no NaN."""
-    path.write_text(json.dumps(record, allow_nan=False))
+def provenance(command: str) -> dict[str, str]:
+    """The version of the package and the ``command`` that made a result, with which every record begins."""
+    return {"version": version("les-ipi"), "command": command}
 
 
 def command_line() -> str:
@@ -32,8 +23,13 @@ def command_line() -> str:
     return " ".join(["les-analysis", *sys.argv[1:]])
 
 
+def write_json(path: Path, record: dict[str, object]) -> None:
+    """Write a record as strict JSON: arrays become lists, NaN and infinities become null."""
+    path.write_text(json.dumps(plain(record), allow_nan=False))
+
+
 def print_notes(console: Console, lines: Iterable[str], warnings: Iterable[str], of: str = "") -> None:
-    """Print lines of text, and warnings in yellow, under the name ``of`` what they are about if there are several."""
+    """Print sentences as they are, then warnings in yellow; ``of`` tells what the warnings are about."""
     for line in lines:
         console.print(escape(line), highlight=False)
     for warning in warnings:
@@ -45,8 +41,8 @@ def write_outputs(
 ) -> None:
     """Write the files of a command and say where they are.
 
-    Parameters: ``folder`` of the default names; ``outputs`` path that was asked for or None, default name, and what
-    writes it. Raises :class:`UserError` when a file cannot be written.
+    Parameters: ``folder`` of the default names; ``outputs``: the path that the user asked for or None, the default name, and
+    the function that writes the file. Raises :class:`UserError` when a file cannot be written.
     """
     try:
         for asked, name, write in outputs:

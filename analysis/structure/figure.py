@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from les_ipi.analysis.reporting.style import BAND, COLOURS, figure_file
 from les_ipi.analysis.structure.study import StructureStudy
-
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
 
 def plot_structure(path: Path, studies: Sequence[StructureStudy]) -> None:
@@ -15,11 +14,6 @@ def plot_structure(path: Path, studies: Sequence[StructureStudy]) -> None:
 
     Parameters: ``path`` of the image; ``studies`` one a run. Error bars are two standard errors.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
     temperatures = {study.temperature_K for study in studies}
     against_temperature = len(temperatures) > 1 and None not in temperatures
     polar = all(study.order.get("order_parameter_C_m2") for study in studies)
@@ -28,12 +22,9 @@ def plot_structure(path: Path, studies: Sequence[StructureStudy]) -> None:
         draw += (_order_of_temperature if against_temperature else _polarization_of_time,)
     if any(study.distributions for study in studies):
         draw += (_distributions,)
-    with plt.rc_context({"font.size": 11, "axes.spines.right": False, "axes.spines.top": False}):
-        figure, axes = plt.subplots(1, len(draw), figsize=(4.6 * len(draw), 3.8), squeeze=False, constrained_layout=True)
-        for function, axis in zip(draw, axes[0], strict=True):
+    with figure_file(path, len(draw), (4.6 * len(draw), 3.8)) as (_, axes):
+        for function, axis in zip(draw, axes, strict=True):
             function(axis, studies)
-        figure.savefig(path, dpi=200)
-        plt.close(figure)
 
 
 def _points(axis, studies: Sequence[StructureStudy], group: str, name: str, colour: str, label: str) -> None:
@@ -48,20 +39,20 @@ def _points(axis, studies: Sequence[StructureStudy], group: str, name: str, colo
 
 
 def _lattice_of_temperature(axis, studies: Sequence[StructureStudy]) -> None:
-    for name, colour in zip(("a_A", "b_A", "c_A"), _COLOURS, strict=False):
+    for name, colour in zip(("a_A", "b_A", "c_A"), COLOURS, strict=False):
         _points(axis, studies, "lattice", name, colour, name[0])
     _finish(axis, "T / K", "lattice parameter / Å", "± 2σ")
 
 
 def _tetragonality(axis, studies: Sequence[StructureStudy]) -> None:
-    _points(axis, studies, "lattice", "tetragonality", _COLOURS[0], "c/a")
+    _points(axis, studies, "lattice", "tetragonality", COLOURS[0], "c/a")
     axis.axhline(1.0, color="0.8", lw=0.8, zorder=0)
     _finish(axis, "T / K", "c/a", None)
 
 
 def _order_of_temperature(axis, studies: Sequence[StructureStudy]) -> None:
-    _points(axis, studies, "order", "order_parameter_C_m2", _COLOURS[0], "⟨|P|⟩ of the crystal")
-    _points(axis, studies, "order", "local_polarization_C_m2", _COLOURS[1], "⟨|p|⟩ of unit cells")
+    _points(axis, studies, "order", "order_parameter_C_m2", COLOURS[0], "⟨|P|⟩ of the crystal")
+    _points(axis, studies, "order", "local_polarization_C_m2", COLOURS[1], "⟨|p|⟩ of unit cells")
     axis.set_ylim(0, None)
     _finish(axis, "T / K", "P / C m$^{-2}$", None)
 
@@ -69,7 +60,7 @@ def _order_of_temperature(axis, studies: Sequence[StructureStudy]) -> None:
 def _lattice_of_time(axis, studies: Sequence[StructureStudy]) -> None:
     for number, study in enumerate(studies):
         for k, name in enumerate("abc"):
-            axis.plot(study.time_fs / 1000, study.lengths_A[:, k], lw=0.8, color=_COLOURS[k],
+            axis.plot(study.time_fs / 1000, study.lengths_A[:, k], lw=0.8, color=COLOURS[k],
                       alpha=1.0 if number == 0 else 0.4, label=name if number == 0 else None)  # fmt: skip
     _finish(axis, "t / ps", "lattice parameter / Å", None)
 
@@ -77,7 +68,7 @@ def _lattice_of_time(axis, studies: Sequence[StructureStudy]) -> None:
 def _polarization_of_time(axis, studies: Sequence[StructureStudy]) -> None:
     for number, study in enumerate(studies):
         for k, name in enumerate("xyz"):
-            axis.plot(study.frame_time_fs / 1000, study.polarization_C_m2[:, k], lw=0.8, color=_COLOURS[k],
+            axis.plot(study.frame_time_fs / 1000, study.polarization_C_m2[:, k], lw=0.8, color=COLOURS[k],
                       alpha=1.0 if number == 0 else 0.4, label=f"P$_{name}$" if number == 0 else None)  # fmt: skip
     _finish(axis, "t / ps", "P / C m$^{-2}$", None)
 
@@ -86,10 +77,10 @@ def _distributions(axis, studies: Sequence[StructureStudy]) -> None:
     number = 0
     for study in studies:
         for pair, curve in study.distributions.items():
-            colour = _COLOURS[number % len(_COLOURS)]
+            colour = COLOURS[number % len(COLOURS)]
             kelvin = "" if study.temperature_K is None else f", {study.temperature_K:.4g} K"
             error = 2 * np.nan_to_num(curve.error)
-            axis.fill_between(curve.r_A, curve.g - error, curve.g + error, color=colour, alpha=0.3, lw=0)
+            axis.fill_between(curve.r_A, curve.g - error, curve.g + error, color=colour, **BAND)
             axis.plot(curve.r_A, curve.g, lw=1.2, color=colour, label=f"{pair}{kelvin}")
             number += 1
     axis.set_ylim(0, None)
@@ -99,6 +90,6 @@ def _distributions(axis, studies: Sequence[StructureStudy]) -> None:
 def _finish(axis, x: str, y: str, title: str | None) -> None:
     axis.set_xlabel(x)
     axis.set_ylabel(y)
-    axis.legend(frameon=False, fontsize=9)
+    axis.legend()
     if title:
         axis.set_title(title, fontsize=9, loc="left")

@@ -1,8 +1,7 @@
 """From run directories to lattice, polarization and sublattice order at one or several temperatures."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -125,14 +124,6 @@ def order_estimates(mean_polarization: np.ndarray) -> dict[str, Estimate]:
     return result
 
 
-def structure_record(studies: Sequence[StructureStudy], command: str) -> dict[str, object]:
-    """Studies as a JSON object: ``runs``, each with ``lattice``, ``order``, ``distributions``, series, notes, warnings.
-
-    Values come with one standard error; units are in the names.
-    """
-    return {"version": version("les-ipi"), "command": command, "runs": [_record(study) for study in studies]}
-
-
 def _supercell(cell: np.ndarray, units: int) -> tuple[int, int, int]:
     """Unit cells along each vector of a pseudo-cubic crystal of ``units`` cells; (1, 1, 1) where they do not fit."""
     if not units:
@@ -190,31 +181,3 @@ def _warn_equilibration(series: CellSeries, warnings: list[str]) -> None:
     if start > 0.1 * volume.size:
         discard = (series.time_fs[start] - series.time_fs[0]) / 1000.0
         warnings.append(f"the volume settles after {discard:.3g} ps: --discard-ps {discard:.3g} (more)")
-
-
-def _record(study: StructureStudy) -> dict[str, object]:
-    def plain(values: np.ndarray | None) -> list | None:
-        return None if values is None else np.where(np.isfinite(values), values, 0.0).tolist()
-
-    return {
-        "run": study.path,
-        "temperature_K": study.temperature_K,
-        "supercell": list(study.supercell),
-        "lattice": {name: asdict(estimate) for name, estimate in study.lattice.items()},
-        "order": {name: asdict(estimate) for name, estimate in study.order.items()},
-        "distributions": {
-            pair: {
-                "r_A": plain(curve.r_A),
-                "g": plain(curve.g),
-                "error": plain(curve.error) if np.isfinite(curve.error).all() else None,
-                "coordination": plain(curve.coordination),
-            }
-            for pair, curve in study.distributions.items()
-        },
-        "time_fs": plain(study.time_fs),
-        "lengths_A": plain(study.lengths_A),
-        "frame_time_fs": plain(study.frame_time_fs),
-        "polarization_C_m2": plain(study.polarization_C_m2),
-        "notes": list(study.notes),
-        "warnings": list(study.warnings),
-    }

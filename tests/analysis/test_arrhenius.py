@@ -106,12 +106,12 @@ def test_command_writes_table_json_and_figure(tmp_path, monkeypatch, capsys):
 
 
 def test_lines_are_named_after_their_elements(tmp_path):
-    from matplotlib import pyplot as plt
+    from matplotlib.figure import Figure
 
     fits = {f"D {name}": fit_arrhenius([900.0, 1200.0], [1.0, 2.0], [0.1, 0.1]) for name in ("Ti", "Ta", "D", *"HCNOFPSK")}
     shown = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plt, "close", lambda figure: shown.append(figure))
+        patch.setattr(Figure, "savefig", lambda figure, *_, **__: shown.append(figure))
         plot_arrhenius(tmp_path / "lines.png", fits, 300.0)
     labels = shown[0].axes[0].get_legend_handles_labels()[1]
     assert [label.split(":")[0] for label in labels] == ["Ti", "Ta", "D", *"HCNOFPSK"]

@@ -12,7 +12,6 @@ from ipi_runs import run_ipi, write_current, written_run
 from scipy import constants as si
 
 from les_ipi.analysis.cli import main
-from les_ipi.analysis.conductivity.record import with_error
 from les_ipi.analysis.runs.beads import sum_rule_current
 from les_ipi.analysis.runs.directory import RunDirectory
 from les_ipi.analysis.runs.static_field import read_field
@@ -157,12 +156,6 @@ def test_real_run_of_an_insulator(tmp_path, les_analysis):
     running = record["estimates"][0]
     assert abs(running["value_S_m"]) < 3 * running["error_S_m"]
     assert any("short" in warning for warning in record["warnings"])
-
-
-def test_values_with_errors_are_rounded_to_two_digits():
-    assert with_error(123.456, 7.89) == "123.5 ± 7.9"
-    assert with_error(1.2345e-5, 1.2e-6) == "(1.23 ± 0.12)e-05"
-    assert with_error(0.0, 0.0) == "0 ± 0"
 
 
 def test_command_help_names_an_example():
