@@ -65,11 +65,12 @@ class HeadInputs(NamedTuple):
 
 
 class ChargeHead(nn.Module):
-    """What all heads share: formal charges times a factor λ, learned or fixed, one network per element (if it has outputs), and
-    the global sign.
+    """Base class of all heads, with what they share: formal charges times a factor λ, learned or fixed, one network for each
+    element (if it has outputs), and the global sign.
 
-    A head has a ``name``, is registered with :func:`les_ipi.models.registry.register_head`, and is called with (features,
-    edges, near, species), an ``equivariant`` one with (features, equivariants, species); it returns :class:`ChargeOutput`.
+    A head has a ``name`` and is registered with :func:`les_ipi.models.registry.register_head`. It is called with (features,
+    edges, near, species), or with (features, equivariants, species) if it is ``equivariant``. It returns
+    :class:`ChargeOutput`.
     """
 
     name: str

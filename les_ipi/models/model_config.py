@@ -63,12 +63,12 @@ class ChargesConfig(_Strict):
 
     ``sigma`` Å; ``k_cutoff`` 1/Å; ``formal`` maps element symbols to formal charges that are scaled by a learned factor;
     ``epsilon_infinity`` is the electronic dielectric constant of the medium. ``formal_scale = "oxidation"`` keeps that factor
-    at 1/√ε_∞, so that over a closed path atoms carry their oxidation numbers: those of a ``transfer`` head, or of a
-    ``multipole`` head of level u or uQ, whose charges are then nothing but these. ``descriptor`` gives the charges features of
-    their own, usually of a shorter range: charges that see only the nearest atoms are better determined by few data.
+    at 1/√ε_∞, so that atoms carry their oxidation numbers over a closed path. This is for a ``transfer`` head, and for a
+    ``multipole`` head of level u or uQ, whose charges are then these numbers alone. ``descriptor`` gives the charges features
+    of their own, usually of a shorter range: charges that see only the nearest atoms are better determined by few data.
     ``level`` names the moments of a ``multipole`` head as in the literature: u dipoles, Q quadrupoles, iq induced charges, iu
-    induced dipoles, whose polarizabilities are tensors if ``anisotropic``; ``polarizability_scale`` maps elements to the Å³
-    that they start from.
+    induced dipoles, whose polarizabilities are tensors if ``anisotropic``; ``polarizability_scale`` maps elements to the
+    polarizability in Å³ that they start from.
     """
 
     head: HeadName = "latent"
@@ -99,12 +99,12 @@ class ChargesConfig(_Strict):
     @model_validator(mode="after")
     def _one_equilibrium(self) -> Self:
         if self.head == "equilibration" and self.channels > 1:
-            raise ValueError(f"charge equilibration has one charge for each atom, not {self.channels}: take channels = 1")
+            raise ValueError(f"charge equilibration has one charge for each atom, not {self.channels}: set channels = 1")
         return self
 
     @property
     def first_formal_scale(self) -> float:
-        """λ that a training starts from; the only one where formal charges are oxidation numbers."""
+        """Factor λ of the formal charges at the start of a training; it stays there if formal charges are oxidation numbers."""
         return self.epsilon_infinity**-0.5 if self.formal_scale == "oxidation" else self.formal_scale
 
 
@@ -180,14 +180,14 @@ def _check_oxidation_numbers(config: ModelConfig) -> None:
         found = f'"{charges.head}"' + (f" of level {charges.level}" if charges.head == "multipole" else "")
         raise UserError(
             'formal_scale = "oxidation" is for heads whose atoms carry their formal charges, transfer and multipole of level u '
-            f"or uQ, and this head is {found}: take one of them, or a number as formal_scale."
+            f"or uQ, but this head is {found}: take one of them, or give a number as formal_scale."
         )
     if dipoles and charges.channels > 1:
-        raise UserError(f'formal_scale = "oxidation" has one charge for each atom, not {charges.channels}: take channels = 1.')
+        raise UserError(f'formal_scale = "oxidation" has one charge for each atom, not {charges.channels}: set channels = 1.')
     missing = [element for element in config.species if element not in charges.formal]
     if missing:
         raise UserError(
-            f'formal_scale = "oxidation" needs the oxidation number of every element, and formal has none of {missing[0]}: '
+            f'formal_scale = "oxidation" needs the oxidation number of every element, but formal has none of {missing[0]}: '
             "add it."
         )
 
@@ -200,8 +200,8 @@ def _check_shells(config: ModelConfig) -> None:
         wanted = len(config.species) * own.n_radial
         if own.channels != wanted:
             raise UserError(
-                f'first_channels = "shells" in [{table}] takes one channel for each of {len(config.species)} elements times '
-                f"n_radial = {own.n_radial}, {wanted}, and channels is {own.channels}: set channels = {wanted}."
+                f'first_channels = "shells" in [{table}] needs one channel for each of {len(config.species)} elements times '
+                f"n_radial = {own.n_radial}, which is {wanted}, but channels is {own.channels}: set channels = {wanted}."
             )
 
 
@@ -211,7 +211,7 @@ def _pair_table(values: dict[str, float], species: tuple[str, ...]) -> list[list
     unknown = set(values) - {name for pair in pairs for name in pair}
     if unknown:
         raise UserError(
-            f"core_cutoff has an entry {min(unknown)!r}, but the elements are {', '.join(species)}: write pairs of these, "
-            'such as "O-O".'
+            f"core_cutoff has an entry {min(unknown)!r}, but the elements are {', '.join(species)}: write pairs of these "
+            'elements, such as "O-O".'
         )
     return [[values.get(f"{a}-{b}", values.get(f"{b}-{a}", 0.0)) for b in species] for a in species]

@@ -70,8 +70,8 @@ class MultipoleHead(ChargeHead):
         self.has_dipole, self.has_quadrupole = "u" in permanent, "Q" in permanent
         if (self.has_quadrupole or self.anisotropic) and not n_tensors[1]:
             raise UserError(
-                f"Level '{level}' needs features of l = 2, but l_max is 1: set l_max = 2 or 3, or anisotropic = false "
-                "if only the polarizability asks for them."
+                f"Level '{level}' needs features of l = 2, but l_max is 1: set l_max = 2 or 3, or, if only the "
+                "polarizability needs them, anisotropic = false."
             )
         #: Gates of each quantity: name → number per channel.
         self.parts = {
@@ -92,7 +92,7 @@ class MultipoleHead(ChargeHead):
         """See :class:`les_ipi.models.heads.ChargeHead`. Raises ``UserError`` for features without vectors."""
         if not inputs.n_tensors[0]:
             raise UserError(
-                "The 'multipole' head reads vectors, which this short-range model does not offer: use the latent, transfer or "
+                "The 'multipole' head needs vectors, which this short-range model does not offer: use the latent, transfer or "
                 "equilibration head."
             )
         formal = inputs.of_elements(config.formal, 0.0)

@@ -18,7 +18,7 @@ from les_ipi.structures.system import AtomicSystem
 
 @dataclass(frozen=True)
 class Labels:
-    """Reference values of one frame; None where the file has none.
+    """Reference values of one frame; None where the file has no such label.
 
     ``energy`` eV; ``forces`` (N, 3) eV/Å; ``stress`` (3, 3) eV/Å³ (ASE sign); ``born_effective_charges`` (N, 3, 3) e
     ``[atom, polarization, displacement]``; ``dipole`` (3,) e·Å; ``quadrupole`` (3, 3) traceless second moment about the centre
@@ -69,7 +69,9 @@ def _symmetric_matrix(values: np.ndarray | None, name: str) -> np.ndarray | None
     if values is None:
         return None
     if np.size(values) != 9:
-        raise UserError(f"The label '{name}' of a frame has {np.size(values)} numbers: give the nine of a 3 × 3 tensor.")
+        raise UserError(
+            f"The label '{name}' of a frame has {np.size(values)} numbers: give the nine components of a 3 × 3 tensor."
+        )
     matrix = np.asarray(values, dtype=float).reshape(3, 3)
     return 0.5 * (matrix + matrix.T)
 

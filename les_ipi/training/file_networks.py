@@ -49,7 +49,7 @@ class FileNetworks(nn.Module):
 
 @contextmanager
 def of_files(model: LESModel, files: Tensor) -> Iterator[None]:
-    """Within it, the model gives the energies of the files (B,) that the structures of a batch come from."""
+    """Context in which the model gives energies of the files (B,) that the structures of a batch come from."""
     networks = model.short_range.energy_networks
     if not isinstance(networks, FileNetworks):
         yield
@@ -63,7 +63,7 @@ def of_files(model: LESModel, files: Tensor) -> Iterator[None]:
 
 @contextmanager
 def networks_per_file(model: LESModel, n_files: int) -> Iterator[None]:
-    """Train a model on ``n_files`` files within it; afterwards the model is that of the first file.
+    """Context in which a model is trained on ``n_files`` files; afterwards the model is that of the first file.
 
     Raises ``UserError`` for a short-range model whose energies are not those of networks on its features.
     """

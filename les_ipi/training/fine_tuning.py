@@ -17,8 +17,8 @@ from les_ipi.models.storage import load_model
 from les_ipi.training.data import Frame
 from les_ipi.training.training_config import TrainConfig
 
-#: Property of the medium, not of the weights: the only hyper-parameter that may differ from the parent's, if charges are not
-#: tied to it as oxidation numbers.
+#: The only hyper-parameter that may differ from the parent's, because it is a property of the medium and not of the weights.
+#: Where charges are tied to it as oxidation numbers, it may not differ either.
 _FREE = "epsilon_infinity"
 
 
@@ -54,8 +54,9 @@ class Parent:
 def load_parent(start: str | Path, config: TrainConfig) -> Parent:
     """Model of a fine-tuning.
 
-    Parameters: ``start`` shipped name or folder; ``config`` of the training: entries of ``[short_range]`` and ``[charges]``
-    that the file gives must be those of the model, others are taken from it; ``epsilon_infinity`` may differ.
+    Parameters: ``start`` shipped name or folder; ``config`` of the training. Entries of ``[short_range]`` and ``[charges]``
+    that the file gives must be those of the model, except ``epsilon_infinity``. Entries that the file does not give are taken
+    from the model.
     Raises ``UserError`` for an entry that differs or an unknown model.
     """
     dtype = torch.float64 if config.training.double_precision else torch.float32
@@ -65,15 +66,15 @@ def load_parent(start: str | Path, config: TrainConfig) -> Parent:
     _require_same("charges", config.charges, own.charges, card["name"])
     if config.state is not None and config.state != own.state:
         raise UserError(
-            f"The training file has a table [state] that the model '{card['name']}' does not have like this "
+            f"The table [state] of the training file differs from that of the model '{card['name']}' "
             f"({'none' if own.state is None else _shown(own.state)}): remove it, or start without --from."
         )
     if _FREE in config.charges.model_fields_set:
         if own.charges.formal_scale == "oxidation" and config.charges.epsilon_infinity != own.charges.epsilon_infinity:
             raise UserError(
-                f"The atoms of '{card['name']}' carry oxidation numbers, which makes epsilon_infinity a part of its energy: it "
-                f"stays {own.charges.epsilon_infinity:g}, not {config.charges.epsilon_infinity:g}. Remove the entry, or start "
-                "without --from."
+                f"The atoms of '{card['name']}' carry oxidation numbers, so epsilon_infinity is a part of its energy and stays "
+                f"{own.charges.epsilon_infinity:g}, not {config.charges.epsilon_infinity:g} as in the file: remove the "
+                "entry, or start without --from."
             )
         model.epsilon_infinity = config.charges.epsilon_infinity
         own = own.model_copy(update={"charges": own.charges.model_copy(update={_FREE: model.epsilon_infinity})})

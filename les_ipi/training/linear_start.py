@@ -41,16 +41,16 @@ class LinearStart:
 
 
 def _check(model: LESModel, frames: list[Frame]) -> None:
-    """Raise ``UserError`` where there is no linear start: other bodies and heads, charged structures, no forces."""
+    """Raise ``UserError`` for short-range models, heads, structures and frames that a linear start cannot serve."""
     head = model.head
     if not (model.short_range.linear_energies and model.short_range.local):
-        raise UserError("linear_start is not possible with this short-range model, which has no linear energies: leave it out.")
+        raise UserError("linear_start is not possible with this short-range model, which has no linear energies: remove it.")
     if head is not None and not (head.name == "latent" and head.networks.skips[0].out_features == 1):
-        raise UserError('linear_start needs head = "latent" with one channel, or "none": leave it out for other heads.')
+        raise UserError('linear_start needs head = "latent" with one channel, or "none": remove it for other heads.')
     if model.state is not None or any(frame.system.total_charge for frame in frames):
-        raise UserError("linear_start is for neutral structures without [state]: leave it out.")
+        raise UserError("linear_start is for neutral structures without [state] only: remove it from [training].")
     if not any(frame.labels.forces is not None for frame in frames):
-        raise UserError("linear_start needs frames with forces.")
+        raise UserError("linear_start needs frames with forces, and no training frame has them: remove it from [training].")
 
 
 def fit_linear_start(model: LESModel, frames: list[Frame]) -> LinearStart:
@@ -140,13 +140,14 @@ def _charges(
     start = neutral.T @ formal
     if not np.abs(start).max(initial=0.0) > 1e-6:
         raise UserError(
-            "linear_start needs formal charges in [charges] as a first guess, not zero, that make every structure neutral."
+            "linear_start needs formal charges in [charges] as a first guess: give some that are not zero and that make every "
+            "structure neutral."
         )
     fitted = least_squares(lambda q: root @ (_products(neutral @ q) - best), start, xtol=1e-12, ftol=1e-12, gtol=1e-12)
     charges = neutral @ fitted.x
     if np.abs(charges).max() < LEAST_CHARGE:
         raise UserError(
-            f"linear_start finds no charges (all below {LEAST_CHARGE} e) in these forces: leave it out, or use head = \"none\"."
+            f"linear_start finds no charges (all below {LEAST_CHARGE} e) in these forces: remove it, or use head = \"none\"."
         )
     return charges
 

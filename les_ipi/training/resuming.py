@@ -7,7 +7,7 @@ from typing import Any
 from les_ipi.errors import UserError
 from les_ipi.training.training_config import TrainConfig
 
-#: What says which model is trained on which data; [training], and what is only said about the data, may change on the way.
+#: Entries that say which model is trained on which data. [training], and what the file only tells about the data, may change.
 FIXED = {"seed": True, "data": {"files", "validation", "ignore", "energy_zero", "energy_networks"}}
 FIXED |= {"short_range": True, "charges": True, "state": True}
 #: File in the folder of the checkpoints.
@@ -26,12 +26,12 @@ def remembered_start(work: Path, config: TrainConfig, start: str | Path | None) 
 
     Parameters: ``work`` folder of the checkpoints; ``config`` of this run; ``start`` model to fine-tune that the user names, or
     None. Returns a shipped name or folder, or None for fresh weights. Raises ``UserError`` if that is not ``start``, if data or
-    hyper-parameters are not those of the beginning, or if nothing tells.
+    hyper-parameters are not those of the beginning, or if the note is missing.
     """
     try:
         began = json.loads((work / NOTE).read_text())
     except (OSError, ValueError):
-        raise UserError(f"{work / NOTE}, which says how the run began, is missing or damaged: train anew.") from None
+        raise UserError(f"{work / NOTE}, which says how the run began, is missing or damaged: start a new training.") from None
     if start is not None and str(start) != began["from"]:
         raise UserError(
             f"The run in {work} started from {began['from'] or 'fresh weights'}, not from {start}: resume it without --from."
@@ -41,7 +41,7 @@ def remembered_start(work: Path, config: TrainConfig, start: str | Path | None) 
 
 
 def _fixed(config: TrainConfig) -> dict[str, Any]:
-    """Without defaults, so that a new option with a default does not make old runs stale."""
+    """Entries that may not change, without defaults, so that an option of a later version does not make old runs stale."""
     return config.model_dump(mode="json", include=FIXED, exclude_defaults=True)
 
 

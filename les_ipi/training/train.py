@@ -87,7 +87,7 @@ def train(
     training, held_out = [frames[i] for i in training_rows], [frames[i] for i in held_out_rows]
     if parent:
         if config.training.linear_start:
-            raise UserError("linear_start is for fresh models: take it out of [training] to fine-tune one.")
+            raise UserError("linear_start is for fresh models: remove it from [training] to fine-tune a model.")
         parent.require_elements(frames)
         model, model_config = parent.model, parent.config
         zeros = np.tile(model.reference_energies.numpy(), (_n_zeros(config), 1))

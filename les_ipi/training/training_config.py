@@ -45,10 +45,13 @@ class DataConfig(_Strict):
     @model_validator(mode="after")
     def _ignored_labels_exist(self) -> "DataConfig":
         if self.energy_zero == "per_file" and "energy" in self.ignore.get(self.files[0], ()):
-            raise ValueError(f"the model has the energy zero of {self.files[0]}, whose energies are ignored: put another first")
+            raise ValueError(
+                f"the model has the energy zero of the first file, {self.files[0]}, whose energies are ignored: put another "
+                "file first"
+            )
         for file, labels in self.ignore.items():
             if file not in self.files:
-                raise ValueError(f"ignore names {file!r}, which is not in files: write it as it stands there")
+                raise ValueError(f"ignore names {file!r}, which is not in files: write the name as in files")
             for label in labels:
                 if label not in LABEL_ALIASES:
                     raise ValueError(f"ignore names the label {label!r} of {file}: labels are {', '.join(LABEL_ALIASES)}")
@@ -123,7 +126,7 @@ class TrainConfig(_Strict):
     @model_validator(mode="after")
     def _one_functional_for_a_linear_start(self) -> "TrainConfig":
         if self.training.linear_start and self.data.energy_networks == "per_file":
-            raise ValueError('linear_start cannot tell functionals apart: leave it out, or energy_networks = "per_file"')
+            raise ValueError('linear_start cannot tell functionals apart: remove linear_start, or energy_networks = "per_file"')
         return self
 
 

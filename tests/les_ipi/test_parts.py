@@ -222,5 +222,5 @@ def test_a_far_knee_leaves_features_linear():
 
 def test_shells_need_their_number_of_channels():
     config = ModelConfig(species=("H", "O"), short_range=ShortRangeConfig(n_radial=5, channels=8, first_channels="shells"))
-    with pytest.raises(UserError, match=r"2 elements times n_radial = 5, 10, and channels is 8: set channels = 10"):
+    with pytest.raises(UserError, match=r"2 elements times n_radial = 5, which is 10, but channels is 8: set channels = 10"):
         build_model(config)
