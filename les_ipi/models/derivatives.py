@@ -15,6 +15,7 @@ from les_ipi.electrostatics.born import (
 )
 from les_ipi.electrostatics.flux import induced_charge_cloud
 from les_ipi.electrostatics.multipoles import Multipoles, periodic_potentials
+from les_ipi.errors import UserError
 from les_ipi.models.les_model import Evaluation, LESModel
 from les_ipi.models.polarizable import Polarizable
 from les_ipi.structures.batch import Batch
@@ -178,8 +179,14 @@ def _flow(model: LESModel, batch: Batch, leaves: Leaves, evaluation: Evaluation,
         local, diagonal = local + induced.sum(), diagonal + induced - still
         dipole = cloud if dipole is None else dipole + cloud
     rows = [] if dipole is None else _component_gradients(dipole, leaves, create_graph)
-    topology = evaluation.topology
-    carried = [] if topology is None else topology.carried(local, leaves.edges, create_graph)
+    topology, carried = evaluation.topology, []
+    if topology is not None:
+        if topology.unused and model.charge_descriptor is None:
+            raise UserError(
+                "This short-range model passes messages out of sight, so its Born charges cannot be known: it has to pass them "
+                "with Topology.pass_messages, or the charges need a descriptor of their own ([charges.descriptor])."
+            )
+        carried = topology.carried(local, leaves.edges, create_graph)
     return _Flow(diagonal, gradient(local, leaves, create_graph), carried, rows)
 
 

@@ -29,6 +29,11 @@ class Topology:
         self._passed.append((messages, received))
         return received
 
+    @property
+    def unused(self) -> bool:
+        """Whether no messages have been passed here."""
+        return not self._passed
+
     def carried(self, charge: Tensor, edges: Tensor, create_graph: bool = False) -> list[Tensor]:
         """H_e^a = Σ_k (r_k − r_c)_a ∂q_k/∂e for every edge e of a centre c: what messages carry away from the centre.
 

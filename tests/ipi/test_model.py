@@ -1,8 +1,13 @@
 """The real evaluator under i-PI: a small model with random weights through all doors."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
+from ase.io import read
 from ipi import read_output
+from ipi_inputs import water_lattice
 from test_field import final_positions
 
 pytest.importorskip("les_ipi.evaluation.evaluator")
@@ -10,8 +15,10 @@ pytest.importorskip("les_ipi.evaluation.evaluator")
 from les_ipi.driver.launch.run import RunOptions, run
 from les_ipi.driver.launch.simulation_input import SimulationInput
 from les_ipi.errors import UserError
+from les_ipi.evaluation.evaluator import Evaluator
 from les_ipi.models.model_config import ChargesConfig, ModelConfig, ShortRangeConfig, build_model
 from les_ipi.models.storage import save_model
+from les_ipi.structures.system import AtomicSystem
 from les_ipi.units import BOHR_A
 
 DIPOLE = "<trajectory filename='mu' stride='1' extra_type='dipole'> extras </trajectory>"
@@ -98,3 +105,37 @@ def test_routes_of_a_field(make_input, model):
     assert rows.shape == (101, 22) and np.ptp(rows[:, -1]) > 10 * np.ptp(values(free)["conserved"])
     left = values(protocol)["conserved"] - rows[:, -1]
     assert np.ptp(left) < 1.5 * np.ptp(values(free)["conserved"])
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("transport", ["direct", "unix"])
+def test_a_model_of_another_package_passes_messages(make_input, tmp_path, monkeypatch, transport):
+    """Installed beside les-ipi and named by an entry point, it is found by every program of a run; its Born charges arrive."""
+    package = tmp_path / "site"
+    record = package / "toy-1.0.dist-info"
+    record.mkdir(parents=True)
+    (record / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
+    (record / "entry_points.txt").write_text("[les_ipi.models]\ntoy = toy_message_passing\n")
+    home = Path(__file__).parents[1] / "les_ipi"
+    for folder in (home, package):
+        monkeypatch.syspath_prepend(folder)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (package, home))))
+    config = ModelConfig(
+        species=("H", "O"),
+        short_range={"kind": "toy", "cutoff": 3.0, "core_cutoff": {}},
+        charges=ChargesConfig(formal={"H": 1.0, "O": -2.0}),
+    )
+    folder = tmp_path / "model"
+    save_model(folder, build_model(config), config, {})
+    options = {"model": str(folder), "dtype": "float64", "threads": 1, "record_current": True, "record_stride": 1}
+    outputs = "<trajectory filename='bec' stride='1' extra_type='BEC'> extras </trajectory>"
+    files = {"pes": "les_ipi_pes.py"} if transport == "direct" else {}
+    path = make_input(transport, steps=3, outputs=outputs, **files)
+    assert run(RunOptions(path, **options, properties="BEC")).step == 3
+    assert np.abs(values(path, "current")["dipole_current"]).max() > 1e-4
+    atoms = read(path.parent / "start.xyz")
+    _, positions, edge = water_lattice(2)
+    system = AtomicSystem(atoms.numbers, positions, edge * np.eye(3))
+    born = Evaluator.load(folder, dtype="float64")([system], ["born_effective_charges"])[0].born_effective_charges
+    sent = np.loadtxt(path.parent / "sim.bec_0", comments="#")[: 3 * len(atoms)]
+    np.testing.assert_allclose(sent, born.transpose(0, 2, 1).reshape(-1, 3), atol=1e-7)

@@ -161,6 +161,15 @@ def test_tensors_that_a_model_lacks_are_refused():
         toy_model(head="multipole", level="uQ")
 
 
+def test_messages_out_of_sight_are_refused(monkeypatch):
+    """Who takes messages of neighbours without the topology has energies and charges; Born charges would be wrong."""
+    monkeypatch.setattr(Topology, "pass_messages", lambda self, messages: messages[self.neighbors])
+    evaluate = evaluator_of(toy_model())
+    assert np.isfinite(evaluate([SMALL], ["charges"])[0].charges).all()
+    with pytest.raises(UserError, match="passes messages out of sight"):
+        evaluate([SMALL], [BORN])
+
+
 def test_driver_sends_the_exact_born_charges():
     """Energy, forces and Born charges at i-PI's side of the wire are those of the evaluator."""
     evaluate = evaluator_of(toy_model())
