@@ -311,6 +311,9 @@ _TRAJECTORIES = """<output prefix='run'><properties filename='md'>[step]</proper
   <trajectory filename='bec' extra_type='BEC'>extras</trajectory>
   <trajectory filename='raw' extra_type='BEC'>extras_component_raw(0)</trajectory>
   <checkpoint stride='1'/></output>"""
+_WHOLE = """<output prefix='run'><trajectory>positions{angstrom}</trajectory>
+  <trajectory filename='v' format='ase'>velocities</trajectory>
+  <trajectory filename='bec' extra_type='BEC'>extras</trajectory></output>"""
 _MANY = "<output prefix='run'><trajectory filename='x' bead='-100'>positions</trajectory></output>"
 _NAMED = {
     "plain": {"output": _TRAJECTORIES},
@@ -322,6 +325,10 @@ _NAMED = {
     "no prefix": {"output": _TRAJECTORIES.replace("'run'", "''")},
     "system": {"output": _TRAJECTORIES, "system": "prefix='A'"},
     "nothing": {"output": ""},
+    "whole, nine": {"output": _WHOLE, "nbeads": 9},
+    "whole, ten": {"output": _WHOLE, "nbeads": 10},
+    "whole, no prefix": {"output": _WHOLE.replace("'run'", "''")},
+    "whole, system": {"output": _WHOLE, "system": "prefix='A'"},
 }
 
 
@@ -347,21 +354,26 @@ def test_names_of_output_files(written_names, name):
     checkpoints = [output.start for output in simulation.outputs if output.kind == "checkpoint"]
     found = [n for n in written[str(directory / name)] if n not in checkpoints]
     assert sorted(expected) == sorted(found)
-    if name != "nothing" and "thousand" not in name and "hundred" not in name:
+    if name != "nothing":  # whose checkpoint comes after a thousand steps
         assert set(checkpoints) <= set(written[str(directory / name)])
 
 
-@pytest.mark.parametrize("name", ["nine", "ten", "no prefix", "system"])
+@pytest.mark.parametrize("name", [name for name in _NAMED if name.startswith("whole")])
 def test_bead_files_are_found_by_name(written_names, name):
-    directory, _ = written_names
-    simulation = SimulationFile(directory / name / "input.xml")
-    (directory / name / "other_7").write_text("of the user, and no output of i-PI")
-    # One bead, or every fourth, are no complete ring polymer; the others are found whole.
-    for path in [*(directory / name).glob("*f_*"), *(directory / name).glob("*s_*")]:
-        if ".f_" in path.name or ".s_" in path.name or path.name.startswith(("f_", "s_")):
-            path.rename(directory / f"{name}-{path.name}")
-    found = {name: len(files) for name, files in simulation.bead_files(directory / name).items()}
-    assert found == {"traj.xyz": simulation.n_beads, "v.extxyz": simulation.n_beads, "bec": simulation.n_beads}
+    directory = written_names[0] / name
+    (directory / "other_7").write_text("a file of the user and no output of i-PI")
+    simulation = SimulationFile(directory / "input.xml")
+    found = simulation.bead_files(directory)
+    assert set(found) == {"traj.xyz", "v.extxyz", "bec"}
+    for files in found.values():
+        beads = [int(path.name.partition(".xyz")[0].partition(".extxyz")[0].rsplit("_")[-1]) for path in files]
+        assert beads == list(range(simulation.n_beads))
+
+
+def test_a_trajectory_of_some_beads_is_no_ring_polymer(written_names):
+    directory = written_names[0] / "nine"
+    with pytest.raises(UserError, match=r"Bead\(s\) \[1, 2, 3, 5, 6, 7\] of run\.s\.xyz are missing"):
+        SimulationFile(directory / "input.xml").bead_files(directory)
 
 
 def test_bead_digits():
@@ -466,6 +478,13 @@ def test_property_tables(tmp_path):
 
 
 # -- driver and analysis -------------------------------------------------------------------------------------
+
+
+def test_the_reader_is_cheap_to_import():
+    """Neither torch nor ASE, MDAnalysis or i-PI is loaded with it."""
+    code = "import sys, les_ipi.ipi_files; print(*{'torch', 'ase', 'MDAnalysis', 'ipi', 'matplotlib'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
 
 
 def test_a_rewritten_input_stays_one(tmp_path, both):
