@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from les_ipi.conventions import ANCHOR_COLUMNS, ANCHOR_SUFFIX, EFFECTIVE_INPUT, RUN_FILE
-from les_ipi.driver.launch.simulation_input import SimulationInput
 from les_ipi.driver.serve.template import Template, check_charges, read_template
 from les_ipi.errors import UserError
-from les_ipi.ipi_files import AtomFile, read_parameters
+from les_ipi.ipi_files import AtomFile, SimulationFile, read_parameters
 from les_ipi.structures.system import AtomicSystem
 
 
@@ -23,7 +22,7 @@ class Frame:
     beads: list[AtomicSystem]
 
 
-def read_frames(directory: Path, simulation: SimulationInput, template: Template) -> Iterator[Frame]:
+def read_frames(directory: Path, simulation: SimulationFile, template: Template) -> Iterator[Frame]:
     """Frames of a run: of the beads' ``positions``, or of ``x_centroid`` where there is one bead; a cut frame ends them.
 
     Raises ``UserError`` if the run wrote neither, or files of other steps.
@@ -36,7 +35,7 @@ def read_frames(directory: Path, simulation: SimulationInput, template: Template
         yield Frame(steps.pop(), [system for _, system in frames])
 
 
-def _trajectories(directory: Path, simulation: SimulationInput) -> list[Path]:
+def _trajectories(directory: Path, simulation: SimulationFile) -> list[Path]:
     beads = simulation.n_beads
     wanted = ("positions", "x_centroid") if beads == 1 else ("positions",)
     for output in simulation.outputs:
@@ -93,10 +92,10 @@ def write_anchors(directory: Path, model: str | None, reference: Path | None, th
     return path
 
 
-def _read_run(directory: Path) -> tuple[SimulationInput, dict]:
+def _read_run(directory: Path) -> tuple[SimulationFile, dict]:
     if not (directory / EFFECTIVE_INPUT).is_file() or not (directory / RUN_FILE).is_file():
         raise UserError(f"'{directory}' is no run of les-ipi run ({EFFECTIVE_INPUT} and {RUN_FILE} are missing).")
-    simulation = SimulationInput(directory / EFFECTIVE_INPUT)
+    simulation = SimulationFile(directory / EFFECTIVE_INPUT)
     if not (directory / f"{simulation.output_prefix}.field").is_file():
         raise UserError(
             f"'{directory}' has no field record {simulation.output_prefix}.field, whose dipole anchors would mend: run with "
@@ -108,7 +107,7 @@ def _read_run(directory: Path) -> tuple[SimulationInput, dict]:
         raise UserError(f"{directory / RUN_FILE} is not valid JSON: {error}.") from error
 
 
-def _crystal(directory: Path, simulation: SimulationInput, evaluator) -> Template:
+def _crystal(directory: Path, simulation: SimulationFile, evaluator) -> Template:
     """The template of the run, whose labels and periodicity a trajectory does not tell."""
     given = read_parameters(simulation.direct[0]) if simulation.direct else {}
     name = given.get("template") or simulation.start_file
