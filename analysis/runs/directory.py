@@ -322,13 +322,13 @@ class RunDirectory:
 
     def _extras(self, key: str) -> list[Path] | None:
         groups = [g for n, g in self.bead_files.items() if not n.endswith("xyz") and extras_kind(g[0]) == key]
-        return groups[0] if groups else None
+        return max(groups, key=len, default=None)  # not a trajectory of some beads only
 
     def _atoms(self, quantity: str) -> list[Path] | None:
         groups = [
             g for n, g in self.bead_files.items() if n.endswith("xyz") and AtomFile(g[0]).quantity == quantity
         ]
-        return groups[0] if groups else None
+        return max(groups, key=len, default=None)  # not a trajectory of some beads only
 
     def _series(self, steps: np.ndarray, values: np.ndarray, unit: str, files: tuple[str, ...]) -> TimeSeries:
         stride = stride_of(steps, files[0])

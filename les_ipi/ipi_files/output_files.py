@@ -4,7 +4,7 @@ import glob
 import math
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,11 +113,14 @@ def files_starting(directory: Path, start: str) -> list[Path]:
     return sorted(path for path in found if path.is_file() and not path.name.startswith("#"))
 
 
-def group_bead_files(directory: Path, start: str, names: Sequence[str] = ()) -> dict[str, list[Path]]:
+def group_bead_files(
+    directory: Path, start: str, names: Sequence[str] = (), partial: Collection[str] = ()
+) -> dict[str, list[Path]]:
     """Per-bead files of a run, ``startNAME_<bead>[.xyz|.extxyz]``, as NAME → files in order of bead.
 
     Parameters: ``directory``; ``start`` of all output files (``run.``); ``names`` that count when ``start`` is empty, which
-    every file begins with. Raises :class:`UserError` when bead numbers are missing.
+    every file begins with; ``partial`` names of which the input asks for some beads only. Raises :class:`UserError` when
+    bead numbers of another name are missing.
     """
     name = ".+" if start else "|".join(map(re.escape, names)) or "(?!)"
     pattern = re.compile(re.escape(start) + rf"({name})_(\d+)(\.xyz|\.extxyz)?$")
@@ -127,6 +130,6 @@ def group_bead_files(directory: Path, start: str, names: Sequence[str] = ()) -> 
             groups.setdefault(match.group(1) + (match.group(3) or ""), {})[int(match.group(2))] = path
     for name, files in groups.items():
         missing = sorted(set(range(max(files) + 1)) - set(files))
-        if missing:
+        if missing and name.removesuffix(".xyz").removesuffix(".extxyz") not in partial:
             raise UserError(f"Bead(s) {missing} of {start}{name} are missing in {directory}; every bead is needed.")
     return {name: [files[bead] for bead in sorted(files)] for name, files in groups.items()}

@@ -133,8 +133,10 @@ class SimulationFile:
 
     def bead_files(self, directory: Path) -> dict[str, list[Path]]:
         """Per-bead output files in a directory, see :func:`les_ipi.ipi_files.output_files.group_bead_files`."""
-        names = [output.start for output in self.outputs if output.kind == "trajectory"]
-        return group_bead_files(directory, self.output_start, names)
+        start = self.output_start
+        trajectories = {output.start.removeprefix(start): output for output in self.outputs if output.kind == "trajectory"}
+        partial = [name for name, output in trajectories.items() if output.bead != -1]
+        return group_bead_files(directory, start, list(trajectories), partial)
 
     # -- values ----------------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from ipi.engine.properties import Trajectories, getall
 from ipi.utils.io import iter_file, print_file
 from ipi.utils.io.backends.io_xyz import read_xyz
 
+from les_ipi.analysis.runs.beads import require_all_beads
 from les_ipi.errors import UserError
 from les_ipi.ipi_files import (
     AtomFile,
@@ -117,10 +118,18 @@ def test_bead_files_are_found_by_name(written_names, name):
         assert beads == list(range(simulation.n_beads))
 
 
-def test_a_trajectory_of_some_beads_is_no_ring_polymer(written_names):
+def test_beads_that_the_input_does_not_ask_for_are_not_missing(written_names, tmp_path):
+    """Every fourth of nine beads is 0, 4 and 8, which other trajectories of the run must not suffer from."""
     directory = written_names[0] / "nine"
-    with pytest.raises(UserError, match=r"Bead\(s\) \[1, 2, 3, 5, 6, 7\] of run\.s\.xyz are missing"):
+    found = SimulationFile(directory / "input.xml").bead_files(directory)
+    assert [path.name for path in found["s.xyz"]] == ["run.s_0.xyz", "run.s_4.xyz", "run.s_8.xyz"]
+    assert len(found["traj.xyz"]) == 9
+    with pytest.raises(UserError, match=r"run\.s_0\.xyz and its siblings are 3 file\(s\), but the input has 9 beads"):
+        require_all_beads(found["s.xyz"], 9)
+    (directory / "run.traj_3.xyz").rename(tmp_path / "kept.xyz")
+    with pytest.raises(UserError, match=r"Bead\(s\) \[3\] of run\.traj\.xyz are missing"):
         SimulationFile(directory / "input.xml").bead_files(directory)
+    (tmp_path / "kept.xyz").rename(directory / "run.traj_3.xyz")
 
 
 @pytest.mark.parametrize("quantity", Trajectories().traj_dict)
