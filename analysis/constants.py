@@ -5,7 +5,6 @@ The classical correlation function stands for the Kubo-transformed one (linear r
 correction).
 """
 
-import numpy as np
 from scipy import constants as si
 
 _CURRENT2_TIME = (si.e * 1e-10 / 1e-15) ** 2 * 1e-15  # (e Å/fs)² fs in (C m/s)² s
@@ -35,33 +34,6 @@ MV_CM_PER_V_A = 100.0
 UC_CM2_PER_C_M2 = 100.0
 
 
-def absorption(power: np.ndarray, volume: float, temperature: float) -> np.ndarray:
-    """Refractive index times absorption coefficient from the current spectrum.
-
-    n(ω) α(ω) = S_J(ω) / (6 c V ε0 k_B T).
-
-    Parameters: ``power`` S_J, any shape, (e Å/fs)² fs; ``volume`` Å³; ``temperature`` K. Returns n·α in cm⁻¹.
-    Source: linear response with tin-foil boundaries, Neumann, 10.1080/00268978300102721.
-    """
-    return N_ALPHA_PER_POWER * np.asarray(power) / (volume * temperature)
-
-
-def conductivity(power: np.ndarray, volume: float, temperature: float) -> np.ndarray:
-    """Real part of the optical conductivity, Re σ(ω) = S_J(ω)/(6 V k_B T).
-
-    Parameters: as :func:`absorption`. Returns S/m.
-    """
-    return CONDUCTIVITY_PER_POWER * np.asarray(power) / (volume * temperature)
-
-
-def permittivity_loss(n_alpha: np.ndarray, wavenumber: np.ndarray) -> np.ndarray:
-    """Imaginary permittivity from n·α: ε''(ω) = n α c/ω = n α/(2π ν̃).
-
-    Parameters: ``n_alpha`` cm⁻¹; ``wavenumber`` cm⁻¹, greater than zero. Returns ε'' (no unit).
-    """
-    return np.asarray(n_alpha) / (2.0 * np.pi * np.asarray(wavenumber))
-
-
 def dielectric_increment(fluctuation: float, volume: float, temperature: float) -> float:
     """Static permittivity above ε_∞: ε_s − ε_∞ = ⟨δM²⟩/(3 V ε0 k_B T).
 
@@ -69,16 +41,6 @@ def dielectric_increment(fluctuation: float, volume: float, temperature: float) 
     ``temperature`` K. Returns a number without unit. Source: Neumann, 10.1080/00268978300102721.
     """
     return DIELECTRIC_PER_FLUCTUATION * fluctuation / (volume * temperature)
-
-
-def f_sum(current_square: float, volume: float, temperature: float) -> float:
-    """Integrated absorption that the mean square current demands.
-
-    ∫_0^∞ n α dν̃ = ⟨J²⟩ / (12 c² V ε0 k_B T), the classical f-sum rule.
-
-    Parameters: ``current_square`` ⟨J·J⟩ in (e Å/fs)²; ``volume`` Å³; ``temperature`` K. Returns cm⁻².
-    """
-    return F_SUM_PER_CURRENT2 * current_square / (volume * temperature)
 
 
 def f_sum_of_charges(charge_square_per_mass: float, volume: float) -> float:

@@ -32,11 +32,6 @@ class Diffusion:
     converged: bool
     fit: EinsteinFit
 
-    @property
-    def blocks_cm2_s(self) -> np.ndarray:
-        """Coefficients of parts of the run, (B,)."""
-        return self.fit.blocks * CM2_S_PER_A2_FS / (6.0 * self.n_atoms)
-
 
 def self_diffusion(
     positions: Sequence[np.ndarray], symbols: Sequence[str], dt_fs: float, masses: np.ndarray | None = None

@@ -12,7 +12,7 @@ from scipy.integrate import cumulative_trapezoid
 
 from les_ipi.analysis.runs.field_table import FieldTable
 from les_ipi.errors import UserError
-from les_ipi.units import E_A2_C_M2, EPSILON_0
+from les_ipi.units import EPSILON_0
 
 
 @dataclass(frozen=True)
@@ -40,24 +40,6 @@ class Drive:
     def dt_fs(self) -> float:
         """Spacing of the records, fs."""
         return float((self.time_fs[-1] - self.time_fs[0]) / (self.time_fs.size - 1))
-
-
-def polarization_quantum(cell: np.ndarray) -> np.ndarray:
-    """Quanta of polarization, e·a_k/V.
-
-    Parameters: ``cell`` (3, 3) rows of lattice vectors, Å. Returns (3, 3), one quantum a row, e/Å².
-    """
-    cell = np.asarray(cell, dtype=float)
-    return cell / abs(np.linalg.det(cell))
-
-
-def fold_dipole(dipole: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """The representative of a dipole in the first cell of its lattice, components −½..½ along the lattice vectors.
-
-    Parameters: ``dipole`` (..., 3) e Å; ``cells`` (3, 3) or (..., 3, 3) Å. Returns (..., 3), e Å.
-    """
-    reduced = _reduced(dipole, cells)
-    return _cartesian(reduced - np.round(reduced), cells)
 
 
 def unfold_dipole(
@@ -151,11 +133,6 @@ def drive_of_table(
         notes=(note,),
         constant_voltage=table.header.get("frame") == "reduced" and bool(varies),
     )
-
-
-def in_c_m2(polarization: float | np.ndarray) -> float | np.ndarray:
-    """Polarization in C/m² from e/Å²."""
-    return polarization * E_A2_C_M2
 
 
 def susceptibility(slope: float | np.ndarray) -> float | np.ndarray:

@@ -35,6 +35,12 @@ def correlated_noise(rng, size, sigma, correlation_samples):
     return lfilter([1.0], [1.0, -a], white)[500:]
 
 
+def folded(dipole, cells):
+    """The representative of a dipole (..., 3) in the first cell of its lattice, by the nearest lattice vector."""
+    reduced = np.linalg.solve(np.swapaxes(cells, -1, -2), dipole[..., None])[..., 0]
+    return np.einsum("...k,...kc->...c", reduced - np.rint(reduced), cells)
+
+
 HYSTERON = {"p_s": 0.05, "e_plus": 0.011, "e_minus": -0.009, "width": 0.0012, "chi": 30.0}
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from loops import AMPLITUDE, PERIOD_FS, correlated_noise, ellipse, hysteron, hysteron_truth, sinus, triangle
 
-from les_ipi.analysis.hysteresis.cycles import change_point, find_cycles, find_tips, passage
+from les_ipi.analysis.hysteresis.cycles import BASE, change_point, find_cycles, find_tips, passage
 from les_ipi.analysis.hysteresis.laws import frequency_law
 from les_ipi.analysis.hysteresis.loop import hysteresis_loop
 from les_ipi.analysis.hysteresis.metrics import METRICS
@@ -250,9 +250,41 @@ def test_passage_of_a_noisy_ramp_is_unbiased():
     assert abs(found.mean() - 163.4) < 3 * found.std() / np.sqrt(400)
 
 
-def test_every_metric_has_a_unit_or_none():
-    assert {name.rsplit("_", 1)[-1] for name in METRICS} <= {"cm", "m2", "m3", "eV", "squareness", "tips", "field",
-                                                            "efficiency"}  # fmt: skip
+#: Powers of field, polarization and volume in the numbers of a cycle, and in the metrics by the unit that their name ends in.
+CYCLE_POWERS = {
+    **dict.fromkeys(("coercive_plus", "coercive_minus"), (1, 0, 0)),
+    **dict.fromkeys(("slope_plus", "slope_minus", "slope_zero"), (-1, 1, 0)),
+    **dict.fromkeys(("area", "recoverable"), (1, 1, 0)),
+    "volume": (0, 0, 1),
+    "work": (1, 1, 1),
+}
+UNIT_POWERS = {"MV_cm": (1, 0, 0), "C_m2": (0, 1, 0), "J_m3": (1, 1, 0), "eV": (1, 1, 1)}
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_metric_has_the_dimension_and_unit_of_its_name(name):
+    """In other units of field, polarization and volume a metric changes by the powers that its name demands."""
+    rng = np.random.default_rng(0)
+    base = {key: rng.uniform(0.5, 1.5) * (-1 if key.endswith("minus") else 1) for key in (*BASE, "volume", "work")}
+    factors = np.array([3.0, 5.0, 7.0])
+    scaled = {key: value * np.prod(factors ** np.array(CYCLE_POWERS.get(key, (0, 1, 0)))) for key, value in base.items()}
+    without_unit = (-1, 1, 0) if name.startswith("susceptibility") else (0, 0, 0)
+    powers = np.array(next((found for unit, found in UNIT_POWERS.items() if name.endswith(unit)), without_unit))
+    assert METRICS[name](scaled) == pytest.approx(METRICS[name](base) * np.prod(factors**powers), rel=1e-12)
+
+
+def test_metrics_are_in_the_units_of_their_names():
+    """A square loop of E_c = 1 V/Å and P_r = 1 e/Å² in a cell of 1 Å³, by hand in SI."""
+    base = dict.fromkeys(("coercive_plus", "remanent_plus", "saturation_plus", "maximum_plus"), 1.0)
+    base |= {key.replace("plus", "minus"): -value for key, value in base.items()}
+    base |= dict.fromkeys(BASE, 0.0) | base | {"area": 4.0, "recoverable": 1.0, "volume": 1.0, "work": 4.0}
+    found = {name: float(formula(base)) for name, formula in METRICS.items()}
+    e = 1.602176634e-19
+    assert found["coercive_field_MV_cm"] == pytest.approx(1 / 1e-10 / 1e6 / 100)  # V/Å in V/m, in MV/m, in MV/cm
+    assert found["remanent_polarization_C_m2"] == found["saturation_polarization_C_m2"] == pytest.approx(e / 1e-20)
+    assert found["loop_area_J_m3"] == pytest.approx(4 * e / 1e-30)
+    assert found["dissipated_energy_per_cycle_eV"] == found["work_per_cycle_eV"] == 4.0
+    assert (found["squareness"], found["efficiency"], found["imprint_field_MV_cm"]) == (1.0, 0.2, 0.0)
 
 
 def test_frequency_law_finds_a_known_exponent():

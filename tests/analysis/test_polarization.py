@@ -8,15 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from loops import PERIOD_FS, ellipse, hysteron, hysteron_truth, sinus, write_field_table
+from loops import PERIOD_FS, ellipse, folded, hysteron, hysteron_truth, sinus, write_field_table
 
 from les_ipi.analysis.hysteresis.polarization import (
     Drive,
     drive_of_table,
     field_direction,
-    fold_dipole,
     integrated_current,
-    polarization_quantum,
     unfold_dipole,
 )
 from les_ipi.analysis.runs.field_table import find_field_table, read_field_table
@@ -124,9 +122,14 @@ def test_missing_and_ambiguous_tables(tmp_path):
         find_field_table(tmp_path)
 
 
-def test_quantum_of_polarization():
-    quanta = polarization_quantum(np.diag([4.0, 5.0, 8.0]))
-    assert np.allclose(np.diag(quanta), [1 / 40, 1 / 32, 1 / 20])  # e a/V = e/(b c)
+@pytest.mark.parametrize("cell", [np.diag([4.0, 5.0, 8.0]), TRICLINIC])
+def test_jumps_by_lattice_vectors_are_taken_out_and_nothing_else(cell):
+    """M + e R jumps by whole lattice vectors, M itself moves by less than half of one."""
+    rng = np.random.default_rng(1)
+    steps = rng.uniform(-0.3, 0.3, size=(200, 3))
+    jumps = np.cumsum(rng.integers(-1, 2, size=(200, 3)), axis=0)
+    path = np.cumsum(steps, axis=0)
+    assert np.allclose(unfold_dipole((path + jumps) @ cell, cell), (path + jumps[0]) @ cell, atol=1e-10)
 
 
 @pytest.mark.parametrize("with_current", [False, True])
@@ -145,9 +148,9 @@ def test_folded_dipole_is_unfolded_again(with_current):
         for k, r in enumerate(rate):
             current[k + 1] = 2 * r - current[k]
         current += 0.05 * rng.normal(size=current.shape)
-    folded = fold_dipole(dipole, cells)
-    assert np.abs(folded @ np.linalg.inv(TRICLINIC)).max() < 0.52
-    unfolded = unfold_dipole(folded, cells, current, 0.5)
+    inside = folded(dipole, cells)
+    assert np.abs(inside @ np.linalg.inv(TRICLINIC)).max() < 0.52
+    unfolded = unfold_dipole(inside, cells, current, 0.5)
     shift = np.round(np.einsum("ti,tij->tj", unfolded - dipole, np.linalg.inv(cells)))
     assert np.allclose(np.einsum("ti,tij->tj", shift, cells), unfolded - dipole, atol=1e-9)
     assert (shift == shift[0]).all()  # one branch throughout
@@ -156,7 +159,7 @@ def test_folded_dipole_is_unfolded_again(with_current):
 def test_ambiguous_branch_is_refused():
     dipole = np.cumsum(np.full((50, 3), 1.9), axis=0)
     with pytest.raises(UserError, match="branch is ambiguous"):
-        unfold_dipole(fold_dipole(dipole, 4.0 * np.eye(3)), 4.0 * np.eye(3))
+        unfold_dipole(folded(dipole, 4.0 * np.eye(3)), 4.0 * np.eye(3))
 
 
 def test_integrated_current_is_the_dipole():
@@ -172,13 +175,13 @@ def test_three_sources_give_the_same_loop(tmp_path):
     drive = hysteron(np.random.default_rng(0))
     drive = Drive(drive.time_fs, drive.field, drive.polarization, False, 216.0)
     table = read_field_table(write_field_table(tmp_path, drive))
-    folded = write_field_table(tmp_path / "folded", drive)
-    rows = np.loadtxt(folded)
+    file = write_field_table(tmp_path / "folded", drive)
+    rows = np.loadtxt(file)
     cells = rows[:, 12:21].reshape(-1, 3, 3)
-    rows[:, 5:8] = fold_dipole(rows[:, 5:8], cells)
-    header = next(line for line in folded.read_text().splitlines() if "time_fs" in line)
-    np.savetxt(folded, rows, fmt="%.12g", header=header.lstrip("# "))
-    again = read_field_table(folded)
+    rows[:, 5:8] = folded(rows[:, 5:8], cells)
+    header = next(line for line in file.read_text().splitlines() if "time_fs" in line)
+    np.savetxt(file, rows, fmt="%.12g", header=header.lstrip("# "))
+    again = read_field_table(file)
     with pytest.raises(UserError, match="jumps by"):
         drive_of_table(again)
     loops = [
