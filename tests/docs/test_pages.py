@@ -62,15 +62,25 @@ def test_label_names_are_complete():
     assert [alias for aliases in LABEL_ALIASES.values() for alias in aliases if f"`{alias}`" not in text] == []
 
 
-def test_json_keys_are_complete():
-    """Every key of ir.json is in docs/reference/records.md, and every key of the run file in docs/reference/conventions.md."""
-    record = re.search(r"    return \{\n(.*?)\n    \}\n", (ROOT / "analysis/infrared/record.py").read_text(), re.DOTALL)[1]
+RECORDS = [*sorted((ROOT / "analysis").glob("*/*record.py")), ROOT / "analysis" / "hysteresis" / "metrics.py"]
+
+
+@pytest.mark.parametrize("module", RECORDS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_json_keys_are_complete(module):
+    """Every key of a JSON file of the analysis is in docs/reference/records.md."""
+    keys = set(re.findall(r'"(\w+)":', module.read_text()))
+    text = (DOCS / "reference" / "records.md").read_text()
+    assert len(keys) > 5
+    assert sorted(key for key in keys if f"`{key}`" not in text) == []
+
+
+def test_keys_of_the_run_file_are_complete():
+    """Every key of les_ipi_run.json is in docs/reference/conventions.md."""
     facts = re.search(r"    facts = \{\n(.*?)\n    \}\n", (ROOT / "les_ipi/driver/launch/run.py").read_text(), re.DOTALL)[1]
-    for source, page in ((record, "reference/records.md"), (facts, "reference/conventions.md")):
-        text = (DOCS / page).read_text()
-        keys = re.findall(r'^ {8}"(\w+)":', source, re.MULTILINE)
-        assert len(keys) > 5
-        assert [key for key in keys if f"`{key}`" not in text] == [], page
+    keys = re.findall(r'^ {8}"(\w+)":', facts, re.MULTILINE)
+    text = (DOCS / "reference" / "conventions.md").read_text()
+    assert len(keys) > 5
+    assert [key for key in keys if f"`{key}`" not in text] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(DOCS)))
