@@ -23,6 +23,17 @@ class Property(StrEnum):
     PIEZOELECTRIC = "piezoelectric"
 
 
+class Boundary(StrEnum):
+    """How a structure repeats, which decides how its charges interact."""
+
+    #: In no direction: a molecule or a cluster in vacuum.
+    ISOLATED = "isolated"
+    #: Along the first two lattice vectors, with vacuum along the third.
+    SLAB = "slab"
+    #: Along all three lattice vectors.
+    PERIODIC = "periodic"
+
+
 #: Names under which other programs store the same label in extended XYZ files; the first one is ours.
 LABEL_ALIASES = {
     "energy": ("energy", "REF_energy", "TotEnergy", "ref_energy"),

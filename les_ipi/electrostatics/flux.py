@@ -9,8 +9,7 @@ from torch import Tensor
 
 from les_ipi.electrostatics.ewald import reciprocal_vectors
 from les_ipi.electrostatics.multipoles import Multipoles
-from les_ipi.electrostatics.reciprocal import window_and_slope
-from les_ipi.electrostatics.window import LongRangeKernel
+from les_ipi.electrostatics.window import LongRangeKernel, window_and_slope
 
 
 def induced_charge_cloud(

@@ -4,16 +4,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from les_ipi.electrostatics.charge_sums import LongRange
 from les_ipi.electrostatics.ewald import reciprocal_vectors
-from les_ipi.electrostatics.reciprocal import LongRange, window_and_slope
-from les_ipi.electrostatics.window import LongRangeKernel
+from les_ipi.electrostatics.window import LongRangeKernel, window_and_slope
 
 #: Relative error of the transforms if none is asked for: about what rounding costs in either precision.
 DEFAULT_ACCURACY = {torch.float32: 1e-5, torch.float64: 1e-11}
 
 
 class MeshSum:
-    """:func:`les_ipi.electrostatics.reciprocal.periodic_sum` at a cost of O(N log N) and memory O(N + K).
+    """:func:`les_ipi.electrostatics.charge_sums.periodic_sum` at a cost of O(N log N) and memory O(N + K).
 
     S(k) comes from one transform of type 1, φ_i and ∂φ_i/∂r from two of type 2, each of which carries two real fields
     in one complex one. The kernel is not approximated: wave vectors, window and self term are those of the exact sum.

@@ -15,9 +15,11 @@ from les_ipi.electrostatics.multipoles import (
     structure_factor,
     waves_at_atoms,
 )
-from les_ipi.electrostatics.reciprocal import phases_at_a_time, window_and_slope
 from les_ipi.electrostatics.response import Response, linear_response
-from les_ipi.electrostatics.window import LongRangeKernel
+from les_ipi.electrostatics.window import LongRangeKernel, window_and_slope
+
+#: Phases kept at a time (structures × atoms × wave vectors): small enough for a processor's cache.
+_PHASES_CPU, _PHASES_GPU = 2**18, 2**26
 
 
 class PolarizableSum(NamedTuple):
@@ -71,7 +73,7 @@ def polarizable_sum(
     G, volume = reciprocal_vectors(cell)
     k = modes.to(G.dtype) @ G
     weight, slope = (4.0 * w / volume[:, None] for w in window_and_slope(kernel, (k * k).sum(-1)))
-    step = phases_at_a_time(positions)
+    step = _phases_at_a_time(positions)
     blocks = [slice(first, first + step) for first in range(0, k.shape[1], step)]
     waves = [waves_at_atoms(positions, k[:, part]) for part in blocks] if len(blocks) == 1 else None
 
@@ -120,6 +122,12 @@ def polarizable_sum(
         gradient,
         strain,
     )
+
+
+def _phases_at_a_time(positions: Tensor) -> int:
+    """Wave vectors to sum over at a time for positions (B, N, 3)."""
+    limit = _PHASES_CPU if positions.device.type == "cpu" else _PHASES_GPU
+    return max(32, limit // (positions.shape[0] * positions.shape[1]))
 
 
 def _induced(response: Response, moments: Multipoles) -> Multipoles:

@@ -86,3 +86,12 @@ class LongRangeKernel:
     def isolated_self_energy(self) -> float:
         """The same for the unwindowed kernel of isolated systems: A/(σ (2π)^{3/2}), in eV/e²."""
         return HALF_INVERSE_EPSILON_0 / (self.sigma * (2.0 * math.pi) ** 1.5)
+
+
+def window_and_slope(kernel: LongRangeKernel, k2: Tensor) -> tuple[Tensor, Tensor]:
+    """w(k²) and dw/d(k²) of :meth:`LongRangeKernel.weight`, without a graph; shape of ``k2``."""
+    with torch.enable_grad():
+        leaf = k2.detach().requires_grad_()
+        weight = kernel.weight(leaf)
+        (slope,) = torch.autograd.grad(weight.sum(), leaf)
+    return weight.detach(), slope

@@ -1,4 +1,4 @@
-"""Evaluation of any model on one padded batch by automatic differentiation: every head, property and boundary."""
+"""Evaluation of any model on padded batches by automatic differentiation: every head, property and boundary."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from les_ipi.conventions import Property
+from les_ipi.conventions import Boundary, Property
 from les_ipi.electrostatics.born import SumRule
 from les_ipi.electrostatics.ewald import padded_modes
 from les_ipi.errors import UserError
@@ -31,7 +31,7 @@ _PER_ATOM = {"forces", "charges", "born_effective_charges"}
 
 
 class BatchEngine:
-    """Tables of physical quantities for lists of structures; see :class:`les_ipi.evaluation.evaluator.Evaluator`.
+    """Tables of physical quantities for lists of structures that share a boundary.
 
     The electrostatics and all derivatives are those of :meth:`LESModel.forward`; what atoms have from their neighbourhood alone
     comes from ``blocks`` where the model allows it, and its derivatives are pulled back through them.
@@ -39,9 +39,10 @@ class BatchEngine:
 
     def __init__(self, model: LESModel, device: str, dtype: torch.dtype, skin: float, rule: SumRule, blocks: LocalBlocks):
         self.model, self.device, self.dtype, self.rule = model, device, dtype, rule
-        self.edges = KeptEdges(model.species, model.cutoff, skin, device)
+        #: Neighbour lists and wave vectors of the last call with each boundary.
+        self.edges = {boundary: KeptEdges(model.species, model.cutoff, skin, device) for boundary in Boundary}
         self.blocks = blocks
-        self._modes: tuple[bytes, np.ndarray] | None = None
+        self._modes: dict[Boundary, tuple[bytes, np.ndarray]] = {}
 
     def __call__(
         self, systems: Sequence[AtomicSystem], wanted: set[Property], fields: np.ndarray | None = None
@@ -77,14 +78,15 @@ class BatchEngine:
         positions = np.zeros((len(systems), n_rows, 3))
         for b, system in enumerate(systems):
             positions[b, : len(system.numbers)] = system.positions
-        edges = self.edges.update(systems, n_rows).tables(torch.from_numpy(positions).view(-1, 3).to(self.device))
+        boundary, model = systems[0].boundary, self.model
+        edges = self.edges[boundary].update(systems, n_rows).tables(torch.from_numpy(positions).view(-1, 3).to(self.device))
         cells = np.stack([s.cell for s in systems])
-        periodic = np.array([s.periodic for s in systems])
-        key = cells.tobytes() + periodic.tobytes()
-        if self._modes is None or self._modes[0] != key:
-            self._modes = key, padded_modes(cells, periodic, self.model.kernel.k_cutoff)
-        model = self.model
-        batch = collate(systems, model.species, model.cutoff, model.kernel.k_cutoff, edges=edges, modes=self._modes[1])
+        key = cells.tobytes()
+        if boundary not in self._modes or self._modes[boundary][0] != key:
+            periodic = np.array([s.periodic for s in systems])
+            self._modes[boundary] = key, padded_modes(cells, periodic, model.kernel.k_cutoff)
+        modes = self._modes[boundary][1]
+        batch = collate(systems, model.species, model.cutoff, model.kernel.k_cutoff, edges=edges, modes=modes)
         return batch.to(self.device)
 
     @property
@@ -147,19 +149,18 @@ class BatchEngine:
 
 def _quadrupole(batch: Batch, evaluation: Evaluation) -> Tensor:
     """Physical traceless second moments (B, 3, 3) in e·Å², which periodic structures do not have (NaN)."""
-    undefined = torch.full((batch.n_structures, 3, 3), torch.nan, dtype=torch.float64, device=batch.cell.device)
     if evaluation.quadrupole is None:
-        return undefined
-    found = evaluation.screening.sqrt()[:, None, None] * evaluation.quadrupole.detach()
-    return torch.where(batch.periodic[:, None, None], undefined, found.double())
+        return torch.full_like(batch.cell, torch.nan)
+    return (evaluation.screening.sqrt()[:, None, None] * evaluation.quadrupole.detach()).double()
 
 
 def _polarizability(batch: Batch, evaluation: Evaluation) -> dict[str, Tensor]:
     """Physical polarizability ε_e k_e Σα in Å³, and ε_∞ = ε_e (1 + Σα/(ε0 V)), which isolated structures do not have (NaN)."""
     latent = evaluation.polarizable.total_polarizability().detach().double()
     screening = evaluation.screening.detach().double()[:, None, None]
-    identity = torch.eye(3, dtype=torch.float64, device=latent.device)
-    volume = torch.linalg.det(batch.cell).abs()[:, None, None]
-    dielectric = screening * (identity + latent / (EPSILON_0 * volume))
-    dielectric = torch.where(batch.periodic[:, None, None], dielectric, torch.full_like(dielectric, torch.nan))
+    dielectric = torch.full_like(latent, torch.nan)
+    if batch.periodic:
+        identity = torch.eye(3, dtype=torch.float64, device=latent.device)
+        volume = torch.linalg.det(batch.cell).abs()[:, None, None]
+        dielectric = screening * (identity + latent / (EPSILON_0 * volume))
     return {"polarizability": COULOMB * screening * latent, "dielectric_tensor": dielectric}

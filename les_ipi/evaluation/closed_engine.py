@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from les_ipi.conventions import Property
+from les_ipi.conventions import Boundary, Property
 from les_ipi.electrostatics.born import SumRule, apply_sum_rule, local_born_charges, local_piezoelectric
+from les_ipi.electrostatics.charge_sums import LongRange, isolated_sum, periodic_sum
 from les_ipi.electrostatics.ewald import half_sphere_modes
 from les_ipi.electrostatics.mesh import MeshSum
 from les_ipi.electrostatics.multipoles import Multipoles, traceless_second_moment
-from les_ipi.electrostatics.reciprocal import LongRange, isolated_sum, periodic_sum
 from les_ipi.evaluation.blocks import LocalBlocks
 from les_ipi.models.les_model import LESModel
 from les_ipi.models.state import state_per_atom
@@ -26,7 +26,7 @@ MESH_FROM_PHASES = 4e5
 
 
 class LocalEngine:
-    """Tables of physical quantities for lists of structures; see :class:`les_ipi.evaluation.evaluator.Evaluator`.
+    """Tables of physical quantities for lists of structures that share a boundary and are no slabs.
 
     One forward pass gives energies and charges; one backward pass with the electrostatic potential as the weight of
     the charges gives all forces; one more, with weight one, the exact Born charges of local latent charges.
@@ -44,7 +44,8 @@ class LocalEngine:
     ):
         self.model, self.device, self.dtype, self.rule = model, device, dtype, rule
         self.blocks = blocks
-        self.edges = KeptEdges(model.species, model.cutoff, skin, device)
+        #: Neighbour lists of the last call with each boundary.
+        self.edges = {boundary: KeptEdges(model.species, model.cutoff, skin, device) for boundary in Boundary}
         self._modes: dict[bytes, Tensor] = {}
         # Without a library for its device (cuFINUFFT is an extra) the exact sum serves every size.
         library = "finufft" if device == "cpu" else "cufinufft"
@@ -53,7 +54,7 @@ class LocalEngine:
 
     def __call__(self, systems: Sequence[AtomicSystem], wanted: set[Property]) -> list[dict[str, np.ndarray]]:
         """One table per structure: name of the property → value as in :class:`les_ipi.evaluation.evaluator.Results`."""
-        edges = self.edges.update(systems)
+        edges = self.edges[systems[0].boundary].update(systems)
         positions = torch.from_numpy(np.concatenate([s.positions for s in systems])).to(self.device, torch.float64)
         rows, n_blocks = LocalBlocks.padded_rows(len(positions), self.device)
         total = rows * n_blocks
@@ -161,7 +162,7 @@ class LocalEngine:
 
     def _scale(self, system: AtomicSystem) -> float:
         """√ε_e: physical charges over latent ones."""
-        return float(self.model.screening(torch.tensor([system.periodic])).sqrt())
+        return math.sqrt(self.model.screening(system.periodic))
 
     def _quadrupole(self, system: AtomicSystem, positions: Tensor, charges: Tensor, species: Tensor) -> Tensor:
         """Physical traceless second moment of one structure about its centre of mass, (3, 3) e·Å²; NaN if periodic."""
@@ -179,5 +180,5 @@ class LocalEngine:
 
 def _equal_structures(systems: Sequence[AtomicSystem]) -> list[range]:
     """Runs of structures that share size and cell, such as the beads of a path integral."""
-    runs = groupby(range(len(systems)), lambda b: (len(systems[b].numbers), systems[b].cell.tobytes(), systems[b].periodic))
+    runs = groupby(range(len(systems)), lambda b: (len(systems[b].numbers), systems[b].cell.tobytes()))
     return [range(members[0], members[-1] + 1) for members in (list(run) for _, run in runs)]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from les_ipi.conventions import Property
+from les_ipi.conventions import Boundary, Property
 from les_ipi.electrostatics.born import SumRule
 from les_ipi.errors import UserError
 from les_ipi.evaluation.autograd_engine import BatchEngine
@@ -17,7 +17,7 @@ from les_ipi.evaluation.closed_engine import LocalEngine
 from les_ipi.models.les_model import LESModel
 from les_ipi.models.library import find_model
 from les_ipi.models.storage import load_model
-from les_ipi.structures.system import AtomicSystem
+from les_ipi.structures.system import AtomicSystem, places_by_boundary
 
 _CHARGE_PROPERTIES = {
     Property.CHARGES,
@@ -183,18 +183,29 @@ class Evaluator:
             )
         if Property.QUADRUPOLE in wanted and any(s.periodic for s in systems):
             raise UserError("A quadrupole is defined for isolated structures only: ask for it with pbc='F F F'.")
-        if fields is None:
-            # Slabs, and Born charges of molecules with a multipole head (∂P/∂r at any level), are left to the general road.
-            general = any(s.slab for s in systems) or (self._has("equivariant") and responses)
-            tables = (self._general if general else self._engine)(systems, wanted)
-        elif self.single_valued or (self._answers_fields and not any(s.periodic for s in systems)):
-            tables = self._general(systems, wanted, np.asarray(fields, dtype=float))
-        else:
+        allowed = self.single_valued or (self._answers_fields and not any(s.periodic for s in systems))
+        if fields is not None and not allowed:
             raise UserError(
                 "An enthalpy U − E·M needs a single-valued dipole: the transfer head, oxidation numbers with dipoles, or the "
                 "multipole and equilibration heads for isolated systems. Else ask for Born charges Z, whose force is Z·E."
             )
-        return [Results(**{k: float(v) if k == "energy" else v for k, v in table.items()}) for table in tables]
+        found: list[Results] = [Results() for _ in systems]
+        for boundary, places in places_by_boundary(systems).items():
+            group = [systems[place] for place in places]
+            if fields is None:
+                tables = self._engine_for(boundary, wanted)(group, wanted)
+            else:
+                tables = self._general(group, wanted, np.asarray(fields, dtype=float)[places])
+            for place, table in zip(places, tables, strict=True):
+                found[place] = Results(**{k: float(v) if k == "energy" else v for k, v in table.items()})
+        return found
+
+    def _engine_for(self, boundary: Boundary, wanted: set[Property]) -> BatchEngine | LocalEngine:
+        """The fastest engine that can evaluate these properties of structures of one boundary without a field."""
+        responses = wanted & {Property.BORN_EFFECTIVE_CHARGES, Property.PIEZOELECTRIC}
+        # Only the general engine knows slabs, and Born charges of a multipole head, which for molecules are ∂P/∂r at any level.
+        general = boundary == Boundary.SLAB or (self._has("equivariant") and responses)
+        return self._general if general else self._engine
 
     def _check(self, properties: Iterable[Property | str]) -> set[Property]:
         wanted = set()

@@ -1,11 +1,13 @@
 """Forces, virial and Born charges from gradients with respect to edges, positions and cell."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from les_ipi.conventions import Boundary
 from les_ipi.electrostatics.born import (
     SumRule,
     apply_sum_rule,
@@ -36,11 +38,13 @@ class Leaves:
         Edge vectors are formed in the precision of the batch before they are rounded, and positions are folded into
         the cell, so that single precision does not suffer from atoms that have diffused far away.
         """
-        fractional = batch.positions @ torch.linalg.inv(batch.cell)
-        # A slab has a dipole across its vacuum: its atoms stay where they are along the third vector.
-        axes = torch.stack([batch.periodic, batch.periodic, batch.periodic & ~batch.slab], dim=1)
-        fold = torch.floor(fractional) * axes[:, None, :]
-        folded = batch.positions - fold @ batch.cell
+        folded = batch.positions
+        if batch.periodic:
+            fold = torch.floor(batch.positions @ torch.linalg.inv(batch.cell))
+            if batch.boundary == Boundary.SLAB:
+                # A slab has a dipole across its vacuum: its atoms stay where they are along the third vector.
+                fold[..., 2] = 0.0
+            folded = batch.positions - fold @ batch.cell
         return cls(*(x.detach().to(dtype).clone().requires_grad_() for x in (batch.edges(), folded, batch.cell)))
 
 
@@ -125,12 +129,12 @@ def electric_response(
     elif model.head.equivariant:
         expected = batch.total_charge.to(leaves.edges.dtype) / evaluation.screening.sqrt()
         born, flow = _multipole_born_charges(model, batch, leaves, evaluation, False)
-        if piezoelectric and batch.boundary == "periodic" and not model.head.induces:
+        if piezoelectric and batch.boundary == Boundary.PERIODIC and not model.head.induces:
             strained = _flow_under_strain(batch, leaves, flow)
             if flow.dipoles:
                 strained = strained + _proper(batch, leaves, flow.dipoles, evaluation.atomic_dipole)
     else:
-        expected = batch.total_charge.to(leaves.edges.dtype) / model.screening(batch.periodic).sqrt()
+        expected = batch.total_charge.to(leaves.edges.dtype) / math.sqrt(model.screening(batch.periodic))
         flow = _flow(model, batch, leaves, evaluation, False)
         born = _born_of_flow(batch, leaves, flow)
         if piezoelectric:
@@ -218,14 +222,10 @@ def _multipole_born_charges(
 
     The dipole of an isolated structure is a function of its positions: nothing else is needed.
     """
-    isolated = None
-    if batch.boundary in ("isolated", "mixed"):
-        isolated = _by_atom(batch, _component_gradients(evaluation.dipole, leaves, create_graph))
-        if batch.boundary == "isolated":
-            return isolated, None
+    if not batch.periodic:
+        return _by_atom(batch, _component_gradients(evaluation.dipole, leaves, create_graph)), None
     flow = _flow(model, batch, leaves, evaluation, create_graph)
-    born = _born_of_flow(batch, leaves, flow)
-    return born if isolated is None else torch.where(batch.periodic[:, None, None, None], born, isolated), flow
+    return _born_of_flow(batch, leaves, flow), flow
 
 
 def _by_atom(batch: Batch, grads: list[Leaves]) -> Tensor:
@@ -247,7 +247,7 @@ def _induced_flow(
     moments = Multipoles(own + (q - own).detach(), atoms.moments.dipoles, atoms.moments.quadrupoles)
     positions, cell, modes = leaves.positions.detach(), leaves.cell.detach(), batch.modes
     phi = periodic_potentials(positions, cell, moments, modes, model.kernel, 0).potential
-    induced = torch.where(batch.periodic[:, None], -(atoms.kappa * phi).sum(-1), torch.zeros_like(phi[..., 0]))
+    induced = -(atoms.kappa * phi).sum(-1)
     # Charge and potential change places: what κ feels of an atom is what the atom feels of charges κ.
     everywhere = replace(model.kernel, remove_self=False)
     found = periodic_potentials(positions, cell, Multipoles(atoms.kappa), modes, everywhere, moments.rank)

@@ -6,13 +6,8 @@ from typing import TYPE_CHECKING, Self
 import torch
 from torch import Tensor, nn
 
-from les_ipi.electrostatics.equilibration import (
-    Equilibrium,
-    equilibrate,
-    isolated_coulomb,
-    periodic_coulomb,
-    slab_coulomb,
-)
+from les_ipi.electrostatics.boundaries import SUMS
+from les_ipi.electrostatics.equilibration import Equilibrium, equilibrate
 from les_ipi.electrostatics.window import LongRangeKernel
 from les_ipi.models.heads import ChargeHead, ChargeOutput, HeadInputs
 from les_ipi.models.registry import register_head
@@ -65,20 +60,6 @@ class EquilibrationHead(ChargeHead):
         return ChargeOutput(alone, hardness=nn.functional.softplus(self.raw_hardness)[species])
 
 
-def batch_coulomb(batch: Batch, positions: Tensor, cell: Tensor, kernel: LongRangeKernel) -> Tensor:
-    """Interaction of unit Gaussian charges (B, N, N) in eV/e², every structure by its own periodicity."""
-    if batch.boundary == "isolated":
-        return isolated_coulomb(positions, kernel)
-    periodic = periodic_coulomb(positions, cell, batch.modes, kernel)
-    if batch.boundary == "periodic":
-        return periodic
-    flat = periodic + slab_coulomb(positions, cell, kernel)
-    if batch.boundary == "slab":
-        return flat
-    periodic = torch.where(batch.slab[:, None, None], flat, periodic)
-    return torch.where(batch.periodic[:, None, None], periodic, isolated_coulomb(positions, kernel))
-
-
 def equilibrium_of(
     batch: Batch,
     positions: Tensor,
@@ -98,4 +79,5 @@ def equilibrium_of(
     chi = -(hardness + 2.0 * kernel.isolated_self_energy) * output.charges.view(shape)
     if field is not None:
         chi = chi - (positions * field[:, None]).sum(-1)
-    return equilibrate(chi, hardness, batch_coulomb(batch, positions, cell, kernel), total, mask)
+    coulomb = SUMS[batch.boundary].coulomb(positions, cell, batch.modes, kernel)
+    return equilibrate(chi, hardness, coulomb, total, mask)

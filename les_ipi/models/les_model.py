@@ -7,13 +7,9 @@ import torch
 from ase.data import atomic_masses
 from torch import Tensor, nn
 
-from les_ipi.electrostatics.ewald import isolated_energy, periodic_energy, reciprocal_vectors
-from les_ipi.electrostatics.multipoles import (
-    Multipoles,
-    interaction_energy,
-    slab_correction,
-    traceless_second_moment,
-)
+from les_ipi.conventions import Boundary
+from les_ipi.electrostatics.ewald import reciprocal_vectors
+from les_ipi.electrostatics.multipoles import Multipoles, traceless_second_moment
 from les_ipi.electrostatics.response import electronic_screening, polarizability
 from les_ipi.electrostatics.window import LongRangeKernel
 from les_ipi.models.contract import ShortRangeModel
@@ -39,9 +35,9 @@ class Evaluation(NamedTuple):
     translating_charges  (B, N)     charge that a translation of the atom by a lattice vector moves, e
     screening            (B,)       ε_e, dimensionless
     atomic_dipole        (B, 3)     Σ (u + Δu) of a head that has them, a part of ``dipole``, e·Å; or None
-    polarizable                     moments and response parameters of a multipole head; or None
-    quadrupole           (B, 3, 3)  latent traceless second moment about the centre of mass, e·Å²; zero for periodic
-                                    structures, None if all are
+    polarizable                     moments and response parameters; None for charges of an equilibrium
+    quadrupole           (B, 3, 3)  latent traceless second moment of isolated structures about the centre of mass, e·Å²;
+                                    None for others
     topology                        the messages that were passed, or None for a local model
     ===================  =========  ================================================================
 
@@ -140,61 +136,72 @@ class LESModel(nn.Module):
         energy = (energies * mask).view(B, N).sum(1)
         if output is None:
             return Evaluation(energy, None, None, None, None)
-        local = output.exchanged(batch.reverse) * mask[:, None]
         screening = self._screening(batch, cell, output, mask)
         latent_field = None if field is None else screening.sqrt()[:, None] * field
         if self.head.equilibrates:
-            total = batch.total_charge.to(positions.dtype) / screening.sqrt()
-            found = equilibrium_of(batch, positions, cell, output, self.kernel, total, latent_field)
-            dipole = torch.einsum("bn,bnx->bx", found.charges, positions)
-            moments = Multipoles(found.charges[..., None])
-            return Evaluation(
-                energy + found.energy,
-                moments.charges,
-                found.charges.flatten(),
-                dipole,
-                found.charges,
-                screening,
-                quadrupole=self._quadrupole(batch, positions, moments),
-                topology=topology,
-            )
-        own, atom_mask = local.view(B, N, -1), mask.view(B, N, 1)
-        # Transfers cancel in pairs: only what they do not carry counts, and that does not depend on the geometry.
-        reference = own if output.reference_charges is None else output.reference_charges.view(B, N, 1) * atom_mask
-        shift = self._shift(reference, batch, atom_mask, screening)
-        charges = (own + shift) * atom_mask
-        atoms = atomic_dipole = None
-        moments, work = Multipoles(charges), 0.0
-        if self.head.equivariant:
-            atoms = Polarizable.of(output, own, charges, mask.view(B, N))
-            long_range, response, charges = respond(batch, positions, cell, atoms, self.kernel, latent_field, closed)
-            if response.dipoles is not None:
-                # The work on induced dipoles is in their quadratic energy already.
-                atomic_dipole = work = response.dipoles.sum((1, 3))
-            if atoms.moments.dipoles is not None:
-                permanent = atoms.moments.dipoles.sum((1, 3))
-                atomic_dipole = permanent if atomic_dipole is None else atomic_dipole + permanent
-            moments = atoms.with_response(charges, response.dipoles)
-        elif closed and batch.boundary == "periodic":
-            atoms_alone = Polarizable(moments, own, None, None)
-            long_range = respond(batch, positions, cell, atoms_alone, self.kernel, closed=True)[0]
+            found = self._equilibrated(batch, positions, cell, output, screening, latent_field)
         else:
-            long_range = self.long_range_energy(batch, positions, cell, charges)
-        energy = energy + long_range
-        carried = charges.sum(-1)
-        if output.reference_charges is not None:
-            carried = ((reference + shift) * atom_mask)[..., 0]
+            found = self._with_moments(batch, positions, cell, output, screening, latent_field, closed)
+        return found._replace(energy=energy + found.energy, topology=topology)
+
+    def _equilibrated(
+        self,
+        batch: Batch,
+        positions: Tensor,
+        cell: Tensor,
+        output: ChargeOutput,
+        screening: Tensor,
+        latent_field: Tensor | None,
+    ) -> Evaluation:
+        """Charges of least energy, and that energy without the short range."""
+        total = batch.total_charge.to(positions.dtype) / screening.sqrt()
+        found = equilibrium_of(batch, positions, cell, output, self.kernel, total, latent_field)
+        moments = Multipoles(found.charges[..., None])
+        return Evaluation(
+            found.energy,
+            moments.charges,
+            found.charges.flatten(),
+            torch.einsum("bn,bnx->bx", found.charges, positions),
+            found.charges,
+            screening,
+            quadrupole=self._quadrupole(batch, positions, moments),
+        )
+
+    def _with_moments(
+        self,
+        batch: Batch,
+        positions: Tensor,
+        cell: Tensor,
+        output: ChargeOutput,
+        screening: Tensor,
+        latent_field: Tensor | None,
+        closed: bool,
+    ) -> Evaluation:
+        """Moments that depend on the neighbourhood alone with what they induce, and their energy without the short range."""
+        mask = batch.atom_mask.to(positions.dtype).view(batch.n_structures, batch.n_rows, 1)
+        local = output.exchanged(batch.reverse) * mask.view(-1, 1)
+        own = local.view(*mask.shape[:2], -1)
+        # Transfers cancel in pairs: only what they do not carry counts, and that does not depend on the geometry.
+        reference = own if output.reference_charges is None else output.reference_charges.view(mask.shape) * mask
+        shift = self._shift(reference, batch, mask, screening)
+        atoms = Polarizable.of(output, own, (own + shift) * mask, mask[..., 0])
+        energy, response, charges = respond(batch, positions, cell, atoms, self.kernel, latent_field, closed)
+        moments = atoms.with_response(charges, response.dipoles)
+        carried = charges if output.reference_charges is None else (reference + shift) * mask
+        carried = carried.sum(-1)
         dipole = torch.einsum("bn,bnx->bx", carried, positions)
         if output.local_dipole is not None:
-            dipole = dipole + (output.local_dipole * mask[:, None]).view(B, N, 3).sum(1)
-        if atomic_dipole is not None:
+            dipole = dipole + (output.local_dipole.view(*mask.shape[:2], 3) * mask).sum(1)
+        atomic_dipole = None
+        if moments.dipoles is not None:
+            atomic_dipole = moments.dipoles.sum((1, 3))
             dipole = dipole + atomic_dipole
-        if field is not None:
-            energy = energy - (latent_field * (dipole - work)).sum(-1)
+        if latent_field is not None:
+            # The work on induced dipoles is in their quadratic energy already.
+            worked = dipole if response.dipoles is None else dipole - response.dipoles.sum((1, 3))
+            energy = energy - (latent_field * worked).sum(-1)
         quadrupole = self._quadrupole(batch, positions, moments)
-        return Evaluation(
-            energy, charges, local.sum(1), dipole, carried, screening, atomic_dipole, atoms, quadrupole, topology
-        )
+        return Evaluation(energy, charges, local.sum(1), dipole, carried, screening, atomic_dipole, atoms, quadrupole)
 
     def local(
         self,
@@ -233,12 +240,22 @@ class LESModel(nn.Module):
         return energies, self.head(_joined(features, vectors), edges, near, species)
 
     @torch.no_grad()
-    def standardise(self, batch: Batch) -> None:
-        """Adapt the scales inside the short-range model and the descriptor of the charges to a batch, before training."""
-        edges = batch.edges().to(self.energy_scale.dtype)
-        tables = edges, batch.species[batch.neighbors], batch.species
+    def standardise(self, *batches: Batch) -> None:
+        """Adapt the scales inside the short-range model and the descriptor of the charges to a sample, before training.
+
+        Parameters: ``batches`` of any boundary whose tables have the same number of columns.
+        """
+        rows = [len(batch.species) for batch in batches]
+        starts = [sum(rows[:place]) for place in range(len(batches))]
+        columns = batches[0].neighbors.shape[1]
+        topology = Topology(
+            torch.cat([batch.neighbors + start for batch, start in zip(batches, starts, strict=True)]),
+            torch.cat([batch.reverse + start * columns for batch, start in zip(batches, starts, strict=True)]),
+        )
+        edges = torch.cat([batch.edges() for batch in batches]).to(self.energy_scale.dtype)
+        species, real = (torch.cat([getattr(batch, name) for batch in batches]) for name in ("species", "atom_mask"))
         for part in filter(None, (self.short_range, self.charge_descriptor)):
-            part.standardise(*tables, Topology(batch.neighbors, batch.reverse), batch.atom_mask)
+            part.standardise(edges, species[topology.neighbors], species, topology, real)
 
     def _shift(self, charges: Tensor, batch: Batch, mask: Tensor, screening: Tensor) -> Tensor:
         """What every charge (B, N, C) of a structure is shifted by to the wanted total, (B, 1, C) e."""
@@ -246,48 +263,28 @@ class LESModel(nn.Module):
         wanted = batch.total_charge.to(charges.dtype) / screening.sqrt() / charges.shape[2]
         return ((wanted[:, None] - charges.sum(1)) / mask.sum(1))[:, None]
 
-    def screening(self, periodic: Tensor) -> Tensor:
-        """ε_e of every structure: ε_∞ in a periodic medium, 1 for an isolated system; (B,), dimensionless.
+    def screening(self, periodic: bool) -> float:
+        """ε_e without explicit polarizabilities: ε_∞ in a periodic medium, 1 for an isolated system; dimensionless.
 
         Physical charges, dipoles and Born charges are √ε_e times the latent ones. Source: doi:10.1038/s41524-025-01911-z.
         """
-        medium = torch.full(
-            periodic.shape, self.epsilon_infinity, dtype=self.energy_scale.dtype, device=periodic.device
-        )
-        return torch.where(periodic, medium, torch.ones_like(medium))
-
-    def _quadrupole(self, batch: Batch, positions: Tensor, moments: Multipoles) -> Tensor | None:
-        """Traceless second moment of isolated structures about the centre of mass."""
-        if batch.boundary in ("periodic", "slab"):
-            return None
-        masses = (self.masses[batch.species] * batch.atom_mask).view(batch.n_structures, -1, 1).to(positions.dtype)
-        found = traceless_second_moment(positions, moments, (masses * positions).sum(1) / masses.sum(1))
-        return torch.where(batch.periodic[:, None, None], torch.zeros_like(found), found)
+        return self.epsilon_infinity if periodic else 1.0
 
     def _screening(self, batch: Batch, cell: Tensor, output: ChargeOutput, mask: Tensor) -> Tensor:
         """ε_e of every structure; explicit polarizabilities take their part of ε_∞ over: ε_∞/(1+χ), (B,)."""
-        screening = self.screening(batch.periodic)
-        if output.alpha is None or batch.boundary == "isolated":
-            return screening
+        # The vacuum of a slab is no medium: its energy must not depend on how much of it there is.
+        if output.alpha is None or batch.boundary != Boundary.PERIODIC:
+            return torch.full_like(cell[:, 0, 0], self.screening(batch.periodic))
         alpha = output.alpha * mask.view(-1, *[1] * (output.alpha.ndim - 1))
         total = polarizability(alpha.view(batch.n_structures, batch.n_rows, *alpha.shape[1:]))
-        medium = electronic_screening(screening, total, reciprocal_vectors(cell)[1])
-        # The vacuum of a slab is no medium: its energy must not depend on how much of it there is.
-        return torch.where(batch.periodic & ~batch.slab, medium, screening)
+        return electronic_screening(self.screening(batch.periodic), total, reciprocal_vectors(cell)[1])
 
-    def long_range_energy(self, batch: Batch, positions: Tensor, cell: Tensor, charges: Tensor) -> Tensor:
-        """Latent Ewald energy (B,) in eV; each structure by its own periodicity."""
-        if batch.boundary == "isolated":
-            return isolated_energy(positions, charges, self.kernel)
-        periodic = periodic_energy(positions, cell, charges, batch.modes, self.kernel)
-        if batch.boundary == "periodic":
-            return periodic
-        moments = Multipoles(charges)
-        flat = interaction_energy(moments, slab_correction(positions, cell, moments, self.kernel))
-        periodic = torch.where(batch.slab, periodic + flat, periodic)
-        if batch.boundary == "slab":
-            return periodic
-        return torch.where(batch.periodic, periodic, isolated_energy(positions, charges, self.kernel))
+    def _quadrupole(self, batch: Batch, positions: Tensor, moments: Multipoles) -> Tensor | None:
+        """Traceless second moment of isolated structures about the centre of mass."""
+        if batch.periodic:
+            return None
+        masses = (self.masses[batch.species] * batch.atom_mask).view(batch.n_structures, -1, 1).to(positions.dtype)
+        return traceless_second_moment(positions, moments, (masses * positions).sum(1) / masses.sum(1))
 
     def composition_energy(self, batch: Batch) -> Tensor:
         """Σ E0_Z of every structure in double precision, (B,) eV."""

@@ -1,4 +1,4 @@
-"""Electrostatics of a multipole head on a batch: permanent moments, their response, and the external field."""
+"""Electrostatics of charge heads on a batch: permanent moments, their response, and the external field."""
 
 from typing import NamedTuple
 
@@ -6,15 +6,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from les_ipi.electrostatics.multipoles import (
-    Multipoles,
-    Potentials,
-    interaction_energy,
-    periodic_potentials,
-    slab_correction,
-    slab_potentials,
-)
-from les_ipi.electrostatics.pairs import isolated_potentials
+from les_ipi.conventions import Boundary
+from les_ipi.electrostatics.boundaries import SUMS
+from les_ipi.electrostatics.multipoles import Multipoles, interaction_energy
 from les_ipi.electrostatics.polarizable_sum import polarizable_sum
 from les_ipi.electrostatics.response import Response, linear_response, polarizability, without_excess
 from les_ipi.electrostatics.window import LongRangeKernel
@@ -53,6 +47,11 @@ class Polarizable(NamedTuple):
         return cls(moments, own, shaped(output.kappa), shaped(output.alpha))
 
     @property
+    def charges_alone(self) -> bool:
+        """Whether there are no moments beside the permanent charges, and no response."""
+        return self.rank == 0 and self.kappa is None
+
+    @property
     def rank(self) -> int:
         """Rank of the potentials that energy and response need."""
         return max(self.moments.rank, int(self.alpha is not None))
@@ -65,29 +64,6 @@ class Polarizable(NamedTuple):
     def total_polarizability(self) -> Tensor | None:
         """Σ_i α_i, (B, 3, 3) e²Å²/eV, or None."""
         return None if self.alpha is None else polarizability(self.alpha)
-
-
-def batch_potentials(
-    batch: Batch, positions: Tensor, cell: Tensor, moments: Multipoles, kernel: LongRangeKernel, rank: int
-) -> Potentials:
-    """Potentials of every structure by its own periodicity."""
-    if batch.boundary == "isolated":
-        return isolated_potentials(positions, moments, kernel, rank)
-    if batch.boundary == "slab":
-        return slab_potentials(positions, cell, moments, batch.modes, kernel, rank)
-    periodic = periodic_potentials(positions, cell, moments, batch.modes, kernel, rank)
-    if batch.boundary == "periodic":
-        return periodic
-    flat = slab_correction(positions, cell, moments, kernel, rank)
-    isolated = isolated_potentials(positions, moments, kernel, rank)
-    found = []
-    for bulk, correction, alone in zip(periodic, flat, isolated, strict=True):
-        if bulk is not None:
-            rows = [1] * (bulk.ndim - 1)
-            bulk = torch.where(batch.slab.view(-1, *rows), bulk + correction, bulk)
-            bulk = torch.where(batch.periodic.view(-1, *rows), bulk, alone)
-        found.append(bulk)
-    return Potentials(*found)
 
 
 def respond(
@@ -104,13 +80,19 @@ def respond(
     With ``field`` (B, 3) the induced dipoles see it and the energy has their part of the enthalpy. With ``closed`` the energy
     of periodic structures can be differentiated once, and what is induced cannot: faster, with the same numbers.
     """
-    if closed and field is None and batch.boundary == "periodic":
+    sums = SUMS[batch.boundary]
+    if closed and field is None and batch.boundary == Boundary.PERIODIC:
         energy, *induced = _ClosedForm.apply(
             kernel, batch.modes, positions, cell, *atoms.moments, atoms.kappa, atoms.alpha
         )
         response = Response(energy, *induced)
+    elif atoms.charges_alone:
+        # Potentials would serve charges too, but cost more: 1.2 to 1.3 times as much in crystals and 3 times in molecules
+        # (energy and forces of 192 atoms on one thread; the same in the second derivatives of a training).
+        energy = sums.energy(positions, cell, atoms.moments.charges, batch.modes, kernel)
+        response = Response(torch.zeros_like(energy), None, None)
     else:
-        found = batch_potentials(batch, positions, cell, atoms.moments, kernel, atoms.rank)
+        found = sums.potentials(positions, cell, atoms.moments, batch.modes, kernel, atoms.rank)
         response = linear_response(found, atoms.kappa, atoms.alpha, field)
         energy = interaction_energy(atoms.moments, found) + response.energy
     carried = atoms.moments.charges

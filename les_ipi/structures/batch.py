@@ -1,4 +1,4 @@
-"""Structures of different size, cell and periodicity as one set of padded tensors."""
+"""Structures of one boundary, of different size and cell, as one set of padded tensors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from les_ipi.conventions import Boundary
 from les_ipi.electrostatics.ewald import padded_modes
 from les_ipi.errors import UserError
 from les_ipi.structures.neighbors import Neighbors, neighbor_matrix
@@ -16,7 +17,7 @@ from les_ipi.structures.system import AtomicSystem
 
 @dataclass(frozen=True)
 class Batch:
-    """B structures padded to N atoms, M neighbours and K wave vectors; A = B·N rows in per-atom tables.
+    """B structures of one boundary padded to N atoms, M neighbours and K wave vectors; A = B·N rows in per-atom tables.
 
     ==============  ============  ==================================================================
     field           shape         meaning, unit
@@ -25,15 +26,13 @@ class Batch:
     atom_mask       (A,)          True for real atoms
     positions       (B, N, 3)     Å
     cell            (B, 3, 3)     Å, rows; identity if isolated
-    periodic        (B,)          bool, also for slabs
-    slab            (B,)          bool, vacuum along the third lattice vector
     total_charge    (B,)          e
     multiplicity    (B,)          2S + 1
     neighbors       (A, M)        row of the neighbour
     shift           (A, M, 3)     Å
     reverse         (A, M)        flat place of the reverse edge in (A·M)
     modes           (B, K, 3)     wave vectors as integer triples, zeros where padded
-    boundary        str           "periodic", "slab", "isolated" or "mixed": what all structures are, known on the host
+    boundary        Boundary      how all structures repeat, known on the host
     ==============  ============  ==================================================================
     """
 
@@ -41,15 +40,13 @@ class Batch:
     atom_mask: Tensor
     positions: Tensor
     cell: Tensor
-    periodic: Tensor
-    slab: Tensor
     total_charge: Tensor
     multiplicity: Tensor
     neighbors: Tensor
     shift: Tensor
     reverse: Tensor
     modes: Tensor
-    boundary: str
+    boundary: Boundary
 
     @property
     def n_structures(self) -> int:
@@ -58,6 +55,11 @@ class Batch:
     @property
     def n_rows(self) -> int:
         return self.positions.shape[1]
+
+    @property
+    def periodic(self) -> bool:
+        """Whether the structures have a cell, as crystals and slabs do."""
+        return self.boundary != Boundary.ISOLATED
 
     def edges(self) -> Tensor:
         """Edge vectors r_j − r_i + shift in Å, shape (A, M, 3)."""
@@ -103,8 +105,11 @@ def collate(
 
     Parameters: ``neighbors`` or ``edges`` and ``modes`` may be passed in when they are already known; ``padding`` makes
     batches of different structures equal in shape.
-    Raises ``UserError`` for an element that the model does not know.
+    Raises ``UserError`` for an element that the model does not know, ``ValueError`` for structures of several boundaries.
     """
+    boundary, *others = {s.boundary for s in systems}
+    if others:
+        raise ValueError("A batch holds structures of one boundary: split the list with places_by_boundary first.")
     n_rows = max(padding.rows, *(len(s.numbers) for s in systems))
     B = len(systems)
     table = {z: row for row, z in enumerate(species)}
@@ -119,27 +124,25 @@ def collate(
     if edges is None:
         neighbors = neighbors or [neighbor_matrix(s, cutoff) for s in systems]
         edges = _edge_tables(neighbors, n_rows, padding.columns, cutoff)
-    periodic, slab = (np.array([getattr(s, name) for s in systems]) for name in ("periodic", "slab"))
-    for system in systems:
-        if system.slab:
+    periodic = boundary != Boundary.ISOLATED
+    if boundary == Boundary.SLAB:
+        for system in systems:
             system.check_vacuum()
-    cells = np.stack([s.cell if s.periodic else np.eye(3) for s in systems])
+    cells = np.stack([s.cell if periodic else np.eye(3) for s in systems])
     if modes is None:
-        modes = padded_modes(cells, periodic, k_cutoff, padding.modes)
+        modes = padded_modes(cells, np.full(B, periodic), k_cutoff, padding.modes)
     return Batch(
         species=torch.from_numpy(kind.reshape(-1)),
         atom_mask=torch.from_numpy(mask.reshape(-1)),
         positions=torch.from_numpy(positions),
         cell=torch.from_numpy(cells),
-        periodic=torch.from_numpy(periodic),
-        slab=torch.from_numpy(slab),
         total_charge=torch.tensor([s.total_charge for s in systems], dtype=torch.float64),
         multiplicity=torch.tensor([s.multiplicity for s in systems], dtype=torch.float64),
         neighbors=edges.neighbors,
         shift=edges.shift,
         reverse=edges.reverse,
         modes=torch.from_numpy(np.asarray(modes)),
-        boundary=_boundary(periodic, slab),
+        boundary=boundary,
     )
 
 
@@ -162,14 +165,6 @@ def _edge_tables(neighbors: Sequence[Neighbors], n_rows: int, columns: int, cuto
         torch.from_numpy(shift.reshape(-1, columns, 3)),
         torch.from_numpy((reverse + offset * n_rows * columns).reshape(-1, columns)),
     )
-
-
-def _boundary(periodic: np.ndarray, slab: np.ndarray) -> str:
-    if slab.all():
-        return "slab"
-    if periodic.all() and not slab.any():
-        return "periodic"
-    return "mixed" if periodic.any() else "isolated"
 
 
 def species_rows(numbers: np.ndarray, table: dict[int, int]) -> np.ndarray:

@@ -1,12 +1,12 @@
 """One structure: species, positions, cell and periodicity."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from les_ipi.conventions import SPIN_MULTIPLICITY_NAMES, TOTAL_CHARGE_NAMES
+from les_ipi.conventions import SPIN_MULTIPLICITY_NAMES, TOTAL_CHARGE_NAMES, Boundary
 from les_ipi.errors import UserError
 
 
@@ -67,6 +67,13 @@ class AtomicSystem:
         )
 
     @property
+    def boundary(self) -> Boundary:
+        """How the structure repeats."""
+        if self.slab:
+            return Boundary.SLAB
+        return Boundary.PERIODIC if self.periodic else Boundary.ISOLATED
+
+    @property
     def volume(self) -> float:
         """Cell volume in Å³ (0 for an isolated system)."""
         return float(abs(np.linalg.det(self.cell))) if self.periodic else 0.0
@@ -87,6 +94,14 @@ class AtomicSystem:
                 f"less than its largest period of {period:.1f} Å: make the third lattice vector longer, which does not change "
                 "the energy, and give atoms that are not folded across it."
             )
+
+
+def places_by_boundary(systems: Sequence[AtomicSystem]) -> dict[Boundary, list[int]]:
+    """Places in a list of the structures of each boundary that occurs, in rising order."""
+    places: dict[Boundary, list[int]] = {}
+    for place, system in enumerate(systems):
+        places.setdefault(system.boundary, []).append(place)
+    return places
 
 
 def charge_and_multiplicity(info: Mapping[str, Any]) -> tuple[float, int]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from les_ipi.conventions import Boundary
 from les_ipi.models.les_model import LESModel
 from les_ipi.structures.batch import Batch
 from les_ipi.training.loss import Targets, training_loss
@@ -24,14 +25,23 @@ class _Loss(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, batch: Batch, targets: Targets, stage: LossStage) -> tuple[Tensor, dict[str, Tensor]]:
-        return training_loss(self.model, batch, targets, stage)
+    def forward(self, tables: list[tuple[Batch, Targets]], stage: LossStage) -> tuple[Tensor, dict[str, Tensor]]:
+        return training_loss(self.model, tables, stage)
+
+
+def fields_of(tables: list[tuple[Batch, Targets]]) -> list[list[list[Tensor]]]:
+    """The tensors of batches and labels, which are the inputs of a compiled graph."""
+    return [
+        [[getattr(batch, name) for name in _BATCH_FIELDS], [getattr(targets, name) for name in _TARGET_FIELDS]]
+        for batch, targets in tables
+    ]
 
 
 class CompiledLoss:
     """Same values and gradients as :func:`training_loss`, two to three times faster; a minute or two of compilation.
 
-    One graph per batch shape and loss stage, so batches should be padded to common sizes. Parameters: ``model``.
+    One graph for each loss stage and each combination of boundaries and batch shapes, so batches should be padded to common
+    sizes. Parameters: ``model``.
     """
 
     def __init__(self, model: LESModel):
@@ -39,18 +49,20 @@ class CompiledLoss:
         self._graphs: dict[tuple, tuple[Callable, list[str]]] = {}
         self.failed = False
 
-    def __call__(self, batch: Batch, targets: Targets, stage: LossStage) -> tuple[Tensor, dict[str, Tensor]] | None:
+    def __call__(
+        self, tables: list[tuple[Batch, Targets]], stage: LossStage
+    ) -> tuple[Tensor, dict[str, Tensor]] | None:
         """Loss, whose ``backward`` gives the gradients of the graph, and its parts; None if no compiler works here."""
         if self.failed:
             return None
         parameters = dict(self._loss.named_parameters())
-        tables = [getattr(batch, name) for name in _BATCH_FIELDS], [getattr(targets, name) for name in _TARGET_FIELDS]
-        inputs = (*tables, [p.detach() for p in parameters.values()], list(self._loss.buffers()))
-        key = (batch.boundary, stage, *(tuple(x.shape) for x in tables[0] + tables[1]))
+        rows, boundaries = fields_of(tables), [batch.boundary for batch, _ in tables]
+        inputs = (rows, [p.detach() for p in parameters.values()], list(self._loss.buffers()))
+        key = (stage, *boundaries, *(tuple(x.shape) for batch, targets in rows for x in batch + targets))
         try:
             if key not in self._graphs:
                 names: list[str] = []
-                traced = make_fx(self._function(batch.boundary, stage, names))(*inputs)
+                traced = make_fx(self._function(boundaries, stage, names))(*inputs)
                 self._graphs[key] = torch.compile(traced, dynamic=False), names
             graph, names = self._graphs[key]
             with torch.no_grad():
@@ -65,20 +77,22 @@ class CompiledLoss:
             loss = loss + ((parameter - parameter.detach()) * slope).sum()
         return loss, dict(zip(names, parts, strict=True))
 
-    def _function(self, boundary: str, stage: LossStage, names: list[str]) -> Callable:
+    def _function(self, boundaries: list[Boundary], stage: LossStage, names: list[str]) -> Callable:
         parameter_names = [name for name, _ in self._loss.named_parameters()]
         buffer_names = [name for name, _ in self._loss.named_buffers()]
 
-        def evaluate(batch: list[Tensor], targets: list[Tensor], weights: list[Tensor], buffers: list[Tensor]):
+        def evaluate(rows: list[list[list[Tensor]]], weights: list[Tensor], buffers: list[Tensor]):
             leaves = [w.detach().requires_grad_() for w in weights]
             state = dict(zip(parameter_names + buffer_names, leaves + buffers, strict=True))
-            arguments = (
-                Batch(**dict(zip(_BATCH_FIELDS, batch, strict=True)), boundary=boundary),
-                Targets(**dict(zip(_TARGET_FIELDS, targets, strict=True))),
-                stage,
-            )
+            tables = [
+                (
+                    Batch(**dict(zip(_BATCH_FIELDS, batch, strict=True)), boundary=boundary),
+                    Targets(**dict(zip(_TARGET_FIELDS, targets, strict=True))),
+                )
+                for boundary, (batch, targets) in zip(boundaries, rows, strict=True)
+            ]
             with torch.enable_grad():
-                loss, parts = torch.func.functional_call(self._loss, state, arguments)
+                loss, parts = torch.func.functional_call(self._loss, state, (tables, stage))
                 gradients = torch.autograd.grad(loss, leaves, materialize_grads=True)
             names[:] = parts
             return loss.detach(), [p.detach() for p in parts.values()], list(gradients)

@@ -9,6 +9,7 @@ from scipy.linalg import null_space
 from scipy.optimize import least_squares
 from torch import Tensor
 
+from les_ipi.electrostatics.boundaries import SUMS
 from les_ipi.errors import UserError
 from les_ipi.models.derivatives import Leaves, atom_gradient, gradient
 from les_ipi.models.les_model import LESModel
@@ -188,7 +189,8 @@ def _pair_energies(model: LESModel, batch: Batch, leaves: Leaves, elements: Tens
     """Φ_ab, a ≤ b: long-range energy that multiplies q_a q_b, from energies of unit charges on one or two elements."""
 
     def energy(charges: Tensor) -> Tensor:
-        return model.long_range_energy(batch, leaves.positions, leaves.cell, charges[None, :, None])[0]
+        energy_of_charges = SUMS[batch.boundary].energy
+        return energy_of_charges(leaves.positions, leaves.cell, charges[None, :, None], batch.modes, model.kernel)[0]
 
     alone = [energy(column) for column in elements.T]
     pairs = []

@@ -1,6 +1,7 @@
-"""Weighted squared errors of a batch, and the predictions they compare."""
+"""Weighted squared errors of frames, in one batch for each boundary, and the predictions they compare."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from les_ipi.models.derivatives import Leaves, atom_gradient, gradient, strain_derivative
 from les_ipi.models.les_model import Evaluation, LESModel
 from les_ipi.structures.batch import Batch, Padding, collate
+from les_ipi.structures.system import places_by_boundary
 from les_ipi.training.data import Frame, composition
 from les_ipi.training.file_networks import of_files
 from les_ipi.training.responses import (
@@ -27,7 +29,8 @@ class Targets:
 
     ``energy`` (B,) eV without reference energies; ``forces`` (B, N, 3); ``stress`` (B, 3, 3); ``born`` (B, N, 3, 3);
     ``dipole`` (B, 3); ``quadrupole`` (B, 3, 3), isolated frames only; ``polarizability`` (B, 3, 3); ``counts`` (B,) atoms per
-    frame; ``files`` (B,) index of the file that a frame comes from.
+    frame; ``files`` (B,) index of the file that a frame comes from; ``followed`` (B,) bool, whether the next frame of the batch
+    (the first one for the last) is also the next one among the frames of all boundaries.
     """
 
     energy: Tensor
@@ -39,6 +42,7 @@ class Targets:
     polarizability: Tensor
     counts: Tensor
     files: Tensor
+    followed: Tensor
 
     def to(self, device: torch.device | str) -> "Targets":
         """Copy on another device."""
@@ -46,11 +50,17 @@ class Targets:
 
 
 def make_batch(frames: list[Frame], model: LESModel, padding: Padding = Padding()) -> Batch:
-    """Batch of training frames, with the neighbour matrices that were computed once."""
+    """Batch of training frames of one boundary, with the neighbour matrices that were computed once."""
     systems, neighbors = [f.system for f in frames], [f.neighbors for f in frames]
     return collate(
         systems, model.species, model.cutoff, model.kernel.k_cutoff, neighbors=neighbors, padding=padding
     )
+
+
+def batches_by_boundary(frames: list[Frame], model: LESModel, padding: Padding = Padding()) -> list[Batch]:
+    """One batch for each boundary among the frames."""
+    places = places_by_boundary([f.system for f in frames]).values()
+    return [make_batch([frames[i] for i in chosen], model, padding) for chosen in places]
 
 
 def make_targets(
@@ -83,64 +93,98 @@ def make_targets(
             polarizability[b] = labels.polarizability
     counts = np.array([len(f.system.numbers) for f in frames], dtype=float)
     arrays = (energy, forces, stress, born, dipole, quadrupole, polarizability, counts)
-    return Targets(*(torch.from_numpy(a).to(dtype) for a in arrays), torch.tensor([f.zero for f in frames]))
+    files, followed = torch.tensor([f.zero for f in frames]), torch.ones(B, dtype=torch.bool)
+    return Targets(*(torch.from_numpy(a).to(dtype) for a in arrays), files, followed)
 
 
-def mean_square(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean squared difference over the entries whose target is not NaN (0 if there is none)."""
+def make_tables(
+    frames: list[Frame], model: LESModel, zeros: np.ndarray, padding: Padding = Padding()
+) -> list[tuple[Batch, Targets]]:
+    """A batch and its labels for each boundary among the frames, as :func:`training_loss` takes them."""
+    tables = []
+    for places in places_by_boundary([f.system for f in frames]).values():
+        chosen = [frames[place] for place in places]
+        batch = make_batch(chosen, model, padding)
+        targets = make_targets(chosen, zeros, model.species, batch.n_rows, model.energy_scale.dtype)
+        following = (np.array(places) + 1) % len(frames)
+        tables.append((batch, replace(targets, followed=torch.from_numpy(np.roll(places, -1) == following))))
+    return tables
+
+
+class SquaredError(NamedTuple):
+    """Sum of squared differences and their number, which add up over batches."""
+
+    total: Tensor
+    count: Tensor
+
+
+def squared_error(prediction: Tensor, target: Tensor) -> SquaredError:
+    """Squared difference over the entries whose target is not NaN."""
     known = torch.isfinite(target)
     difference = torch.where(known, prediction - torch.where(known, target, torch.zeros_like(target)), 0.0)
-    return (difference * difference).sum() / known.sum().clamp(min=1)
+    return SquaredError((difference * difference).sum(), known.sum())
 
 
 def training_loss(
-    model: LESModel, batch: Batch, targets: Targets, stage: LossStage
+    model: LESModel, tables: list[tuple[Batch, Targets]], stage: LossStage
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Weighted loss and its unweighted mean squared errors, named as in :class:`LossStage`."""
+    """Weighted loss and its unweighted mean squared errors, named as in :class:`LossStage`.
+
+    Every mean is taken over all entries of all batches whose label is known, and is 0 where there is none.
+    """
+    found = [_squared_errors(model, batch, targets, stage) for batch, targets in tables]
+    parts = {}
+    for name in dict.fromkeys(name for errors in found for name in errors):
+        totals, counts = zip(*(errors[name] for errors in found if name in errors), strict=True)
+        parts[name] = sum(totals) / sum(counts).clamp(min=1)
+    return sum(getattr(stage, name) * value for name, value in parts.items()), parts
+
+
+def _squared_errors(model: LESModel, batch: Batch, targets: Targets, stage: LossStage) -> dict[str, SquaredError]:
+    """Squared errors of the labels that the stage weighs, of frames of one boundary."""
     leaves = Leaves.of(batch, model.energy_scale.dtype)
     with of_files(model, targets.files):
         evaluation = model(batch, leaves.edges, leaves.positions, leaves.cell)
-    parts = {"energy": mean_square(evaluation.energy / targets.counts, targets.energy / targets.counts)}
+    parts = {"energy": squared_error(evaluation.energy / targets.counts, targets.energy / targets.counts)}
     if stage.forces or stage.stress:
         grad = gradient(evaluation.energy.sum(), leaves, create_graph=True)
-        parts["forces"] = mean_square(-atom_gradient(batch, grad), targets.forces)
+        parts["forces"] = squared_error(-atom_gradient(batch, grad), targets.forces)
         if stage.stress:
             volume = torch.linalg.det(leaves.cell).abs()[:, None, None]
-            parts["stress"] = mean_square(strain_derivative(batch, leaves, grad) / volume, targets.stress)
+            parts["stress"] = squared_error(strain_derivative(batch, leaves, grad) / volume, targets.stress)
+    n_atoms = batch.atom_mask.sum()
     if stage.charge_variation and model.head is not None:
-        formal = model.head.scaled_formal_charges(batch.species)
-        deviation = (evaluation.local_charges - formal)[batch.atom_mask]
-        parts["charge_variation"] = (deviation * deviation).mean()
+        deviation = (evaluation.local_charges - model.head.scaled_formal_charges(batch.species)) * batch.atom_mask
+        parts["charge_variation"] = SquaredError((deviation * deviation).sum(), n_atoms)
     if stage.charge_conservation and model.head is not None:
         # The sum before any projection to the wanted total: a displacement must move charge, not make it.
         made = gradient(evaluation.local_charges.sum(), leaves, create_graph=True, with_cell=False)
         by_atom = (atom_gradient(batch, made) ** 2).sum(2) * batch.atom_mask.view(batch.n_structures, -1)
-        parts["charge_conservation"] = by_atom.sum() / batch.atom_mask.sum()
+        parts["charge_conservation"] = SquaredError(by_atom.sum(), n_atoms)
     if model.head is not None:
         parts.update(_response_errors(model, batch, leaves, evaluation, targets, stage))
-    loss = sum(getattr(stage, name) * value for name, value in parts.items())
-    return loss, parts
+    return parts
 
 
 def _response_errors(
     model: LESModel, batch: Batch, leaves: Leaves, evaluation: Evaluation, targets: Targets, stage: LossStage
-) -> dict[str, Tensor]:
-    """Mean squared errors of the electric labels that the stage weighs; those of whole structures per atom."""
+) -> dict[str, SquaredError]:
+    """Squared errors of the electric labels that the stage weighs; those of whole structures per atom."""
     parts = {}
     if stage.born:
-        parts["born"] = mean_square(physical_born_charges(model, batch, leaves, evaluation), targets.born)
+        parts["born"] = squared_error(physical_born_charges(model, batch, leaves, evaluation), targets.born)
     counts = targets.counts[:, None]
     if stage.dipole:
-        parts["dipole"] = mean_square(physical_dipole(batch, leaves, evaluation) / counts, targets.dipole / counts)
+        parts["dipole"] = squared_error(physical_dipole(batch, leaves, evaluation) / counts, targets.dipole / counts)
     if stage.dipole_difference:
         errors = dipole_difference_errors(batch, leaves, evaluation, targets.dipole) / counts
-        known = torch.isfinite(errors)
-        parts["dipole_difference"] = mean_square(torch.where(known, errors, 0.0), torch.where(known, 0.0, torch.nan))
+        known = torch.isfinite(errors) & targets.followed[:, None]
+        parts["dipole_difference"] = squared_error(torch.where(known, errors, 0.0), torch.where(known, 0.0, torch.nan))
     counts = counts[:, None]
     if stage.quadrupole and evaluation.quadrupole is not None:
-        parts["quadrupole"] = mean_square(physical_quadrupole(evaluation) / counts, targets.quadrupole / counts)
+        parts["quadrupole"] = squared_error(physical_quadrupole(evaluation) / counts, targets.quadrupole / counts)
     if stage.polarizability and model.head.induces_dipole:
-        parts["polarizability"] = mean_square(
+        parts["polarizability"] = squared_error(
             physical_polarizability(evaluation) / counts, targets.polarizability / counts
         )
     return parts

@@ -12,7 +12,7 @@ from les_ipi.structures.batch import Batch, Padding
 from les_ipi.training.compiled import CompiledLoss
 from les_ipi.training.data import Frame
 from les_ipi.training.energy_zeros import refit_energy_zeros
-from les_ipi.training.loss import Targets, make_batch, make_targets, training_loss
+from les_ipi.training.loss import Targets, make_tables, training_loss
 from les_ipi.training.padding import CommonShapes
 from les_ipi.training.training_config import LossStage, OptimiserConfig
 
@@ -75,22 +75,21 @@ class PotentialModule(lightning.LightningModule):
         """Frames stay on the host; :meth:`_step` moves the tensors it builds from them."""
         return batch
 
-    def _tables(self, frames: list[Frame]) -> tuple[Batch, Targets]:
-        model, dtype = self.model, self.model.energy_scale.dtype
+    def _tables(self, frames: list[Frame]) -> list[tuple[Batch, Targets]]:
         padding = self._shapes.of(frames) if self._shapes else Padding()
-        batch = make_batch(frames, model, padding).to(self.device)
-        return batch, make_targets(frames, self.zeros, model.species, batch.n_rows, dtype).to(self.device)
+        tables = make_tables(frames, self.model, self.zeros, padding)
+        return [(batch.to(self.device), targets.to(self.device)) for batch, targets in tables]
 
     def training_step(self, frames: list[Frame], index: int) -> Tensor:
-        batch, targets = self._tables(frames)
-        found = self._compiled(batch, targets, self.stage) if self._compiled else None
-        loss, parts = found or training_loss(self.model, batch, targets, self.stage)
+        tables = self._tables(frames)
+        found = self._compiled(tables, self.stage) if self._compiled else None
+        loss, parts = found or training_loss(self.model, tables, self.stage)
         self._log("train", loss, parts, len(frames))
         return loss
 
     def validation_step(self, frames: list[Frame], index: int) -> None:
         with torch.enable_grad():
-            loss, parts = training_loss(self.model, *self._tables(frames), self.stage)
+            loss, parts = training_loss(self.model, self._tables(frames), self.stage)
         self._log("val", loss.detach(), parts, len(frames))
 
     def _log(self, prefix: str, loss: Tensor, parts: dict[str, Tensor], n: int) -> None:

@@ -17,7 +17,7 @@ def physical_dipole(batch: Batch, leaves: Leaves, evaluation: Evaluation) -> Ten
 
 
 def physical_quadrupole(evaluation: Evaluation) -> Tensor:
-    """√ε_e times the latent traceless second moment about the centre of mass, (B, 3, 3) e·Å²; zero for periodic structures."""
+    """√ε_e times the latent traceless second moment of isolated structures about the centre of mass, (B, 3, 3) e·Å²."""
     return evaluation.screening.sqrt()[:, None, None] * evaluation.quadrupole
 
 
@@ -41,8 +41,8 @@ def dipole_difference_errors(batch: Batch, leaves: Leaves, evaluation: Evaluatio
 
     With reduced dipoles p = P h⁻¹, Δ_b = (p_b+1 − p_b)_model − (p_b+1 − p_b)_label, error = (Δ − round Δ) h_b: a lattice vector
     times e, by which labels are undefined, is no error. Atoms take the images of frame b + 1 nearest to where they are in
-    frame b, beside a drift of all, which is the first atom's. Pairs of frames that are not both periodic, of other elements or
-    charge states, or without label are NaN.
+    frame b, beside a drift of all, which is the first atom's. Pairs of frames that are isolated, differ in their elements or
+    charge states, or have no label are NaN.
 
     Parameters: ``labels`` (B, 3) e·Å. Returns (B, 3) e·Å; for single-valued polarizations only.
     Source: doi:10.1103/PhysRevB.47.1651 (quantum of polarization).
@@ -60,7 +60,7 @@ def dipole_difference_errors(batch: Batch, leaves: Leaves, evaluation: Evaluatio
     change = change - (torch.roll(known, -1, 0) - known)
     wrapped = change - torch.round(change.detach())
     rows = batch.species.view(batch.n_structures, -1), batch.atom_mask.view(batch.n_structures, -1)
-    alike = batch.periodic & torch.roll(batch.periodic, -1, 0)
+    alike = torch.full_like(batch.total_charge, batch.periodic, dtype=torch.bool)
     for state in (batch.total_charge, batch.multiplicity):
         alike = alike & (torch.roll(state, -1, 0) == state)
     for table in rows:

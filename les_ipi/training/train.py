@@ -19,13 +19,15 @@ from les_ipi.models.electronegativity import PAULING
 from les_ipi.models.les_model import LESModel
 from les_ipi.models.model_config import ModelConfig, build_model
 from les_ipi.models.storage import save_model
+from les_ipi.structures.batch import Padding
+from les_ipi.structures.system import places_by_boundary
 from les_ipi.training.data import Frame, FrameDataset, load_frames, shortest_distances, split_blocks
 from les_ipi.training.energy_zeros import on_first_zero, refit_energy_zeros
 from les_ipi.training.file_networks import networks_per_file
 from les_ipi.training.fine_tuning import Parent, load_parent
 from les_ipi.training.label_checks import check_charge_losses, check_losses, check_oxidation_numbers
 from les_ipi.training.linear_start import apply_linear_start, fit_linear_start
-from les_ipi.training.loss import make_batch
+from les_ipi.training.loss import batches_by_boundary
 from les_ipi.training.module import PotentialModule
 from les_ipi.training.padding import CommonShapes
 from les_ipi.training.plots import plot_learning_curves, plot_parity
@@ -147,7 +149,8 @@ def prepare(
     squares = [np.mean(f.labels.forces**2) for f in frames if f.labels.forces is not None]
     model.energy_scale.fill_(ENERGY_SCALE_FRACTION * math.sqrt(float(np.mean(squares))))
     sample = frames[:: max(1, len(frames) // STANDARDISATION_FRAMES)]
-    model.standardise(make_batch(sample, model))
+    columns = max(frame.neighbors.index.shape[1] for frame in sample)
+    model.standardise(*batches_by_boundary(sample, model, Padding(columns=columns)))
     if config.training.double_precision:
         model.double()
     if linear_start:
@@ -211,7 +214,7 @@ def _fit(
     )
     module.keep_zeros_fitted(training)
     shapes = CommonShapes(training, module.model)
-    if _worth_compiling(shapes, settings, len(training)):
+    if _worth_compiling(shapes, settings, training):
         number = f"{len(shapes.shapes)} graphs" if len(shapes.shapes) > 1 else "one graph"
         rank_zero_info(f"The loss is compiled at the first steps, {number} of a minute or two each.")
         module.compile_loss(shapes)
@@ -221,11 +224,13 @@ def _fit(
     plot_learning_curves(sorted(work.glob("curves-*/metrics.csv")), work.parent / "learning_curves.png")
 
 
-def _worth_compiling(shapes: CommonShapes, settings: OptimiserConfig, n_frames: int) -> bool:
-    """Compilation pays off in long trainings on frames of similar size."""
+def _worth_compiling(shapes: CommonShapes, settings: OptimiserConfig, frames: list[Frame]) -> bool:
+    """Compilation pays off in long trainings on frames of similar size and one boundary."""
     if settings.compile != "auto":
         return settings.compile == "always"
-    return settings.max_epochs * n_frames >= COMPILE_FROM_EVALUATIONS and shapes.overhead < COMPILE_UP_TO_PADDING
+    # Every mixture of boundaries that a random batch can have would need a graph of its own.
+    alike = shapes.overhead < COMPILE_UP_TO_PADDING and len(places_by_boundary([f.system for f in frames])) == 1
+    return alike and settings.max_epochs * len(frames) >= COMPILE_FROM_EVALUATIONS
 
 
 def _export(
@@ -290,9 +295,12 @@ def canonical_sign(model: LESModel, frames: list[Frame]) -> None:
     """
     if model.head is None or model.head.fixed_scale or any(f.system.total_charge for f in frames):
         return
-    batch = make_batch(frames[:SIGN_FRAMES], model)
-    leaves = Leaves.of(batch, model.energy_scale.dtype)
-    charges = model(batch, leaves.edges, leaves.positions, leaves.cell).charges.detach().sum(-1).flatten()
-    chi = torch.tensor([PAULING[z] for z in model.species])[batch.species][batch.atom_mask]
-    if float(((chi - chi.mean()) * charges[batch.atom_mask]).sum()) > 0:
+    charges, species = [], []
+    for batch in batches_by_boundary(frames[:SIGN_FRAMES], model):
+        leaves = Leaves.of(batch, model.energy_scale.dtype)
+        found = model(batch, leaves.edges, leaves.positions, leaves.cell).charges.detach().sum(-1).flatten()
+        charges.append(found[batch.atom_mask])
+        species.append(batch.species[batch.atom_mask])
+    chi = torch.tensor([PAULING[z] for z in model.species])[torch.cat(species)]
+    if float(((chi - chi.mean()) * torch.cat(charges)).sum()) > 0:
         model.head.sign.neg_()

@@ -1,5 +1,7 @@
 """Structures, models and closed forms that several tests share (float64 throughout)."""
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import torch
 
@@ -8,7 +10,7 @@ from les_ipi.models import ChargesConfig, ModelConfig, ShortRangeConfig, StateCo
 from les_ipi.models.derivatives import Leaves
 from les_ipi.models.les_model import LESModel
 from les_ipi.structures.batch import Batch, collate
-from les_ipi.structures.system import AtomicSystem
+from les_ipi.structures.system import AtomicSystem, places_by_boundary
 
 TRICLINIC = np.array([[7.1, 0.0, 0.0], [1.3, 6.7, 0.0], [-0.9, 1.1, 7.4]])
 NACL_MADELUNG = 1.7475645946331822
@@ -54,6 +56,15 @@ def batch_of(model: LESModel, systems: list[AtomicSystem]) -> Batch:
 
 def evaluator_of(model: LESModel, dtype: torch.dtype = torch.float64, **options) -> Evaluator:
     return Evaluator(model.to(dtype), {}, dtype=dtype, **options)
+
+
+def each_boundary(function: Callable[[list[AtomicSystem]], Sequence], systems: list[AtomicSystem]) -> list:
+    """Results, in the order of the systems, of a function of structures that share a boundary."""
+    found = [None] * len(systems)
+    for places in places_by_boundary(systems).values():
+        for place, result in zip(places, function([systems[i] for i in places]), strict=True):
+            found[place] = result
+    return found
 
 
 def evaluation(model: LESModel, system: AtomicSystem):

@@ -7,11 +7,11 @@ import pytest
 import torch
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
-from physics_cases import TRICLINIC, batch_of, evaluation, evaluator_of, make_model, water_cluster
+from physics_cases import TRICLINIC, batch_of, each_boundary, evaluation, evaluator_of, make_model, water_cluster
 from torch.fx.experimental.proxy_tensor import make_fx
 from toy_frames import toy_frames, training_text, write_frames
 
-from les_ipi.conventions import Property
+from les_ipi.conventions import Boundary, Property
 from les_ipi.driver.serve.template import read_template
 from les_ipi.electrostatics import SumRule
 from les_ipi.errors import UserError
@@ -22,7 +22,7 @@ from les_ipi.models import StateConfig, load_model
 from les_ipi.models.derivatives import Leaves, raw_born_charges
 from les_ipi.models.state import state_per_atom
 from les_ipi.structures.system import AtomicSystem
-from les_ipi.training.compiled import _BATCH_FIELDS, _TARGET_FIELDS, CompiledLoss, _Loss
+from les_ipi.training.compiled import CompiledLoss, _Loss, fields_of
 from les_ipi.training.data import load_frames
 from les_ipi.training.loss import make_batch, make_targets, training_loss
 from les_ipi.training.train import canonical_sign, prepare, train
@@ -74,13 +74,17 @@ def test_contradictions_are_refused(info, sentence) -> None:
 @pytest.mark.parametrize("state", [None, STATE], ids=["plain", "state"])
 @pytest.mark.parametrize("head", HEADS)
 def test_the_total_charge_is_exact_in_every_head(head, state) -> None:
-    """Physical charges in one batch of molecules, crystals and slabs, and Σ Z, sum to the wanted total."""
+    """Physical charges of molecules, crystals and slabs, and Σ Z, sum to the wanted total."""
     model = make_model(state=state, **HEADS[head])
     systems = [replace(s, total_charge=t) for s, t in zip(SYSTEMS.values(), (1.0, -2.0, 0.5), strict=True)]
-    batch = batch_of(model, systems)
-    leaves = Leaves.of(batch, torch.float64)
-    found = model(batch, leaves.edges, leaves.positions, leaves.cell)
-    totals = (found.screening.sqrt() * found.charges.sum((1, 2))).detach().numpy()
+
+    def totals_of(part) -> np.ndarray:
+        batch = batch_of(model, part)
+        leaves = Leaves.of(batch, torch.float64)
+        found = model(batch, leaves.edges, leaves.positions, leaves.cell)
+        return (found.screening.sqrt() * found.charges.sum((1, 2))).detach().numpy()
+
+    totals = each_boundary(totals_of, systems)
     np.testing.assert_allclose(totals, [1.0, -2.0, 0.5], atol=1e-12)
     bulk = [s for s in systems if not s.slab]
     wanted = ["charges", "born_effective_charges"]
@@ -134,7 +138,8 @@ def test_both_engines_agree_and_forces_are_derivatives() -> None:
     ]
     wanted = {Property.ENERGY, Property.FORCES, Property.VIRIAL, Property.BORN_EFFECTIVE_CHARGES, Property.CHARGES}
     evaluate = evaluator_of(model)
-    general = BatchEngine(model, "cpu", torch.float64, 0.5, SumRule.PROJECT, LocalBlocks(model))(systems, wanted)
+    engine = BatchEngine(model, "cpu", torch.float64, 0.5, SumRule.PROJECT, LocalBlocks(model))
+    general = each_boundary(lambda part: engine(part, wanted), systems)
     for table, result in zip(general, evaluate(systems, wanted), strict=True):
         for name in ("forces", "virial", "born_effective_charges", "charges"):
             np.testing.assert_allclose(getattr(result, name), table[name], atol=1e-9)
@@ -186,12 +191,12 @@ def test_one_model_learns_two_charge_states_of_one_geometry(tmp_path) -> None:
 
         def closure():
             optimizer.zero_grad()  # noqa: B023
-            loss = training_loss(model, *tables["train"], stage)[0]  # noqa: B023
+            loss = training_loss(model, [tables["train"]], stage)[0]  # noqa: B023
             loss.backward()
             return loss
 
         optimizer.step(closure)
-        errors[name] = float(training_loss(model, *tables["held"], stage)[1]["forces"].detach()) ** 0.5
+        errors[name] = float(training_loss(model, [tables["held"]], stage)[1]["forces"].detach()) ** 0.5
     assert errors["without"] > 0.1 and errors["with"] < 0.1 * errors["without"], errors
 
 
@@ -207,11 +212,10 @@ def test_the_traced_loss_knows_the_charge_state(tmp_path) -> None:
         frame = replace(loaded[0], system=replace(loaded[0].system, total_charge=charge))
         batch = make_batch([frame], model)
         targets = make_targets([frame], module.zeros, model.species, batch.n_rows, torch.float64)
-        tables = [getattr(batch, n) for n in _BATCH_FIELDS], [getattr(targets, n) for n in _TARGET_FIELDS]
-        inputs = (*tables, [p.detach() for p in model.parameters()], list(_Loss(model).buffers()))
-        graph = graph or make_fx(CompiledLoss(model)._function("periodic", stage, []))(*inputs)
+        inputs = (fields_of([(batch, targets)]), [p.detach() for p in model.parameters()], list(_Loss(model).buffers()))
+        graph = graph or make_fx(CompiledLoss(model)._function([Boundary.PERIODIC], stage, []))(*inputs)
         loss, _, slopes = graph(*inputs)
-        expected = training_loss(model, batch, targets, stage)[0]
+        expected = training_loss(model, [(batch, targets)], stage)[0]
         eager = torch.autograd.grad(expected, list(model.parameters()), materialize_grads=True, allow_unused=True)
         for found, reference in zip((loss, *slopes), (expected.detach(), *eager), strict=True):
             torch.testing.assert_close(found, reference, rtol=1e-8, atol=1e-10)

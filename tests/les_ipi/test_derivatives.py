@@ -9,6 +9,7 @@ import torch
 from physics_cases import TRICLINIC, batch_of, evaluation, evaluator_of, make_model, water_cluster
 from scipy.spatial.transform import Rotation
 
+from les_ipi.conventions import Boundary
 from les_ipi.electrostatics import smallest_k_born_charges
 from les_ipi.errors import UserError
 from les_ipi.models.derivatives import Leaves, atom_gradient, gradient
@@ -312,17 +313,17 @@ def test_verlet_lists_follow_the_dynamics():
             system, positions=system.positions + step / np.sqrt(3) * np.sign(np.sin(np.arange(72).reshape(24, 3)))
         )
         np.testing.assert_allclose(evaluate([moved])[0].forces, fresh(moved).forces, atol=1e-10)
-        assert evaluate._engine.edges.lists[0].builds == builds
+        assert evaluate._engine.edges[Boundary.PERIODIC].lists[0].builds == builds
     shear = np.array([[0.0, 1.0, 0.5], [0.0, -0.5, 1.0], [0.0, 0.0, -1.0]])
     for strain, builds in ((0.02, 2), (-0.02, 2), (0.2, 3)):
         stretch = np.eye(3) + strain * shear
         strained = replace(moved, positions=moved.positions @ stretch, cell=moved.cell @ stretch)
         np.testing.assert_allclose(evaluate([strained])[0].forces, fresh(strained).forces, atol=1e-10)
-        assert evaluate._engine.edges.lists[0].builds == builds
+        assert evaluate._engine.edges[Boundary.PERIODIC].lists[0].builds == builds
     # Atoms that do not follow the cell count as moved against it.
     behind = replace(strained, cell=strained.cell * 0.94)
     np.testing.assert_allclose(evaluate([behind])[0].forces, fresh(behind).forces, atol=1e-10)
-    assert evaluate._engine.edges.lists[0].builds == 4
+    assert evaluate._engine.edges[Boundary.PERIODIC].lists[0].builds == 4
 
 
 def test_a_diverged_structure_is_refused():
@@ -332,10 +333,11 @@ def test_a_diverged_structure_is_refused():
         evaluator_of(make_model())([replace(SYSTEMS["cubic"], positions=positions)])
 
 
-def test_padding_does_not_touch_gradients():
+@pytest.mark.parametrize("cell", [None, TRICLINIC], ids=["isolated", "periodic"])
+def test_padding_does_not_touch_gradients(cell):
     """Edges beyond the list have no gradient at all (they sit outside the cutoff)."""
     model = make_model()
-    batch = batch_of(model, [SYSTEMS["isolated"], SYSTEMS["cubic"]])
+    batch = batch_of(model, [water_cluster(3, 5, cell), water_cluster(8, 6, cell)])
     leaves = Leaves.of(batch, torch.float64)
     found = model(batch, leaves.edges, leaves.positions, leaves.cell)
     grad = gradient(found.energy.sum(), leaves)

@@ -10,6 +10,7 @@ from physics_cases import (
     NACL_MADELUNG,
     TRICLINIC,
     batch_of,
+    each_boundary,
     evaluation,
     evaluator_of,
     make_model,
@@ -22,7 +23,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from toy_frames import toy_frames, training_text, write_frames
 
 from les_ipi import units
-from les_ipi.conventions import Property
+from les_ipi.conventions import Boundary, Property
 from les_ipi.electrostatics import (
     LongRangeKernel,
     Multipoles,
@@ -37,7 +38,7 @@ from les_ipi.electrostatics import (
 from les_ipi.errors import UserError
 from les_ipi.models import ChargesConfig, load_model
 from les_ipi.models.derivatives import Leaves
-from les_ipi.training.compiled import _BATCH_FIELDS, _TARGET_FIELDS, CompiledLoss, _Loss
+from les_ipi.training.compiled import CompiledLoss, _Loss, fields_of
 from les_ipi.training.data import load_frames
 from les_ipi.training.loss import make_batch, make_targets, training_loss
 from les_ipi.training.scoring import evaluate_frames
@@ -200,16 +201,21 @@ def test_forces_need_no_derivative_of_the_charges() -> None:
 # --- the model -------------------------------------------------------------------------------------------------------
 
 
-def test_the_total_charge_is_exact_in_a_mixed_batch() -> None:
-    model = make_model("equilibration")
-    batch = batch_of(model, list(SYSTEMS.values()))
-    leaves = Leaves.of(batch, torch.float64)
-    found = model(batch, leaves.edges, leaves.positions, leaves.cell)
-    totals = (found.screening.sqrt() * found.charges.sum((1, 2))).detach().numpy()
-    np.testing.assert_allclose(totals, [s.total_charge for s in SYSTEMS.values()], atol=1e-12)
-    for row, system in enumerate(SYSTEMS.values()):
-        alone = evaluation(model, system)[2]
-        assert found.energy[row].item() == pytest.approx(alone.energy.item(), rel=1e-11)
+def test_the_total_charge_is_exact_in_a_batch() -> None:
+    """Structures of other sizes and cells share a batch: each has its own total charge, and its own energy."""
+    model, systems = make_model("equilibration"), [*SYSTEMS.values(), water_cluster(5, 6, None), water_cluster(3, 7, TRICLINIC)]
+
+    def totals_and_energies(part) -> list:
+        batch = batch_of(model, part)
+        leaves = Leaves.of(batch, torch.float64)
+        found = model(batch, leaves.edges, leaves.positions, leaves.cell)
+        totals = (found.screening.sqrt() * found.charges.sum((1, 2))).detach().numpy()
+        return list(zip(totals, found.energy.tolist(), strict=True))
+
+    found = each_boundary(totals_and_energies, systems)
+    np.testing.assert_allclose([total for total, _ in found], [s.total_charge for s in systems], atol=1e-12)
+    for (_, energy), system in zip(found, systems, strict=True):
+        assert energy == pytest.approx(evaluation(model, system)[2].energy.item(), rel=1e-11)
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
@@ -321,7 +327,7 @@ def test_slopes_of_the_training_loss_are_those_of_differences(tmp_path) -> None:
     batch = make_batch(loaded, model)
     targets = make_targets(loaded, module.zeros, model.species, batch.n_rows, torch.float64)
     parameters = list(model.head.parameters())
-    slopes = torch.autograd.grad(training_loss(model, batch, targets, stage)[0], parameters)
+    slopes = torch.autograd.grad(training_loss(model, [(batch, targets)], stage)[0], parameters)
     rng = np.random.default_rng(0)
     for parameter, slope in zip(parameters, slopes, strict=True):
         direction = torch.from_numpy(np.asarray(rng.normal(size=tuple(parameter.shape))))
@@ -329,16 +335,15 @@ def test_slopes_of_the_training_loss_are_those_of_differences(tmp_path) -> None:
         for step in (1e-5, -1e-5):
             with torch.no_grad():
                 parameter.add_(step * direction)
-            values.append(training_loss(model, batch, targets, stage)[0].item())
+            values.append(training_loss(model, [(batch, targets)], stage)[0].item())
             with torch.no_grad():
                 parameter.sub_(step * direction)
         expected = (values[0] - values[1]) / 2e-5
         assert (slope * direction).sum().item() == pytest.approx(expected, rel=1e-5, abs=1e-8)
     # What the compiled training compiles.
-    tables = [getattr(batch, n) for n in _BATCH_FIELDS], [getattr(targets, n) for n in _TARGET_FIELDS]
-    inputs = (*tables, [p.detach() for p in model.parameters()], list(_Loss(model).buffers()))
-    traced = make_fx(CompiledLoss(model)._function("periodic", stage, []))(*inputs)(*inputs)
-    assert traced[0].item() == pytest.approx(training_loss(model, batch, targets, stage)[0].item(), rel=1e-10)
+    inputs = (fields_of([(batch, targets)]), [p.detach() for p in model.parameters()], list(_Loss(model).buffers()))
+    traced = make_fx(CompiledLoss(model)._function([Boundary.PERIODIC], stage, []))(*inputs)(*inputs)
+    assert traced[0].item() == pytest.approx(training_loss(model, [(batch, targets)], stage)[0].item(), rel=1e-10)
 
 
 def test_a_training_writes_a_model_that_loads(tmp_path) -> None:

@@ -18,8 +18,8 @@ from les_ipi.electrostatics import (
     periodic_energy,
     potential_at_atoms,
 )
+from les_ipi.electrostatics.charge_sums import periodic_sum
 from les_ipi.electrostatics.mesh import MeshSum
-from les_ipi.electrostatics.reciprocal import periodic_sum
 
 FINE = LongRangeKernel(sigma=1.0, k_cutoff=8.0, smooth=False)
 CELLS = {

@@ -67,7 +67,7 @@ def test_a_mixed_batch_has_the_losses_of_its_frames(tmp_path):
     def loss(*chosen):
         batch = make_batch(list(chosen), model)
         targets = make_targets(list(chosen), module.zeros, model.species, batch.n_rows, torch.float64)
-        return float(training_loss(model, batch, targets, stage)[0])
+        return float(training_loss(model, [(batch, targets)], stage)[0])
 
     alone = [loss(frames[0]), loss(frames[-1])]
     with networks_per_file(model, 2):

@@ -40,7 +40,7 @@ def force_rmse(module, frames):
     """Force error of a model on frames, eV/Å, by the loss of the training."""
     batch = make_batch(frames, module.model)
     targets = make_targets(frames, module.zeros, module.model.species, batch.n_rows, module.model.energy_scale.dtype)
-    return float(training_loss(module.model, batch, targets, module.settings.stages[0])[1]["forces"].detach()) ** 0.5
+    return float(training_loss(module.model, [(batch, targets)], module.settings.stages[0])[1]["forces"].detach()) ** 0.5
 
 
 def test_charges_of_a_force_field_are_found():

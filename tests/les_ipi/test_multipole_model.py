@@ -11,12 +11,12 @@ from physics_cases import TRICLINIC, batch_of, evaluation, evaluator_of, make_mo
 from scipy.spatial.transform import Rotation
 
 from les_ipi import units
+from les_ipi.electrostatics.boundaries import SUMS
 from les_ipi.errors import UserError
 from les_ipi.models import load_model, save_model
 from les_ipi.models.derivatives import Leaves, atom_gradient, gradient, raw_born_charges
 from les_ipi.models.les_model import LESModel
 from les_ipi.models.model_config import ChargesConfig, ModelConfig, ShortRangeConfig, build_model
-from les_ipi.models.polarizable import batch_potentials
 from les_ipi.structures.system import AtomicSystem
 
 LEVELS = ["q", "u", "uQ", "iq", "iu", "uiqiu", "uQiqiu"]
@@ -109,7 +109,7 @@ def assert_flow_is_that_of_a_large_cell(model: LESModel, small: AtomicSystem) ->
     """
     model.kernel = ShortKernel()
     model._shift = MethodType(lambda self, charges, batch, mask, screening: 0.0 * charges[:, :1], model)
-    model.screening = MethodType(lambda self, periodic: torch.ones(len(periodic), dtype=torch.float64), model)
+    model.screening = MethodType(lambda self, periodic: 1.0, model)
     batch, leaves, found = evaluation(model, small)
     born = raw_born_charges(model, batch, leaves, found)[0].detach().numpy()
     shifts = np.array(list(np.ndindex(2, 2, 2))) @ small.cell
@@ -118,7 +118,8 @@ def assert_flow_is_that_of_a_large_cell(model: LESModel, small: AtomicSystem) ->
     def charges_and_dipole(system: AtomicSystem) -> tuple[np.ndarray, np.ndarray]:
         batch, leaves, found = evaluation(model, system)
         atoms = found.polarizable
-        phi = batch_potentials(batch, leaves.positions, leaves.cell, atoms.moments, model.kernel, 2).potential
+        potentials = SUMS[batch.boundary].potentials
+        phi = potentials(leaves.positions, leaves.cell, atoms.moments, batch.modes, model.kernel, 2).potential
         total = atoms.moments.charges - (0.0 if atoms.kappa is None else atoms.kappa * phi)
         dipole = np.zeros(3) if found.atomic_dipole is None else found.atomic_dipole[0].detach().numpy()
         return total[0, :, 0].detach().numpy(), dipole

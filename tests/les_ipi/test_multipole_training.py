@@ -14,9 +14,10 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from toy_frames import toy_frames, training_text, write_frames
 
 from les_ipi import units
+from les_ipi.conventions import Boundary
 from les_ipi.models import load_model
 from les_ipi.models.derivatives import Leaves
-from les_ipi.training.compiled import _BATCH_FIELDS, _TARGET_FIELDS, CompiledLoss, _Loss
+from les_ipi.training.compiled import CompiledLoss, _Loss, fields_of
 from les_ipi.training.data import load_frames
 from les_ipi.training.loss import make_batch, make_targets, training_loss
 from les_ipi.training.padding import CommonShapes
@@ -66,7 +67,7 @@ def test_every_weight_of_the_head_is_trained(tmp_path):
     module, frames = module_of(tmp_path, toy_frames(4), "uQiqiu")
     batch = make_batch(frames, module.model)
     targets = make_targets(frames, module.zeros, module.model.species, batch.n_rows, torch.float32)
-    loss, _ = training_loss(module.model, batch, targets, LossStage(energy=1, forces=1))
+    loss, _ = training_loss(module.model, [(batch, targets)], LossStage(energy=1, forces=1))
     loss.backward()
     silent = [n for n, p in module.model.head.named_parameters() if p.grad is None or float(p.grad.abs().max()) == 0]
     assert silent == []
@@ -84,7 +85,7 @@ def test_response_labels_reduce_their_errors(tmp_path, quantity):
     errors = []
     for _ in range(40):
         optimizer.zero_grad()
-        loss, parts = training_loss(model, batch, targets, stage)
+        loss, parts = training_loss(model, [(batch, targets)], stage)
         loss.backward()
         optimizer.step()
         errors.append(float(parts[quantity].detach()) ** 0.5)
@@ -118,12 +119,12 @@ def test_a_polarizability_is_learned_from_energies_and_forces(tmp_path):
 
         def closure():
             optimizer.zero_grad()  # noqa: B023
-            loss = training_loss(model, batch, targets, stage)[0]  # noqa: B023
+            loss = training_loss(model, [(batch, targets)], stage)[0]  # noqa: B023
             loss.backward()
             return loss
 
         optimizer.step(closure)
-        errors[level] = float(training_loss(model, batch, targets, stage)[1]["forces"].detach()) ** 0.5
+        errors[level] = float(training_loss(model, [(batch, targets)], stage)[1]["forces"].detach()) ** 0.5
         if level == "iu":
             leaves = Leaves.of(batch, torch.float64)
             atoms = model(batch, leaves.edges, leaves.positions, leaves.cell).polarizable
@@ -140,16 +141,15 @@ def test_the_traced_loss_is_the_eager_loss(tmp_path):
     module, frames = module_of(tmp_path, toy_frames(3), "uQiqiu", double_precision="true")
     model, stage = module.model, LossStage(energy=3.0, forces=1.0, stress=2.0)
     padding, names = CommonShapes(frames, model).of(frames), []
-    function = CompiledLoss(model)._function("periodic", stage, names)
+    function = CompiledLoss(model)._function([Boundary.PERIODIC], stage, names)
     graph = None
     for chosen in ([frames[0]], [frames[1]]):
         batch = make_batch(chosen, model, padding)
         targets = make_targets(chosen, module.zeros, model.species, batch.n_rows, torch.float64)
-        tables = [getattr(batch, n) for n in _BATCH_FIELDS], [getattr(targets, n) for n in _TARGET_FIELDS]
-        inputs = (*tables, [p.detach() for p in model.parameters()], list(_Loss(model).buffers()))
+        inputs = (fields_of([(batch, targets)]), [p.detach() for p in model.parameters()], list(_Loss(model).buffers()))
         graph = graph or make_fx(function)(*inputs)
         loss, _, slopes = graph(*inputs)
-        expected = training_loss(model, batch, targets, stage)[0]
+        expected = training_loss(model, [(batch, targets)], stage)[0]
         assert loss.item() == pytest.approx(expected.item(), rel=1e-10)
         eager = torch.autograd.grad(expected, list(model.parameters()), materialize_grads=True, allow_unused=True)
         for found, reference in zip(slopes, eager, strict=True):

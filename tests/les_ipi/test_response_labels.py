@@ -17,7 +17,7 @@ from les_ipi.electrostatics import Multipoles, traceless_second_moment
 from les_ipi.errors import UserError
 from les_ipi.models.derivatives import Leaves
 from les_ipi.structures.batch import Padding
-from les_ipi.training.compiled import _BATCH_FIELDS, _TARGET_FIELDS, CompiledLoss, _Loss
+from les_ipi.training.compiled import CompiledLoss, _Loss, fields_of
 from les_ipi.training.data import load_frames
 from les_ipi.training.loss import make_batch, make_targets, training_loss
 from les_ipi.training.padding import CommonShapes
@@ -169,7 +169,7 @@ def test_unlike_frames_are_no_pairs(tmp_path) -> None:
     frames[1].calc = SinglePointCalculator(frames[1], **results)
     module, loaded = module_of(tmp_path, "dipole_difference", frames)
     batch, targets = tables(module, loaded)
-    loss, parts = training_loss(module.model, batch, targets, LossStage(energy=0, forces=0, dipole_difference=1.0))
+    loss, parts = training_loss(module.model, [(batch, targets)], LossStage(energy=0, forces=0, dipole_difference=1.0))
     assert float(loss.detach()) == 0.0 and float(parts["dipole_difference"]) == 0.0
 
 
@@ -182,7 +182,7 @@ def test_slopes_of_the_loss_are_those_of_differences(tmp_path, quantity) -> None
     module, loaded = module_of(tmp_path, quantity, frames)
     model, stage = module.model, LossStage(energy=0, forces=0, **{quantity: 1.0})
     batch, targets = tables(module, loaded)
-    loss = training_loss(model, batch, targets, stage)[0]
+    loss = training_loss(model, [(batch, targets)], stage)[0]
     parameters = list(model.parameters())
     slopes = torch.autograd.grad(loss, parameters, materialize_grads=True, allow_unused=True)
     rng, checked = np.random.default_rng(3), 0
@@ -204,7 +204,7 @@ def test_slopes_of_the_loss_are_those_of_differences(tmp_path, quantity) -> None
 
 def training_loss_value(model, batch, targets, stage):
     with torch.enable_grad():
-        return training_loss(model, batch, targets, stage)[0].detach()
+        return training_loss(model, [(batch, targets)], stage)[0].detach()
 
 
 @pytest.mark.parametrize("quantity", TEXTS)
@@ -231,11 +231,10 @@ def test_the_traced_loss_is_the_eager_loss(tmp_path, quantity) -> None:
     padding = CommonShapes(frames, model).of(frames)
     for chosen in (frames[:2], frames[2:]):
         batch, targets = tables(module, chosen, padding)
-        arguments = [getattr(batch, n) for n in _BATCH_FIELDS], [getattr(targets, n) for n in _TARGET_FIELDS]
-        inputs = (*arguments, [p.detach() for p in model.parameters()], list(_Loss(model).buffers()))
-        graph = graph or make_fx(CompiledLoss(model)._function(batch.boundary, stage, []))(*inputs)
+        inputs = (fields_of([(batch, targets)]), [p.detach() for p in model.parameters()], list(_Loss(model).buffers()))
+        graph = graph or make_fx(CompiledLoss(model)._function([batch.boundary], stage, []))(*inputs)
         loss, _, slopes = graph(*inputs)
-        expected = training_loss(model, batch, targets, stage)[0]
+        expected = training_loss(model, [(batch, targets)], stage)[0]
         eager = torch.autograd.grad(expected, list(model.parameters()), materialize_grads=True, allow_unused=True)
         for found, reference in zip((loss, *slopes), (expected.detach(), *eager), strict=True):
             torch.testing.assert_close(found, reference, rtol=1e-8, atol=1e-10)

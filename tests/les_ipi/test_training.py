@@ -237,7 +237,7 @@ def test_response_losses_reduce_their_errors(tmp_path, head: str, quantity: str,
     errors = []
     for _ in range(60):
         optimizer.zero_grad()
-        loss, parts = training_loss(model, batch, targets, stage)
+        loss, parts = training_loss(model, [(batch, targets)], stage)
         loss.backward()
         optimizer.step()
         errors.append(float(parts[quantity].detach()) ** 0.5)
@@ -273,7 +273,7 @@ def test_stress_has_the_sign_and_order_of_ase(tmp_path, head: str) -> None:
         frames = load_frames([write_frames(tmp_path / "strained.xyz", [atoms])], 4.0)
         batch = make_batch(frames, model)
         targets = make_targets(frames, module.zeros, model.species, batch.n_rows, torch.float64)
-        found = float(training_loss(model, batch, targets, LossStage(stress=1.0))[1]["stress"].detach()) ** 0.5
+        found = float(training_loss(model, [(batch, targets)], LossStage(stress=1.0))[1]["stress"].detach()) ** 0.5
         assert found == pytest.approx(expected, abs=1e-5 * scale)
         metrics = evaluate_frames(evaluate, frames).metrics
         assert metrics["stress_rmse_meV_per_A3"] == pytest.approx(1e3 * expected, abs=1e-2 * scale)
@@ -284,7 +284,7 @@ def test_charge_labels_do_not_count_without_charges(tmp_path) -> None:
     module, frames = prepared(tmp_path, toy_frames(2, responses=True), head="none")
     batch = make_batch(frames, module.model)
     targets = make_targets(frames, module.zeros, module.model.species, batch.n_rows, torch.float32)
-    assert set(training_loss(module.model, batch, targets, LossStage(born=1, dipole=1))[1]) == {"energy", "forces"}
+    assert set(training_loss(module.model, [(batch, targets)], LossStage(born=1, dipole=1))[1]) == {"energy", "forces"}
 
 
 def test_labels_that_a_frame_lacks_do_not_count(tmp_path) -> None:
@@ -297,7 +297,7 @@ def test_labels_that_a_frame_lacks_do_not_count(tmp_path) -> None:
     def parts(chosen: list) -> dict:
         batch = make_batch(chosen, module.model)
         targets = make_targets(chosen, module.zeros, module.model.species, batch.n_rows, torch.float32)
-        return training_loss(module.model, batch, targets, stage)[1]
+        return training_loss(module.model, [(batch, targets)], stage)[1]
 
     both = parts(loaded)
     assert both["forces"].item() == pytest.approx(parts([loaded[0], loaded[2]])["forces"].item(), rel=1e-4)
@@ -380,8 +380,8 @@ def test_compiled_loss_equals_eager(tmp_path) -> None:
     for chosen in ([frames[0]], [frames[1]]):
         batch = make_batch(chosen, model, padding)
         targets = make_targets(chosen, module.zeros, model.species, batch.n_rows, torch.float64)
-        expected = training_loss(model, make_batch(chosen, model), targets, stage)
-        found = compiled(batch, targets, stage)
+        expected = training_loss(model, [(make_batch(chosen, model), targets)], stage)
+        found = compiled([(batch, targets)], stage)
         assert not compiled.failed and found[1].keys() == expected[1].keys()
         assert found[0].item() == pytest.approx(expected[0].item(), rel=1e-9)
         for name, part in expected[1].items():
@@ -410,7 +410,7 @@ def test_charge_that_is_made_where_it_should_be_moved() -> None:
             slopes[place] = (total(system.positions + step) - total(system.positions - step)) / 2e-4
         frame = Frame(system, Labels(), None)
         targets = make_targets([frame], np.zeros((1, 2)), model.species, len(system.numbers), torch.float64)
-        loss, parts = training_loss(model, batch_of(model, [system]), targets, stage)
+        loss, parts = training_loss(model, [(batch_of(model, [system]), targets)], stage)
         expected = (slopes**2).sum(1).mean()
         assert parts["charge_conservation"].item() == pytest.approx(expected, rel=1e-6, abs=1e-14)
         assert (expected > 1e-6) == (head == "latent") and loss.item() == pytest.approx(expected, rel=1e-6, abs=1e-14)
