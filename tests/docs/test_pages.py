@@ -88,6 +88,8 @@ def test_named_tests_and_files_exist(page):
     text = page.read_text()
     for file, name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text):
         assert f"def {name}(" in (ROOT / file).read_text(), f"{file}::{name}"
+    defined = {name for file in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"def (test_\w+)", file.read_text())}
+    assert set(re.findall(r"`(test_\w+)`", text)) <= defined
     for file in re.findall(r"`(benchmarks/\w+\.py)`", text):
         assert (ROOT / file).is_file(), file
     for module in re.findall(r"`(les_ipi|analysis)((?:\.\w+)+)`", text):
