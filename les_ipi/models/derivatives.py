@@ -91,9 +91,10 @@ def raw_born_charges(
 ) -> Tensor:
     """Latent Born charges (B, N, 3, 3) in e before any sum rule, ``[atom, polarization, displacement]``.
 
-    Single-valued polarization: Z = ∂P/∂r, three backward passes; ``equilibration`` head the same, for isolated structures.
-    ``latent`` head: the exact local form from one pass, and three more for charge that flows along messages. Other
-    ``multipole`` heads: the same form of the charges plus ∂Σ(u + Δu)/∂r, and the flux of induced charges.
+    Heads with a single-valued polarization, and the ``equilibration`` head for isolated structures, have Z = ∂P/∂r, which takes
+    three backward passes. The ``latent`` head has the exact local form from one pass, and from three more passes the charge
+    that flows along messages. Other ``multipole`` heads have the same form for their charges, plus ∂Σ(u + Δu)/∂r and the flux
+    of induced charges.
 
     Source: doi:10.1038/s41524-025-01911-z and docs/explanation/physics.md.
     """
@@ -114,10 +115,11 @@ def electric_response(
 ) -> tuple[Tensor, Tensor | None]:
     """Latent Born charges (B, N, 3, 3) in e under a sum rule, and latent piezoelectric tensors (B, 3, 3, 3) in e·Å.
 
-    Both come from the same backward passes, without graph; multiply by √ε_e for physical ones. The expected total of the
-    Born charges is the net charge of the structure. The second is
-    Π_cab = ∂M_c/∂ε_ab − M_a δ_bc (clamped ions, proper), see :func:`les_ipi.electrostatics.local_piezoelectric`; None unless
-    ``piezoelectric``, for induced moments, and for molecules with a multipole head, for which it is not implemented.
+    Both come from the same backward passes, without graph, and become physical when they are multiplied by √ε_e. The expected
+    total of the Born charges is the net charge of the structure. The piezoelectric tensor is
+    Π_cab = ∂M_c/∂ε_ab − M_a δ_bc (clamped ions, proper), see :func:`les_ipi.electrostatics.local_piezoelectric`. It is None
+    unless ``piezoelectric`` asks for it, and for induced moments and molecules with a multipole head, where it is not
+    implemented.
     """
     mask = batch.atom_mask.view(batch.n_structures, -1)
     strained = None
@@ -156,7 +158,7 @@ def _proper(batch: Batch, leaves: Leaves, grads: list[Leaves], dipole: Tensor) -
 
 
 def _dipole_is_a_function(model: LESModel) -> bool:
-    """Single-valued polarization, or charges of an equilibrium, whose Born charges exist for isolated structures only."""
+    """Whether Born charges are ∂P/∂r: of a single-valued polarization, or of an equilibrium, which has them if isolated."""
     return model.head.single_valued_polarization or model.head.equilibrates
 
 
@@ -175,7 +177,7 @@ class _Flow(NamedTuple):
 
 
 def _flow(model: LESModel, batch: Batch, leaves: Leaves, evaluation: Evaluation, create_graph: bool) -> _Flow:
-    """Permanent charge, and what moments at the ends of edges induce anywhere; derived in docs/explanation/multipoles.md."""
+    """The flow of permanent charge and of the charge that moments induce; derived in docs/explanation/multipoles.md."""
     local, dipole = evaluation.local_charges.sum(), evaluation.atomic_dipole
     diagonal = evaluation.local_charges.view(batch.n_structures, batch.n_rows)
     if evaluation.polarizable is not None and evaluation.polarizable.kappa is not None:

@@ -102,7 +102,7 @@ class LESModel(nn.Module):
 
     @property
     def blockwise(self) -> bool:
-        """Whether :meth:`local` may be called for some atoms at a time: they depend on their own edges alone."""
+        """Whether atoms depend on their own edges alone, so that :meth:`local` may be called for some of them at a time."""
         return self.short_range.local
 
     def forward(
@@ -258,7 +258,7 @@ class LESModel(nn.Module):
             part.standardise(edges, species[topology.neighbors], species, topology, real)
 
     def _shift(self, charges: Tensor, batch: Batch, mask: Tensor, screening: Tensor) -> Tensor:
-        """What every charge (B, N, C) of a structure is shifted by to the wanted total, (B, 1, C) e."""
+        """Shift (B, 1, C) in e that brings the charges (B, N, C) of every structure to the wanted total."""
         # The total applies to the sum over channels; spread it evenly over them.
         wanted = batch.total_charge.to(charges.dtype) / screening.sqrt() / charges.shape[2]
         return ((wanted[:, None] - charges.sum(1)) / mask.sum(1))[:, None]
@@ -271,7 +271,7 @@ class LESModel(nn.Module):
         return self.epsilon_infinity if periodic else 1.0
 
     def _screening(self, batch: Batch, cell: Tensor, output: ChargeOutput, mask: Tensor) -> Tensor:
-        """ε_e of every structure; explicit polarizabilities take their part of ε_∞ over: ε_∞/(1+χ), (B,)."""
+        """ε_e of every structure, (B,): ε_∞/(1+χ), because explicit polarizabilities take over their part χ of ε_∞."""
         # The vacuum of a slab is no medium: its energy must not depend on how much of it there is.
         if output.alpha is None or batch.boundary != Boundary.PERIODIC:
             return torch.full_like(cell[:, 0, 0], self.screening(batch.periodic))

@@ -38,7 +38,7 @@ def fields_of(tables: list[tuple[Batch, Targets]]) -> list[list[list[Tensor]]]:
 
 
 class CompiledLoss:
-    """Same values and gradients as :func:`training_loss`, two to three times faster; a minute or two of compilation.
+    """Same values and gradients as :func:`training_loss`, two to three times faster after a minute or two of compilation.
 
     One graph for each loss stage and each combination of boundaries and batch shapes, so batches should be padded to common
     sizes. Parameters: ``model``.

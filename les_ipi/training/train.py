@@ -127,7 +127,7 @@ def prepare(
 ) -> tuple[PotentialModule, ModelConfig]:
     """Fresh module with reference energies, energy scale and standardised features from the training frames.
 
-    ``linear_start``: begin at least squares. Its charges are in the head, not in the configuration.
+    ``linear_start``: begin at the least-squares solution, whose charges are in the head and not in the configuration.
     """
     numbers = sorted({int(z) for f in frames for z in f.system.numbers})
     from ase.data import chemical_symbols
