@@ -61,7 +61,7 @@ class ToyMessagePassing(ShortRangeModel):
         self.scale.copy_(1.0 / raw.std(0).clamp(min=1e-3))
 
     def _layers(self, edges: Tensor, near: Tensor, species: Tensor, topology: Topology) -> tuple[Tensor, Tensor]:
-        kind = nn.functional.one_hot(near, self.n_species).to(edges.dtype)
+        kind = (near[..., None] == torch.arange(self.n_species)).to(edges.dtype)
         basis = (kind[..., :, None] * self.radial(edges.norm(dim=-1))[..., None, :]).flatten(2)
         found = [torch.tanh(self.elements[species] + (basis @ self.own).sum(1))]
         for sent, received in zip(self.sent, self.received[:-1], strict=True):
