@@ -255,7 +255,7 @@ class LESModel(nn.Module):
         edges = torch.cat([batch.edges() for batch in batches]).to(self.energy_scale.dtype)
         species, real = (torch.cat([getattr(batch, name) for batch in batches]) for name in ("species", "atom_mask"))
         for part in filter(None, (self.short_range, self.charge_descriptor)):
-            part.standardise(edges, species[topology.neighbors], species, topology, real)
+            part.standardise(edges, species[topology.neighbors], species, None if self.blockwise else topology, real)
 
     def _shift(self, charges: Tensor, batch: Batch, mask: Tensor, screening: Tensor) -> Tensor:
         """Shift (B, 1, C) in e that brings the charges (B, N, C) of every structure to the wanted total."""

@@ -259,8 +259,8 @@ def test_the_loss_can_be_traced(tmp_path, monkeypatch):
     targets = make_targets(frames[:2], module.zeros, model.species, batch.n_rows, torch.float32)
     # Tracing is what can fail; what the compiler makes of the graph is tested elsewhere.
     monkeypatch.setattr(torch, "compile", lambda graph, **options: graph)
-    traced, parts = CompiledLoss(model)(batch, targets, stage)
-    expected = training_loss(model, batch, targets, stage)[0]
+    traced, parts = CompiledLoss(model)([(batch, targets)], stage)
+    expected = training_loss(model, [(batch, targets)], stage)[0]
     assert float(parts["born"].detach()) > 0.01
     torch.testing.assert_close(traced, expected)
     weights = list(model.parameters())
