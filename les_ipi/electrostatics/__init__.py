@@ -1,4 +1,25 @@
-"""Latent Ewald Summation of charges, dipoles and quadrupoles, and their linear response."""
+"""Latent Ewald Summation of charges, dipoles and quadrupoles, and their linear response.
+
+This folder holds all long-range physics and can be read without the rest of the package. Its functions take positions,
+cells, moments and a kernel, and know nothing of neural networks, files or i-PI. All moments are latent: physical ones are
+√ε_e times as large, and that factor is applied elsewhere. A reader who is new here may take the files in this order.
+
+1. ``window`` defines the kernel: how wide the Gaussian of a charge is, which wave vectors count, and how much energy a
+   charge, a dipole or a quadrupole has with itself.
+2. ``ewald`` has the energy of charges in the two forms that all others extend: E = 2 Σ_k w(k) |S(k)|² − E_self Σ q² in a
+   crystal, and the sum of q_i q_j erf(r/√2σ)/r over pairs in a molecule. It also lists the wave vectors of a cell.
+3. ``multipoles`` has the potential, the field and the field gradient that charges, dipoles and quadrupoles cause in a
+   crystal, their energy, and the correction that turns a crystal into a slab. ``pairs`` has the same for a molecule.
+4. ``response`` has what these potentials induce, Δq = −κ φ and Δu = α·E, the polarizability, and the enthalpy in an
+   external field. ``equilibration`` has charges of least energy instead, which one linear system gives.
+5. ``boundaries`` is the table of which sum belongs to molecules, slabs and crystals.
+6. ``born`` turns charges that depend on their neighbourhood into Born effective charges and piezoelectric tensors, and
+   ``flux`` adds the part of charge that is induced far away.
+
+Three files contain no other physics and are there for speed. ``polarizable_sum`` has the energy of 3 and 4 with all its
+derivatives in closed form, so that molecular dynamics needs no automatic differentiation of the sum. ``charge_sums`` has
+the same for charges alone, and ``mesh`` computes it with fast Fourier transforms, which are faster in large cells.
+"""
 
 from les_ipi.electrostatics.born import (
     SumRule,
@@ -8,6 +29,7 @@ from les_ipi.electrostatics.born import (
     smallest_k_born_charges,
     sum_rule_residual,
 )
+from les_ipi.electrostatics.boundaries import SUMS, LongRangeSum
 from les_ipi.electrostatics.equilibration import (
     Equilibrium,
     equilibrate,
@@ -46,8 +68,10 @@ from les_ipi.electrostatics.response import (
 from les_ipi.electrostatics.window import LongRangeKernel
 
 __all__ = [
+    "SUMS",
     "Equilibrium",
     "LongRangeKernel",
+    "LongRangeSum",
     "Multipoles",
     "Potentials",
     "Response",

@@ -1,6 +1,6 @@
-"""Born effective charges and polarization from latent charges.
+"""Born effective charges and piezoelectric tensors from latent charges.
 
-Index order everywhere: ``[atom, polarization, displacement]``, Z_iαβ = ∂P_α/∂r_iβ.
+The order of indices is ``[atom, polarization, displacement]`` everywhere, Z_iαβ = ∂P_α/∂r_iβ.
 """
 
 import math
@@ -72,10 +72,10 @@ def carried_piezoelectric(edges: Tensor, carried: Sequence[Tensor]) -> Tensor:
 
 
 def smallest_k_born_charges(charges: Tensor, positions: Tensor, cell: Tensor) -> Tensor:
-    """The published estimate: Born charges from the Berry phase at the smallest wave vectors of the cell.
+    """Born charges as published, from the Berry phase at the smallest wave vectors of the cell.
 
     p_a = (1/2πi) Σ_i (q_i − q̄) e^{2πi s_ia};  Z_i = Σ_a h_a ⊗ Re[e^{−2πi s_ia} ∂p_a/∂r_i].
-    Charge fluxes over a distance Δ are damped by sinc(2πΔ/L); kept for comparison.
+    This estimate damps the flux of charge over a distance Δ by sinc(2πΔ/L), and is kept for comparison.
 
     Parameters: ``charges`` (N,) e, a differentiable function of ``positions`` (N, 3) Å; ``cell`` (3, 3) Å.
     Returns: (N, 3, 3) e. Source: doi:10.1038/s41524-025-01911-z.

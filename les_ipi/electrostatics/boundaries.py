@@ -1,6 +1,6 @@
-"""Which long-range sum belongs to which boundary: the one place where isolated structures, slabs and crystals differ.
+"""The table that says which long-range sum belongs to isolated structures, to slabs and to crystals.
 
-All functions of the table take the same arguments and leave aside what their boundary does not have: an isolated structure has
+All functions of the table take the same arguments, and ignore what their boundary does not have. An isolated structure has
 neither a cell nor wave vectors.
 """
 

@@ -1,7 +1,7 @@
-"""Charge equilibration: charges that minimise an energy under a fixed total charge, from one bordered linear solve.
+"""Charges that minimise an energy under a fixed total charge, which are the solution of one linear system.
 
-Shapes as in :mod:`les_ipi.electrostatics.ewald`, one channel. Everything is differentiable to any order: the derivative of a
-solution is that of the implicit equation.
+Shapes are as in :mod:`les_ipi.electrostatics.ewald`, with one channel. Everything can be differentiated to any order,
+because the derivative of a solution follows from the equation that it solves.
 """
 
 import math
@@ -16,7 +16,7 @@ from les_ipi.units import COULOMB, HALF_INVERSE_EPSILON_0
 
 
 class Equilibrium(NamedTuple):
-    """Charges of least energy.
+    """Charges of least energy, their energy and their chemical potential.
 
     =================  =======  ===================================================================================
     field              shape    meaning, unit
@@ -46,7 +46,7 @@ def isolated_coulomb(positions: Tensor, kernel: LongRangeKernel) -> Tensor:
 
 
 def periodic_coulomb(positions: Tensor, cell: Tensor, modes: Tensor, kernel: LongRangeKernel) -> Tensor:
-    """The same in periodic structures with conducting boundaries, A_ij = 4 Σ_{half sphere} w(k)/V cos k·(r_i − r_j).
+    """Interaction of unit Gaussian charges in crystals with conducting boundaries, 4 Σ_{half sphere} w(k)/V cos k·(r_i − r_j).
 
     Parameters: as :func:`les_ipi.electrostatics.ewald.periodic_energy`. Returns (B, N, N) eV/e², positive semidefinite;
     memory O(N K + N²).
@@ -61,9 +61,9 @@ def periodic_coulomb(positions: Tensor, cell: Tensor, modes: Tensor, kernel: Lon
 
 
 def slab_coulomb(positions: Tensor, cell: Tensor, kernel: LongRangeKernel) -> Tensor:
-    """What turns :func:`periodic_coulomb` into that of a slab: −A/V [(z_i − z_j)² + L²/6 + σ²], (B, N, N) eV/e².
+    """Interaction that turns :func:`periodic_coulomb` into that of a slab, −A/V [(z_i − z_j)² + L²/6 + σ²], (B, N, N) eV/e².
 
-    The bilinear form of :func:`les_ipi.electrostatics.multipoles.slab_correction` for charges.
+    It is :func:`les_ipi.electrostatics.multipoles.slab_correction` for charges, written as a matrix.
     """
     area = torch.linalg.cross(cell[:, 0], cell[:, 1])
     volume = (area * cell[:, 2]).sum(-1).abs()
@@ -77,10 +77,11 @@ def slab_coulomb(positions: Tensor, cell: Tensor, kernel: LongRangeKernel) -> Te
 def equilibrate(
     electronegativity: Tensor, hardness: Tensor, coulomb: Tensor, total: Tensor, mask: Tensor
 ) -> Equilibrium:
-    """Minimise E(q) = Σ χ_i q_i + ½ Σ J_i q_i² + ½ Σ_ij A_ij q_i q_j under Σ q = Q.
+    """Charges that minimise E(q) = Σ χ_i q_i + ½ Σ J_i q_i² + ½ Σ_ij A_ij q_i q_j under the constraint Σ q = Q.
 
-    Stationarity with a multiplier μ is the bordered system (J + A) q − μ 1 = −χ, 1·q = Q. J > 0 and A positive
-    semidefinite under the constraint make the minimum unique. E is stationary in q, so forces need no derivative of q.
+    With a multiplier μ the condition of a minimum is the linear system (J + A) q − μ 1 = −χ, 1·q = Q. The minimum is unique
+    because J is positive and A has no negative eigenvalue. Since E is stationary in q, forces need no derivative of the
+    charges.
 
     Parameters: ``electronegativity`` (B, N) V; ``hardness`` (B, N) eV/e²; ``coulomb`` (B, N, N) eV/e², self-interaction of the
     Gaussians included; ``total`` (B,) e; ``mask`` (B, N), 1 for real atoms. Returns :class:`Equilibrium`.

@@ -1,7 +1,8 @@
-"""Energy and potential of smeared latent charges: periodic (k-space) and isolated (pair) forms.
+"""Energy of smeared latent charges, as a sum over wave vectors in a crystal and over pairs of atoms in a molecule.
 
-Shapes: B structures padded to N atoms, C latent channels, K wave vectors. Padded atoms carry zero charge, padded
-wave vectors are zero. Channels do not interact with each other; their energies add.
+Tensors hold B structures that are padded to N atoms and K wave vectors, with C latent channels. Padded atoms carry no
+charge, and padded wave vectors are zero, so that neither contributes. Channels do not interact with each other, and their
+energies add.
 """
 
 import math
@@ -15,9 +16,10 @@ from les_ipi.units import COULOMB
 
 
 def half_sphere_modes(cell: np.ndarray, k_cutoff: float) -> np.ndarray:
-    """Integer triples n of the wave vectors k = n·G inside the cutoff, one of each ±k pair.
+    """Integer triples n of the wave vectors k = n·G inside the cutoff, with only one of k and −k.
 
-    Along each axis n_a = k·a/(2π), hence |n_a| ≤ k_c |a|/(2π) is exact for any triclinic cell.
+    Since n_a = k·a/(2π) along each lattice vector a, the bound |n_a| ≤ k_c |a|/(2π) misses no wave vector of any triclinic
+    cell.
 
     Parameters: ``cell`` (3, 3) Å, rows are lattice vectors; ``k_cutoff`` 1/Å. Returns integers of shape (K, 3).
     """
@@ -32,9 +34,10 @@ def half_sphere_modes(cell: np.ndarray, k_cutoff: float) -> np.ndarray:
 
 
 def padded_modes(cells: np.ndarray, periodic: np.ndarray, k_cutoff: float, least: int = 1) -> np.ndarray:
-    """:func:`half_sphere_modes` of B structures padded with zeros: integers of shape (B, K, 3).
+    """Wave vectors of several structures, see :func:`half_sphere_modes`, as integers (B, K, 3) that are padded with zeros.
 
-    Parameters: ``cells`` (B, 3, 3) Å; ``periodic`` (B,) bool, False rows get only padding; ``k_cutoff`` 1/Å; ``least`` K.
+    Parameters: ``cells`` (B, 3, 3) Å; ``periodic`` (B,) bool, a structure with False gets zeros only; ``k_cutoff`` 1/Å;
+    ``least`` is the smallest K.
     """
     lists = [
         half_sphere_modes(c, k_cutoff) if p else np.zeros((0, 3), int) for c, p in zip(cells, periodic, strict=True)
@@ -46,7 +49,7 @@ def padded_modes(cells: np.ndarray, periodic: np.ndarray, k_cutoff: float, least
 
 
 def reciprocal_vectors(cell: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows of G = 2π (h⁻¹)ᵀ, shape (B, 3, 3) in 1/Å, and the volumes |det h|, shape (B,) in Å³."""
+    """Reciprocal lattice vectors, the rows of G = 2π (h⁻¹)ᵀ (B, 3, 3) in 1/Å, and volumes |det h| (B,) in Å³."""
     a, b, c = cell.unbind(dim=1)
     bc, ca, ab = torch.linalg.cross(b, c), torch.linalg.cross(c, a), torch.linalg.cross(a, b)
     determinant = (a * bc).sum(-1)

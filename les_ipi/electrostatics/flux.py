@@ -1,7 +1,8 @@
-"""Where induced charge sits relative to what induces it: the part of Born charges that a sum over positions cannot give.
+"""Dipole of induced charge relative to the moments that induce it, which Born effective charges in a crystal contain.
 
-Induced charges Δq_j = −κ_j φ_j answer to all images of a source. Their dipole relative to the source is well defined in a
-periodic cell, and is a sum over wave vectors with the slope of the kernel.
+Induced charges Δq_j = −κ_j φ_j answer to all images of a source, so that their distance from it is not the one between two
+positions in the cell. Their dipole relative to the source is nevertheless well defined. It is a sum over wave vectors that
+contains the slope of the kernel.
 """
 
 import torch
@@ -21,14 +22,17 @@ def induced_charge_cloud(
     modes: Tensor,
     kernel: LongRangeKernel,
 ) -> Tensor:
-    """Dipole of the induced charges, each relative to the source that induces it: (B, 3) e·Å.
+    """Dipole of the induced charges, each relative to the source that induces it, (B, 3) e·Å.
 
-    D = −Σ_k Σ_j κ_j Σ_n (r_j + n − r_k) φ⁽ᵏ⁾(r_j + n) = 2 Σ_{half sphere} Im[(4 w′(k²) k S* + 2 w ∂S*/∂k) K]/V, with S of the
-    moments, ∂S/∂k = Σ (i u − Q·k) e^{ik·r} and K = Σ_j κ_j e^{ik·r_j}. k = 0, the macroscopic field, is left out.
+    D = −Σ_k Σ_j κ_j Σ_n (r_j + n − r_k) φ⁽ᵏ⁾(r_j + n) = 2 Σ_{half sphere} Im[(4 w′(k²) k S* + 2 w ∂S*/∂k) K]/V, with S of
+    the moments, ∂S/∂k = Σ (i u − Q·k) e^{ik·r} and K = Σ_j κ_j e^{ik·r_j}. The term k = 0, which is the macroscopic field,
+    is left out.
 
-    Parameters: ``positions`` (B, N, 3) of the sources and ``receivers`` (B, N, 3) of κ, which are the same points but separate
-    variables; ``kappa`` (B, N, C) e/V; the rest as in :func:`les_ipi.electrostatics.multipoles.periodic_potentials`.
-    Differentiable in ``positions`` and ``moments``. Source: derived in docs/explanation/multipoles.md.
+    Parameters: ``positions`` (B, N, 3) of the sources and ``receivers`` (B, N, 3) of κ, which are the same points but
+    separate variables; ``kappa`` (B, N, C) e/V; the others are as in
+    :func:`les_ipi.electrostatics.multipoles.periodic_potentials`. The result can be differentiated with respect to
+    ``positions`` and ``moments``.
+    Source: derived in docs/explanation/multipoles.md.
     """
     G, volume = reciprocal_vectors(cell)
     k = modes.to(G.dtype) @ G

@@ -1,4 +1,4 @@
-"""The latent Ewald sum in O(N log N): the same wave vectors, summed by non-uniform fast Fourier transforms."""
+"""The latent Ewald sum of charges at a cost of O(N log N), by non-uniform fast Fourier transforms."""
 
 import numpy as np
 import torch
@@ -13,10 +13,11 @@ DEFAULT_ACCURACY = {torch.float32: 1e-5, torch.float64: 1e-11}
 
 
 class MeshSum:
-    """:func:`les_ipi.electrostatics.charge_sums.periodic_sum` at a cost of O(N log N) and memory O(N + K).
+    """Energy and derivatives of :func:`les_ipi.electrostatics.charge_sums.periodic_sum` at a cost of O(N log N).
 
-    S(k) comes from one transform of type 1, φ_i and ∂φ_i/∂r from two of type 2, each of which carries two real fields
-    in one complex one. The kernel is not approximated: wave vectors, window and self term are those of the exact sum.
+    S(k) comes from one transform of type 1. φ_i and ∂φ_i/∂r come from two transforms of type 2, each of which carries two
+    real fields in one complex field. The kernel is not approximated, because wave vectors, window and self term are those
+    of the exact sum.
 
     Parameters: ``kernel``; ``dtype`` of positions and charges; ``accuracy`` relative (ℓ2) error of S, potential and
     forces; ``device`` "cpu" (FINUFFT) or a CUDA device (cuFINUFFT).
@@ -77,7 +78,7 @@ class MeshSum:
         return energy, potential.T, gradient, strain
 
     def _transform(self, kind: int, angles: Tensor, values: Tensor) -> Tensor:
-        """Type 1: Σ_i v_i e^{+in·x_i} on the grid of n; type 2: Σ_n v_n e^{−in·x_i} at the atoms; first axis is a stack."""
+        """Transforms of a stack: type 1 is Σ_i v_i e^{+in·x_i} on the grid of n, type 2 is Σ_n v_n e^{−in·x_i} at the atoms."""
         shape = (tuple(self._weight.shape), len(values), torch.get_num_threads())
         if kind not in self._plans or self._plans[kind][0] != shape:
             self._plans[kind] = shape, self._plan(kind, len(values))

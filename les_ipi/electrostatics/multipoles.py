@@ -1,7 +1,7 @@
-"""Smeared charges, dipoles and quadrupoles: potential, field and field gradient at atoms, and the energy.
+"""Potential, field and field gradient that smeared charges, dipoles and quadrupoles cause at the atoms, and their energy.
 
-Shapes as in :mod:`les_ipi.electrostatics.ewald`; the channel is the last index of every moment. Every function is
-differentiable to any order, so forces, virial and responses follow by automatic differentiation.
+Shapes are as in :mod:`les_ipi.electrostatics.ewald`, and the channel is the last index of every moment. Every function can be
+differentiated to any order, so that forces, the virial and responses follow by automatic differentiation.
 """
 
 from collections.abc import Callable
@@ -44,7 +44,9 @@ class Multipoles(NamedTuple):
 
 
 class Potentials(NamedTuple):
-    """What the moments feel: derivatives of the interaction energy, without self-interaction if the kernel removes it.
+    """Potential, field and field gradient at the atoms, which are derivatives of the interaction energy.
+
+    What a moment feels of itself is left out if the kernel removes self-interactions.
 
     ==============  ===============  ==================================================
     field           shape            meaning, unit
@@ -69,9 +71,9 @@ def traceless(tensor: Tensor) -> Tensor:
 
 
 def traceless_second_moment(positions: Tensor, moments: Multipoles, origin: Tensor) -> Tensor:
-    """Quadrupole of whole structures, Σ_i (q x x + u x + x u + Q) without its trace, x = r − origin; (B, 3, 3) e·Å².
+    """Quadrupole of whole structures, Σ_i (q x x + u x + x u + Q) without its trace, with x = r − origin; (B, 3, 3) e·Å².
 
-    Two thirds of the moment Σ q (3 x_a x_b − r² δ_ab)/2. Parameters: ``positions`` (B, N, 3) Å; ``origin`` (B, 3) Å.
+    It is two thirds of the moment Σ q (3 x_a x_b − r² δ_ab)/2. Parameters: ``positions`` (B, N, 3) Å; ``origin`` (B, 3) Å.
     """
     x = positions - origin[:, None]
     total = torch.einsum("bnc,bnx,bny->bxy", moments.charges, x, x)
@@ -99,10 +101,12 @@ def interaction_energy(moments: Multipoles, potentials: Potentials) -> Tensor:
 def periodic_potentials(
     positions: Tensor, cell: Tensor, moments: Multipoles, modes: Tensor, kernel: LongRangeKernel, rank: int | None = None
 ) -> Potentials:
-    """Potentials of periodic structures under conducting boundary conditions; memory O(N + K) beyond 2²³ phases.
+    """Potentials of periodic structures under conducting boundary conditions.
 
     S(k) = Σ_i (q_i + i k·u_i − ½ k·Q_i·k) e^{ik·r_i};  φ_i = 4 Σ_{half sphere} w(k)/V Re[e^{−ik·r_i} S(k)], and its
-    derivatives with respect to r_i. k = 0 is left out: a net charge is neutralised by a uniform background.
+    derivatives with respect to r_i. The term k = 0 is left out, which means that a uniform background neutralises a net
+    charge. Where there are more than 2²³ pairs of atoms and wave vectors, they are summed in blocks, and the memory grows
+    as O(N + K) only.
 
     Parameters:
         positions: (B, N, 3) Å.
@@ -131,11 +135,11 @@ def periodic_potentials(
 def slab_correction(
     positions: Tensor, cell: Tensor, moments: Multipoles, kernel: LongRangeKernel, rank: int | None = None
 ) -> Potentials:
-    """What turns the three-dimensional sum into that of a slab, periodic along a and b, with vacuum along c.
+    """Potentials that turn the sum of a crystal into that of a slab, which repeats along a and b and has vacuum along c.
 
-    The derivatives of A/V (M² − Q Θ − Q² (L²/12 + σ²/2)), with z along a × b, the total charge Q, M = Σ (q z + u_z),
-    Θ = Σ (q z² + 2 u_z z + Q_zz) and L = V/|a × b|. What is left of the images along c falls as exp(−2π d/a) with the vacuum
-    d. Positions must not be folded along c.
+    They are the derivatives of the energy A/V (M² − Q Θ − Q² (L²/12 + σ²/2)), with z along a × b, the total charge Q,
+    M = Σ (q z + u_z), Θ = Σ (q z² + 2 u_z z + Q_zz) and L = V/|a × b|. The interaction with images along c that remains
+    decays as exp(−2π d/a), where d is the thickness of the vacuum. Positions must not be folded into the cell along c.
 
     Parameters and result: as :func:`periodic_potentials`, to whose potentials these are added.
     Source: doi:10.1063/1.479595 (neutral), doi:10.1063/1.3216473 (net charge); moments and smearing:
@@ -170,21 +174,21 @@ def slab_correction(
 def slab_potentials(
     positions: Tensor, cell: Tensor, moments: Multipoles, modes: Tensor, kernel: LongRangeKernel, rank: int | None = None
 ) -> Potentials:
-    """:func:`periodic_potentials` plus :func:`slab_correction`."""
+    """Potentials of slabs, the sum of :func:`periodic_potentials` and :func:`slab_correction`, with the same parameters."""
     periodic = periodic_potentials(positions, cell, moments, modes, kernel, rank)
     correction = slab_correction(positions, cell, moments, kernel, rank)
     return Potentials(*(None if x is None else x + y for x, y in zip(periodic, correction, strict=True)))
 
 
 def moment_rows(moments: Multipoles) -> Tensor:
-    """Moments as rows of a matrix, (B, F, N), F = C, 4C or 13C."""
+    """Moments of all ranks below each other as one matrix (B, F, N), where F is C, 4C or 13C for the ranks 0, 1 and 2."""
     B, N, _ = moments.charges.shape
     parts = [x.reshape(B, N, -1) for x in moments if x is not None]
     return torch.cat(parts, dim=2).transpose(1, 2)
 
 
 def potentials_of_rows(rows: Tensor, rank: int, moments: Multipoles, kernel: LongRangeKernel) -> Potentials:
-    """φ, −∇φ and −∇∇φ from the rows of :func:`felt_by_atoms`, without what every moment feels of itself."""
+    """Potentials φ, −∇φ and −∇∇φ from the rows of :func:`felt_by_atoms`, less what every moment feels of itself."""
     B, N, C = moments.charges.shape
     columns = rows.transpose(1, 2)
     field = -columns[:, :, C : 4 * C].reshape(B, N, 3, C) if rank >= 1 else None
@@ -231,14 +235,14 @@ def felt_by_atoms(real: Tensor, imaginary: Tensor, cosine: Tensor, sine: Tensor,
 
 
 def _mode_block(positions: Tensor, k: Tensor, weight: Tensor, sources: Tensor, given: int, wanted: int) -> Tensor:
-    """Contribution of some wave vectors k (B, K, 3) to φ, ∇φ, ∇∇φ as rows (B, F, N)."""
+    """Contribution of some wave vectors k (B, K, 3) to φ, ∇φ and ∇∇φ at the atoms, as rows (B, F, N)."""
     waves = waves_at_atoms(positions, k)
     factor = structure_factor(sources, *waves, k, given)
     return felt_by_atoms(*(weight[:, None] * x for x in factor), *waves, k, wanted)
 
 
 def _sum_of_blocks(function: Callable[..., Tensor], arguments: list[tuple]) -> Tensor:
-    """Σ function(*a); with several blocks, nothing inside a block is kept for the backward pass."""
+    """Sum of a function over blocks; where there are several, each is computed again in the backward pass to save memory."""
     if len(arguments) == 1:
         return function(*arguments[0])
     total = None
@@ -249,7 +253,7 @@ def _sum_of_blocks(function: Callable[..., Tensor], arguments: list[tuple]) -> T
 
 
 def _without_self(potentials: Potentials, moments: Multipoles, kernel: LongRangeKernel) -> Potentials:
-    """Remove what every moment feels of itself; charge and traceless quadrupole do not see each other."""
+    """Potentials without what every moment feels of itself; a charge and a traceless quadrupole do not interact there."""
     if not kernel.remove_self:
         return potentials
     potential, field, gradient = potentials

@@ -1,4 +1,4 @@
-"""Potentials of smeared multipoles in isolated structures, from pair tensors that are exact at every distance."""
+"""Potentials of smeared multipoles in isolated structures, as sums over pairs that are exact at every distance."""
 
 import math
 
@@ -16,8 +16,9 @@ _SERIES_BELOW, _SERIES_TERMS = 2.0, 24
 def boys_functions(x: Tensor, highest: int) -> list[Tensor]:
     """F_n(x) = ∫₀¹ t^{2n} exp(−x t²) dt for n = 0 … highest and x ≥ 0, dimensionless, shape of ``x``.
 
-    Small x: series of the highest, e^{−x} Σ_m (2x)^m / ((2n+1)(2n+3)…(2n+2m+1)), and the recursion downwards; large x:
-    √(π/x) erf(√x)/2 and the recursion upwards. Each is used only where it does not lose digits.
+    For small x the highest function comes from its series e^{−x} Σ_m (2x)^m / ((2n+1)(2n+3)…(2n+2m+1)) and the others from
+    the recursion downwards. For large x the lowest one is √(π/x) erf(√x)/2 and the others come from the recursion upwards.
+    Each way is used only where it does not lose digits.
     """
     small, large = torch.clamp(x, max=_SERIES_BELOW), torch.clamp(x, min=_SERIES_BELOW)
     decay = torch.exp(-small)

@@ -1,4 +1,4 @@
-"""The energy of multipoles and their response with its derivatives in closed form: what molecular dynamics evaluates."""
+"""Energy of multipoles and of their response in crystals, with all derivatives in closed form for molecular dynamics."""
 
 from typing import NamedTuple
 
@@ -59,15 +59,15 @@ def polarizable_sum(
 ) -> PolarizableSum:
     """E = ½ m·T·m − ½ Σ κφ² − ½ Σ E·α·E of periodic structures, with the potentials p = T·m of the moments m = (q, u, Q).
 
-    T is the symmetric matrix of :func:`les_ipi.electrostatics.multipoles.periodic_potentials`, and the derivatives of the last
-    two terms with respect to p are the induced moments δ = (−κφ, α·E). With all moments t = m + δ therefore
+    Here T is the symmetric matrix of :func:`les_ipi.electrostatics.multipoles.periodic_potentials`, and the derivatives of
+    the last two terms with respect to p are the induced moments δ = (−κφ, α·E). With all moments t = m + δ therefore
 
     ∂E/∂m = T·t,  ∂E/∂κ = −½ φ²,  ∂E/∂α = −½ E⊗E,  ∂E/∂r_i = m_i·∇(T·t)_i + δ_i·∇(T·m)_i,
 
-    and under strain k·r stays, while the window, the volume and the k of u and Q change.
+    and a strain leaves k·r as it is, while it changes the window, the volume and the k that multiply u and Q.
 
     Parameters: as :func:`les_ipi.electrostatics.multipoles.periodic_potentials` and
-    :func:`les_ipi.electrostatics.response.linear_response`; positions folded into the cell. Memory O(N + K).
+    :func:`les_ipi.electrostatics.response.linear_response`, with positions folded into the cell. The memory grows as O(N + K).
     Source: arXiv:2605.05746 (response); the derivatives are ours.
     """
     G, volume = reciprocal_vectors(cell)
@@ -131,7 +131,7 @@ def _phases_at_a_time(positions: Tensor) -> int:
 
 
 def _induced(response: Response, moments: Multipoles) -> Multipoles:
-    """What is induced, with zero charges if only dipoles are."""
+    """Induced moments, whose charges are zero if only dipoles are induced."""
     charges = torch.zeros_like(moments.charges) if response.charges is None else response.charges
     return Multipoles(charges, response.dipoles)
 

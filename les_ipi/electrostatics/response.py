@@ -1,6 +1,7 @@
-"""Induced charges and dipoles (one linear-response step), polarizability, and the enthalpy in an external field.
+"""Induced charges and dipoles, the polarizability, and the enthalpy in an external field.
 
-Induced moments answer the field of the permanent ones only: nothing is iterated, so energies are explicit functions.
+Induced moments answer only to the permanent ones and not to each other. Nothing is iterated therefore, and the energy is an
+explicit function of the permanent moments.
 """
 
 from typing import NamedTuple
@@ -42,7 +43,7 @@ def linear_response(
         alpha: (B, N, 3, 3, C) symmetric or (B, N, C) isotropic, positive, e²Å²/eV; or None.
         field: external field E' in latent units (√ε_e times the macroscopic field), (B, 3) V/Å; polarizes dipoles only.
 
-    Returns: :class:`Response`; zero energy and no moments if both are None.
+    Returns: :class:`Response`, with zero energy and no moments if ``kappa`` and ``alpha`` are None.
     Source: arXiv:2605.05746 (one-step response); the field as an enthalpy: docs/explanation/multipoles.md.
     """
     phi = potentials.potential
@@ -63,7 +64,8 @@ def linear_response(
 def polarizability(alpha: Tensor) -> Tensor:
     """Latent polarizability Σ_i α_i of a structure, (B, 3, 3) e²Å²/eV, from (B, N, 3, 3, C) or isotropic (B, N, C).
 
-    Minus the second field derivative of :func:`field_enthalpy`. Physical: times ε_e, and times k_e for Å³.
+    It is minus the second derivative of :func:`field_enthalpy` by the field. The physical polarizability is ε_e times as
+    large, and k_e turns its unit into Å³.
     """
     if alpha.ndim == 3:
         return alpha.sum((1, 2))[:, None, None] * torch.eye(3, dtype=alpha.dtype, device=alpha.device)
@@ -71,9 +73,9 @@ def polarizability(alpha: Tensor) -> Tensor:
 
 
 def electronic_screening(epsilon_infinity: Tensor | float, latent_polarizability: Tensor, volume: Tensor) -> Tensor:
-    """ε_e = ε_∞/(1 + χ), χ = tr(Σα)/(3 ε0 V): what screens latent moments when a part of ε_∞ is in explicit α; (B,).
+    """Screening ε_e = ε_∞/(1 + χ), χ = tr(Σα)/(3 ε0 V), that is left where atomic polarizabilities are a part of ε_∞; (B,).
 
-    Then ε_∞ = ε_e + ε_e Σα/(ε0 V): the screening that is left plus the susceptibility of the physical polarizability.
+    The two parts of ε_∞ = ε_e + ε_e Σα/(ε0 V) are this screening and the susceptibility of the physical polarizability.
 
     Parameters: ``latent_polarizability`` (B, 3, 3) e²Å²/eV; ``volume`` (B,) Å³. Source: doi:10.1038/s41524-025-01911-z.
     """
@@ -84,7 +86,7 @@ def electronic_screening(epsilon_infinity: Tensor | float, latent_polarizability
 def without_excess(charges: Tensor, mask: Tensor, total: Tensor | float = 0.0) -> Tensor:
     """Charges (B, N, C) shifted equally so that each channel of a structure sums to ``total`` (B,) or number, in e.
 
-    ``mask`` (B, N) is 1 for real atoms. Induced charges need not sum to zero; carried charge does.
+    ``mask`` (B, N) is 1 for real atoms. Induced charges need not sum to zero, but the charge that atoms carry along does.
     """
     wanted = torch.as_tensor(total, dtype=charges.dtype, device=charges.device).reshape(-1, 1)
     excess = (charges.sum(1) - wanted) / mask.sum(1, keepdim=True)
@@ -94,8 +96,8 @@ def without_excess(charges: Tensor, mask: Tensor, total: Tensor | float = 0.0) -
 def cell_dipole(positions: Tensor, moments: Multipoles, response: Response, mask: Tensor) -> Tensor:
     """Latent dipole P = Σ (q + Δq) r + Σ (u + Δu) of permanent and induced moments, (B, 3) e·Å.
 
-    Induced charges count without their excess. Quadrupoles do not contribute. In a periodic cell the charge part depends
-    on which image of an atom is given.
+    Induced charges count without their excess, and quadrupoles do not contribute. In a periodic cell the part of the
+    charges depends on which image of an atom is given.
     """
     carried = moments.charges
     if response.charges is not None:

@@ -1,4 +1,4 @@
-"""The Gaussian smearing and k-space window that define the latent long-range kernel."""
+"""The Gaussian smearing and the window over wave vectors, which together define the latent long-range kernel."""
 
 import math
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ TAPER_START = 0.75
 
 @dataclass(frozen=True)
 class LongRangeKernel:
-    """Smearing, cutoff and self term of the latent Ewald sum; stored with every model.
+    """Smearing, cutoff and self term of the latent Ewald sum, which are stored with every model.
 
     The weight of a wave vector is w(k) = (A/V) exp(-σ²k²/2)/k² · τ(k), with A = 1/(2ε0) and τ a window that is
     1 inside and 0 beyond ``k_cutoff``. With ``smooth`` the window falls with two continuous derivatives from
@@ -74,22 +74,22 @@ class LongRangeKernel:
 
     @cached_property
     def dipole_self_energy(self) -> float:
-        """The same of a unit dipole, in eV/(e Å)²: a third of the k² moment, which tends to A/(3σ³ (2π)^{3/2})."""
+        """Energy of a unit dipole with its own smeared image, in eV/(e Å)², which tends to A/(3σ³ (2π)^{3/2})."""
         return self._self_moment(1) / 3.0
 
     @cached_property
     def quadrupole_self_energy(self) -> float:
-        """The same of a traceless quadrupole with Q:Q = 1, in eV/(e Å²)²; tends to A/(10σ⁵ (2π)^{3/2})."""
+        """Energy of a traceless quadrupole, Q:Q = 1, with its own image in eV/(e Å²)², which tends to A/(10σ⁵ (2π)^{3/2})."""
         return self._self_moment(2) / 30.0
 
     @property
     def isolated_self_energy(self) -> float:
-        """The same for the unwindowed kernel of isolated systems: A/(σ (2π)^{3/2}), in eV/e²."""
+        """Energy of a unit charge with its own image in isolated systems, which have no window: A/(σ (2π)^{3/2}) in eV/e²."""
         return HALF_INVERSE_EPSILON_0 / (self.sigma * (2.0 * math.pi) ** 1.5)
 
 
 def window_and_slope(kernel: LongRangeKernel, k2: Tensor) -> tuple[Tensor, Tensor]:
-    """w(k²) and dw/d(k²) of :meth:`LongRangeKernel.weight`, without a graph; shape of ``k2``."""
+    """Weight w(k²) of :meth:`LongRangeKernel.weight` and its derivative dw/d(k²), without a graph, in the shape of ``k2``."""
     with torch.enable_grad():
         leaf = k2.detach().requires_grad_()
         weight = kernel.weight(leaf)
