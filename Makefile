@@ -1,7 +1,7 @@
 # Everything on a fresh machine that has Python >= 3.11 (with venv) and make:
 #   make demo   path-integral IR spectrum of water from the shipped model (figure and CSV in runs/demo)
 #   make test   the test suite
-#   make docs   the documentation as a web site in site/
+#   make docs   the documentation as a web site in site/; make docs-serve shows it on localhost, with its search
 #   make pages  the generated pages of docs/reference anew: keys, commands, names, modules
 #   make validation DATA=folder   trains the ladders of inputs/validation (hours, resumable)
 PYTHON ?= python3
@@ -12,7 +12,7 @@ STAMP := $(VENV)/.installed
 export OMP_WAIT_POLICY := PASSIVE
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo test validation lint pages docs clean
+.PHONY: help install demo test validation lint pages docs docs-serve clean
 
 help:
 	@sed -n '1,6s/^# //p' Makefile
@@ -49,6 +49,10 @@ pages: $(STAMP)
 docs: export NO_MKDOCS_2_WARNING := 1
 docs: $(STAMP)
 	$(BIN)/python -m mkdocs build --strict
+
+docs-serve: export NO_MKDOCS_2_WARNING := 1
+docs-serve: $(STAMP)
+	$(BIN)/python -m mkdocs serve
 
 clean:
 	rm -rf $(VENV) runs site build *.egg-info
