@@ -42,8 +42,8 @@ class Arrhenius:
 def fit_arrhenius(temperature_K: Sequence[float], value: Sequence[float], error: Sequence[float]) -> Arrhenius:
     """Weighted least squares of y = A exp(−E_a/(k_B T)).
 
-    Fitted are the values themselves, with their errors: in a straight line through ln y, noise would make values that came out
-    low count less.
+    The values themselves are fitted, with their errors. A straight line through ln y would be biased, because a value that
+    noise made too small would also count too little.
 
     Parameters: ``temperature_K`` (n,), at least two different; ``value`` (n,); ``error`` (n,) one standard deviation, same
     unit. Returns :class:`Arrhenius`. Raises :class:`UserError` unless values at two temperatures exceed twice their errors.
@@ -53,7 +53,7 @@ def fit_arrhenius(temperature_K: Sequence[float], value: Sequence[float], error:
     seen = (deviation > 0) & (y > 2.0 * deviation)
     if np.unique(temperature[seen]).size < 2:
         raise UserError(
-            f"An activation energy needs values above twice their errors at two temperatures; there are such at "
+            f"An activation energy needs values above twice their errors at two temperatures or more, but has them at "
             f"{np.unique(temperature[seen]).size}: run longer, or at more temperatures."
         )
     middle = float(np.mean(1.0 / (_EV_K * temperature)))
@@ -73,8 +73,8 @@ def fit_arrhenius(temperature_K: Sequence[float], value: Sequence[float], error:
 def read_transport(paths: Sequence[Path]) -> tuple[dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]], list[str]]:
     """Transport coefficients of ``conductivity.json`` files, by name, and the warnings of these records.
 
-    Names: ``sigma T ...``: each estimate of σ times T in S K/m; ``D ...``: self-diffusion of each element in cm²/s. Only what
-    all files have.
+    Names: ``sigma T ...``: each estimate of σ times T in S K/m; ``D ...``: self-diffusion of each element in cm²/s. A
+    coefficient that one of the files lacks is left out.
 
     Parameters: ``paths``. Returns name → (temperatures in K, values, errors), sorted by temperature. Raises
     :class:`UserError` for a file that is no conductivity record, that is given twice, or is of another system.
@@ -91,7 +91,7 @@ def read_transport(paths: Sequence[Path]) -> tuple[dict[str, tuple[np.ndarray, n
         except OSError as error:
             raise UserError(f"Cannot read {path}: {error.strerror}.") from error
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path} is no record of les-analysis conductivity; give its JSON files.") from error
+            raise UserError(f"{path} is not a record of les-analysis conductivity; give the JSON files it wrote.") from error
         other = next((p for p, s in systems.items() if s != system), None)
         if path.resolve() in systems:
             raise UserError(f"{path} is given twice: give one record for each run or temperature.")

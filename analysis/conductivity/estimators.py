@@ -95,10 +95,13 @@ def ionic_conductivity(signals: Sequence[Signal], source: str = "current") -> Co
     """
     dt = signals[0].dt_fs
     if any(abs(signal.dt_fs - dt) > 1e-6 * dt or signal.kind != signals[0].kind for signal in signals):
-        raise UserError("The runs differ in time between frames or kind of record; pool runs written alike.")
+        raise UserError(
+            "The runs differ in the time between frames or in the kind of record; only runs that were written "
+            "alike can be pooled."
+        )
     if signals[0].kind == "current" and 1.0 / dt < _HIGHEST_BAND_FS:
         raise UserError(
-            f"Currents every {dt:g} fs fold stretch vibrations onto zero frequency; record one every "
+            f"Currents recorded every {dt:g} fs fold stretch vibrations onto zero frequency; record one every "
             f"{1.0 / _HIGHEST_BAND_FS:.1f} fs or more often (dipoles and positions may be sparser)."
         )
     scales = [1.0 / np.sqrt(signal.volume_A3 * signal.temperature_K) for signal in signals]
@@ -135,8 +138,8 @@ def _warnings(
         found.append(f"{source}: no plateau of the running integral was found, the runs are too short for this current")
     elif total < 50.0 * gk.plateau_fs or relative > 0.25:
         found.append(
-            f"{source}: the runs ({total / 1000:.3g} ps) are short against the plateau time of {gk.plateau_fs / 1000:.3g} ps, "
-            f"the error is {100 * relative:.0f} % and itself uncertain; "
+            f"{source}: the runs ({total / 1000:.3g} ps) are short compared with the plateau time of "
+            f"{gk.plateau_fs / 1000:.3g} ps, and the error is {100 * relative:.0f} % and itself uncertain; "
             f"for 10 % run {total / 1000 * (relative / 0.1) ** 2:.3g} ps"
         )
     # ∫J dt of a conductor grows as σt; that of bound charges ends at the fluctuations of their dielectric constant.
@@ -144,8 +147,8 @@ def _warnings(
     if bound < _LARGEST_PERMITTIVITY:
         found.append(
             f"{source}: NOT KNOWN TO BE A CONDUCTIVITY: within {gk.checked_fs / 1000:.3g} ps the dipole moves as in an "
-            f"insulator with a dielectric constant of {bound:.3g}, so molecules that turn are not excluded; run longer, or "
-            "look at the integer charges (--charges)"
+            f"insulator with a dielectric constant of {bound:.3g}, so this may be the motion of molecules that turn; run "
+            "longer, or compare with the integer charges (--charges)"
         )
     if gk.raised or line.raised:
         found.append(

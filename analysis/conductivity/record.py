@@ -137,7 +137,8 @@ def conductivity_table(record: dict) -> Table:
     table.add_column("details", overflow="fold")
     rows = [(e["name"], e["value_S_m"], e["error_S_m"], e["detail"]) for e in record["estimates"]]
     if record["nernst_einstein_S_m"]:
-        rows.append(("Nernst-Einstein", *record["nernst_einstein_S_m"], "independent ions: no estimate of sigma"))
+        detail = "if ions moved independently: not an estimate of sigma"
+        rows.append(("Nernst-Einstein", *record["nernst_einstein_S_m"], detail))
     for name, value, error, detail in rows:
         table.add_row(name, value_and_error(value, error), value_and_error(value, error, factor=0.01), detail)
     return table

@@ -89,7 +89,7 @@ class ConductivityStudy:
         estimates = self.estimates
         pairs = [(abs(a.pull(b)), a.name, b.name) for k, a in enumerate(estimates) for b in estimates[:k]]
         if not pairs:
-            return "There is one estimate only, nothing to compare."
+            return "There is only one estimate, so there is nothing to compare it with."
         worst, first, second = max(pairs)
         words = "agree" if worst < 2.0 else "DISAGREE"
         sentence = (
@@ -196,8 +196,8 @@ def _record(
     positions = run.positions()
     if positions is None and charges is not None:
         raise UserError(
-            f"{run.path} has no positions for --charges; add <trajectory filename='xc' stride='10'> x_centroid{{angstrom}} "
-            "</trajectory> to the output."
+            f"{run.path} has no positions, which --charges needs; add <trajectory filename='xc' stride='10'> "
+            "x_centroid{angstrom} </trajectory> to the output."
         )
     if positions is not None and positions.steps.size >= _LEAST_FRAMES:
         positions = positions.after(discard_ps)
@@ -289,6 +289,7 @@ def _jumps(records: Sequence[_Record]) -> tuple[str, ...]:
         jumps = np.linalg.norm(np.diff(record.signal.values, axis=0), axis=1)
         if jumps.max() > 8.0 * np.median(jumps):
             return (
-                "THE DIPOLE JUMPS between frames (atoms wrapped into the cell?): its conductivity is wrong, use the current",
+                "THE DIPOLE JUMPS between frames (were atoms wrapped into the cell?): its conductivity is wrong, so use the "
+                "current",
             )
     return ()

@@ -72,7 +72,7 @@ def dielectric_summary(record: dict) -> list[str]:
         known = record["origin_correlation"]
         about = "the mean of each run"
         if known is not None:
-            about = f"zero: the axes of the molecules tell the origin (R² = {known:.2f})"
+            about = f"zero: the axes of the molecules determine the origin (R² = {known:.2f})"
         lines.append(f"Dipoles fluctuate about {about}.")
     if response:
         cubic = record["cubic_susceptibility_A2_V2"]

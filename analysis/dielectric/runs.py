@@ -54,9 +54,9 @@ def read_dielectric_run(
     whole, warnings = _dipole(run)
     series = whole.after(discard_ps)
     if not np.isfinite(series.values).all():
-        raise UserError(f"The dipole of {run.path} is not finite: the run broke down, analyse the part before.")
+        raise UserError(f"The dipole of {run.path} is not finite because the run broke down: analyse the part before.")
     if not (np.ptp(series.values, axis=0) > 0).any():
-        raise UserError(f"The dipole of {run.path} never changes: has the model charges, and did the atoms move?")
+        raise UserError(f"The dipole of {run.path} never changes: does the model have charges, and did the atoms move?")
     start = cosine = axes = at_axes = None
     water = is_water(run.symbols)
     positions = run.positions() if water or direction is not None else None
@@ -106,9 +106,9 @@ def _axes(run: RunDirectory, positions: TimeSeries, discard_ps: float) -> tuple[
     """Axes of the molecules, or why they are unknown: they are an extra, without which the susceptibility still stands."""
     try:
         if run.cell is None:
-            raise UserError(f"{run.path} tells no cell.")
+            raise UserError(f"{run.path} does not contain the cell.")
         if np.ptp(read_cells(run).cells, axis=0).max() > 1e-6:
-            raise UserError("The cell changes, in which positions across its border tell no bonds.")
+            raise UserError("The cell changes during the run, so bonds across its border cannot be found.")
         molecules = find_molecules(run.symbols, positions.values[0], run.cell)
         kept = positions.after(discard_ps)
         return replace(kept, values=molecular_axes(kept.values, run.cell, molecules), unit="Å"), []
@@ -119,5 +119,5 @@ def _axes(run: RunDirectory, positions: TimeSeries, discard_ps: float) -> tuple[
 def _cosine(run: RunDirectory, axes: TimeSeries, direction: np.ndarray) -> tuple[Estimate, list[str]]:
     values = alignment(axes.values, direction)
     moments = stationary([values])
-    short = [] if moments.reliable else [f"<cos> of {run.path} has too small an error: the run is too short for it"]
+    short = [] if moments.reliable else [f"the error of <cos> of {run.path} is too small, because the run is too short"]
     return Estimate(float(values.mean()), moments.mean_error(values.size)), short

@@ -85,7 +85,7 @@ def study_dielectric(
     fields = [static_field(run, discard_ps) for run in directories]
     direction = _direction([field for field in fields if field is not None])
     if direction is None and not isotropic:
-        raise UserError("No run has a field, so there is no direction to look along: leave out --no-isotropic.")
+        raise UserError("No run has a field, so there is no direction along which to look: leave out --no-isotropic.")
     runs, warnings = [], []
     for run, field in zip(directories, fields, strict=True):
         read, found = read_dielectric_run(run, field, direction, discard_ps)
@@ -93,7 +93,9 @@ def study_dielectric(
         warnings += found
     volume = float(np.mean([run.volume_A3 for run in runs]))
     means, short = _means(runs, np.array([0.0, 0.0, 1.0]) if direction is None else direction)
-    warnings += [f"{run.path} is short against the correlation time of its dipole: its error is too small" for run in short]
+    warnings += [
+        f"{run.path} is short compared with the correlation time of its dipole, so its error is too small" for run in short
+    ]
 
     free = [run for run in runs if not run.field.any()]
     components: tuple[Estimate, ...] = ()
@@ -105,9 +107,10 @@ def study_dielectric(
         components, fluctuation, reliable = _fluctuations(free, origins, axes, volume, kelvin)
         if not reliable:
             warnings.append(
-                "the runs without a field are too short against the correlation time of the dipole, and "
+                "the runs without a field are too short compared with the correlation time of the dipole, and "
                 + ("its fluctuations are" if origins is None else "the error of its fluctuations is")
-                + " underestimated: run longer (a conductor has no static susceptibility however long: see conductivity)"
+                + " underestimated: run longer (a conductor has no static susceptibility, however long the run: see "
+                "les-analysis conductivity)"
             )
     response = None
     if direction is not None:
@@ -119,7 +122,7 @@ def study_dielectric(
                 raise
             warnings.append(f"no susceptibility from fields: {str(error).rstrip('.')}")
         if response is not None and not response.fits:
-            warnings.append("the mean dipoles are no polynomial of the field within their errors: equilibrate longer")
+            warnings.append("the mean dipoles are not a polynomial of the field within their errors: equilibrate longer")
     return DielectricStudy(
         runs=tuple(runs),
         means_eA=tuple(means),

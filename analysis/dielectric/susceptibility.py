@@ -132,7 +132,7 @@ def field_response(fields: np.ndarray, dipoles: np.ndarray, errors: np.ndarray, 
     different = np.unique(fields.round(9))
     if different.size < 2:
         raise UserError(
-            "All runs have the same field: add runs with the opposite field, or without, from the same start."
+            "All runs have the same field: add runs with the opposite field, or without one, that begin in the same structure."
         )
     powers = [0, 1] + [3] * (different.size >= 4)
     design = np.stack([fields**p * (EPSILON_0 * volume_A3 if p else 1.0) for p in powers], axis=1)

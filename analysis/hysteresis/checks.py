@@ -61,15 +61,16 @@ def _closure(loop: HysteresisLoop, _: int) -> list[str]:
     drift, largest = loop.metrics["closure_C_m2"], loop.metrics["maximum_polarization_C_m2"].value
     if abs(drift.value) < LARGEST_OPENING * largest and not _significant(loop, "closure_C_m2", 0.01):
         return []
-    return [f"the loop does not close: P changes by {drift.value:.3g} C/m^2 per cycle (conduction, a record of M that drifts "
-            "as it can with a head without single-valued dipole: see les-ipi anchors; or no steady state yet)"]  # fmt: skip
+    return [f"the loop does not close: P changes by {drift.value:.3g} C/m^2 per cycle. The reason may be "
+            "conduction, a steady state that is not reached yet, or a recorded dipole that drifts, as it can for a model whose "
+            "dipole is not single-valued (see les-ipi anchors)"]  # fmt: skip
 
 
 def _steadiness(loop: HysteresisLoop, discarded: int) -> list[str]:
     if not loop.steady_from_cycle:
         return []
     total = loop.steady_from_cycle + discarded
-    return [f"the loop area settles after {loop.steady_from_cycle} more cycle(s): --discard-cycles {total}"]
+    return [f"the loop area settles after {loop.steady_from_cycle} more cycle(s): use --discard-cycles {total}"]
 
 
 def _work(loop: HysteresisLoop, _: int) -> list[str]:
@@ -82,5 +83,5 @@ def _work(loop: HysteresisLoop, _: int) -> list[str]:
     if abs(work.value - area.value) <= max(slack, 0.05 * abs(work.value)):
         return []
     return [f"the recorded work is {work.value:.4g} eV per cycle but the loop encloses {area.value:.4g} eV: the forces Z E did "
-            "work that no polarization accounts for (a head without single-valued dipole), the loop does not close, or M, E "
-            "and the work column do not belong together"]  # fmt: skip
+            "work that no polarization accounts for (as for a model whose dipole is not single-valued), the loop does not "
+            "close, or M, E and the work column do not belong together"]  # fmt: skip

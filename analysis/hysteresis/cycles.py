@@ -87,7 +87,7 @@ def find_tips(field: np.ndarray, constant_voltage: bool = False) -> np.ndarray:
         sizes = field[tips][np.sign(field[tips]) == np.sign(extreme)] / extreme
         if sizes.size and sizes.min() < LEAST_TIP[constant_voltage]:
             raise UserError(f"The amplitude of the field changes between cycles ({sizes.min() * abs(extreme):g} to "
-                            f"{abs(extreme):g} V/Å); pulses and ramps are no loops.")  # fmt: skip
+                            f"{abs(extreme):g} V/Å); pulses and ramps make no loop.")  # fmt: skip
     return np.array([_middle(field * np.sign(field[tip]), tip) for tip in tips], dtype=int)
 
 
@@ -108,7 +108,7 @@ def find_cycles(field: np.ndarray, constant_voltage: bool = False) -> list[Cycle
     cycles = []
     for first, middle, last in zip(tips[:-2:2], tips[1:-1:2], tips[2::2], strict=True):
         if np.sign(field[first]) == np.sign(field[middle]):
-            raise UserError("The field has two tips of the same sign in succession; it is no periodic sweep.")
+            raise UserError("The field has two tips of the same sign in succession; it is not a periodic sweep.")
         branches = slice(int(first), int(middle) + 1), slice(int(middle), int(last) + 1)
         cycles.append(Cycle(*branches) if field[first] > 0 else Cycle(branches[1], branches[0]))
     if not cycles:

@@ -134,8 +134,8 @@ def _require_one_field(drives: Sequence[Drive], cycles: list[Cycle], owners: lis
     for drive, condition in zip(drives, conditions, strict=True):
         if (np.abs(condition / conditions[0] - 1.0)[:2] > SAME).any():
             raise UserError(f"{drive.label} has amplitude {condition[0]:g} V/Å and period {condition[1]:g} fs, "
-                            f"{drives[0].label} {conditions[0][0]:g} V/Å and {conditions[0][1]:g} fs; pool runs of one "
-                            "field.")  # fmt: skip
+                            f"{drives[0].label} {conditions[0][0]:g} V/Å and {conditions[0][1]:g} fs; only runs in one "
+                            "field can be pooled.")  # fmt: skip
 
 
 def _steady_from(areas: np.ndarray, owners: np.ndarray) -> int:

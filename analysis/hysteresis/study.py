@@ -94,7 +94,7 @@ def study_hysteresis(
 
 
 def rests_on_plateaus(field: np.ndarray) -> bool:
-    """Whether a field spends a fifth of its time within 2 % of its largest value (13 % for a sinus)."""
+    """Whether a field spends a fifth of its time within 2 % of its largest value (13 % for a sine)."""
     return bool(np.mean(np.abs(field) > 0.98 * np.abs(field).max()) > 0.2)
 
 
@@ -181,5 +181,5 @@ def _temperature(tables: Sequence[FieldTable], warnings: list[str]) -> float | N
     if not found:
         return None
     if max(found) - min(found) > 1.0:
-        warnings.append(f"the runs are at {min(found):g} to {max(found):g} K; a loop belongs to one temperature")
+        warnings.append(f"the runs are at {min(found):g} to {max(found):g} K; but a loop belongs to one temperature")
     return float(np.mean(found))

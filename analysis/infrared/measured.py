@@ -55,4 +55,4 @@ def read_measured(path: Path) -> Measured:
         order = np.argsort(table[:, 0])
         return Measured(table[order, 0], table[order, column], f"experiment ({path.name})")
     except (OSError, ValueError, IndexError) as error:
-        raise UserError(f"{path} is no table of wavenumber and n·α in cm-1 ({error}).") from error
+        raise UserError(f"{path} is not a table of wavenumber and n·α in cm-1 ({error}).") from error

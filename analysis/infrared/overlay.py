@@ -16,7 +16,7 @@ def read_record(path: Path) -> dict:
         record = json.loads(path.read_text())
         record["wavenumber_cm1"], record["n_alpha_error_cm1"], record["peaks"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is no spectrum of 'les-analysis ir --json' ({error}).") from error
+        raise UserError(f"{path} is not a spectrum that 'les-analysis ir --json' wrote ({error}).") from error
     return record
 
 

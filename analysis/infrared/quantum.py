@@ -37,7 +37,7 @@ def correction_factor(name: str, wavenumber: np.ndarray, temperature: float, n_b
     if n_beads > 1 and name != "harmonic":
         raise UserError(
             f"Quantum correction '{name}' on a run with {n_beads} beads would count quantum effects twice: "
-            "path-integral dynamics already gives the Kubo correlation function, so leave it away."
+            "path-integral dynamics already gives the Kubo correlation function, so leave the correction out."
         )
     x = np.maximum(np.abs(np.asarray(wavenumber, dtype=float)) / (CM1_PER_KELVIN * temperature), 1e-12)
     return _FACTORS[name](x)

@@ -182,14 +182,18 @@ def _common(signals: Sequence[Signal]) -> tuple[float, str]:
     for signal in signals[1:]:
         if abs(signal.dt_fs - first.dt_fs) > 1e-6 * first.dt_fs:
             raise UserError(
-                f"The runs are sampled every {first.dt_fs:g} and {signal.dt_fs:g} fs; pool equal ones."
+                f"The runs are sampled every {first.dt_fs:g} and {signal.dt_fs:g} fs; only runs with one sampling interval "
+                "can be pooled."
             )
         if abs(signal.temperature_K - first.temperature_K) > 0.01 * first.temperature_K:
             raise UserError(
-                f"The runs are at {first.temperature_K:g} and {signal.temperature_K:g} K; pool equal ones."
+                f"The runs are at {first.temperature_K:g} and {signal.temperature_K:g} K; only runs at one temperature "
+                "can be pooled."
             )
         if signal.kind != first.kind:
-            raise UserError(f"The runs give a {first.kind} and a {signal.kind}; pool one kind.")
+            raise UserError(
+                f"Some runs give a {first.kind} and others a {signal.kind}; only records of one kind can be pooled."
+            )
     if any(len(signal.values) < 16 or not np.isfinite(signal.values).all() for signal in signals):
         raise UserError("A run has fewer than 16 frames, or values that are not finite numbers.")
     if any((np.ptp(signal.values, axis=0) == 0.0).all() for signal in signals):
@@ -228,7 +232,7 @@ def _segment_length(lengths: Sequence[int], resolution: float | None, window: st
     length = length_for_resolution(window, resolution, dt)
     if length < 8:
         raise UserError(
-            f"A resolution of {resolution:g} cm-1 leaves only {length} samples a segment; ask for less."
+            f"A resolution of {resolution:g} cm-1 leaves only {length} samples in each segment; ask for a coarser one."
         )
     return length
 

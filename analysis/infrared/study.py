@@ -55,10 +55,10 @@ def study_infrared(
     for run in runs[1:]:
         if run.n_beads != first.n_beads or run.input.dynamics.method != first.input.dynamics.method:
             raise UserError(
-                f"{first.path} is {_name(first)} and {run.path} is {_name(run)}; only runs of one kind pool."
+                f"{first.path} is {_name(first)} and {run.path} is {_name(run)}; only runs of one kind can be pooled."
             )
         if sorted(run.symbols) != sorted(first.symbols):
-            raise UserError(f"{first.path} and {run.path} hold different atoms; pool runs of one system.")
+            raise UserError(f"{first.path} and {run.path} hold different atoms; only runs of one system can be pooled.")
     name, reason, warnings = choose_source(runs, source)
     signals, charges = [], []
     for run in runs:

@@ -27,13 +27,13 @@ def read_anchors(table: Path) -> Anchors | None:
     path = table.with_suffix(ANCHOR_SUFFIX)
     if not path.is_file():
         return None
-    text = path.read_text()
+    text, columns = path.read_text(), ", ".join(ANCHOR_COLUMNS)
     try:
         rows = np.loadtxt(text.splitlines(), ndmin=2)
     except ValueError as error:
-        raise UserError(f"{path} is not a table of {', '.join(ANCHOR_COLUMNS)} ({error}); make it anew.") from error
+        raise UserError(f"{path} is not a table of {columns} ({error}); run 'les-ipi anchors' again.") from error
     if rows.shape[1:] != (len(ANCHOR_COLUMNS),) or not np.isfinite(rows).all() or (np.diff(rows[:, 0]) <= 0).any():
-        raise UserError(f"{path} is not a table of {', '.join(ANCHOR_COLUMNS)} with increasing steps; make it anew.")
+        raise UserError(f"{path} is not a table of {columns} with increasing steps; run 'les-ipi anchors' again.")
     return Anchors(path, rows[:, 0].round().astype(int), rows[:, 1:], "# absolute_dipole: true" in text)
 
 
@@ -47,8 +47,8 @@ def tie(anchors: Anchors, steps: np.ndarray, dipole: np.ndarray) -> tuple[np.nda
     common, at, of = np.intersect1d(steps, anchors.steps, return_indices=True)
     gaps = np.diff([*common, steps[-1]])
     if common.size < 2 or common[0] != steps[0] or gaps.max() > 2 * np.median(gaps[:-1]):
-        raise UserError(f"{anchors.path} does not cover steps {steps[0]} to {steps[-1]} of the field record; make it anew with "
-                        "'les-ipi anchors'.")  # fmt: skip
+        raise UserError(f"{anchors.path} does not cover steps {steps[0]} to {steps[-1]} of the field record; run "
+                        "'les-ipi anchors' again.")  # fmt: skip
     missing = anchors.dipole[of] - dipole[at]
     correction = np.stack([np.interp(steps, common, column) for column in missing.T], axis=1)
     tied = dipole + correction

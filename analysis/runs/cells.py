@@ -44,4 +44,6 @@ def read_cells(run: RunDirectory) -> CellSeries:
         steps, cells = AtomFile(path).read_cells()
         if steps.size > 1:
             return CellSeries(steps * run.timestep_fs, cells, path.name)
-    raise UserError(f"{run.path} does not tell its cell: print the property cell_h{{angstrom}}, or a trajectory.")
+    raise UserError(
+        f"{run.path} does not contain its cell: print the property cell_h{{angstrom}} or write a trajectory in the run."
+    )

@@ -108,7 +108,7 @@ def _temperature(run: RunDirectory) -> Iterator[Check]:
         yield Check(
             "equilibration",
             "warn",
-            f"the temperature settles after {start_ps:.3g} ps: --discard-ps {start_ps:.3g}",
+            f"the temperature settles after {start_ps:.3g} ps: use --discard-ps {start_ps:.3g}",
         )
     else:
         yield Check("equilibration", "pass", "the temperature is stationary from the start")
@@ -127,16 +127,16 @@ def _dipole_jumps(run: RunDirectory) -> Iterator[Check]:
     largest = float(jumps.max())
     # For Gaussian increments 8 medians are 12 standard deviations of a component: never by chance.
     status = "fail" if largest > 8.0 * typical else "pass"
-    advice = "; it jumps (wrapped positions?), use the current" if status == "fail" else ""
+    advice = "; it jumps (were positions wrapped?), so use the current" if status == "fail" else ""
     yield Check("dipole jumps", status, f"largest step {largest:.3g}, typical {typical:.3g} e A{advice}")
 
 
 def _dynamics(run: RunDirectory) -> Iterator[Check]:
     dynamics = run.input.dynamics
     status = "warn" if dynamics.sampling_only else "pass"
-    verdict = (
-        "sampling only, no spectrum from it" if dynamics.sampling_only else "time correlations are usable"
-    )
+    verdict = "time correlations are usable"
+    if dynamics.sampling_only:
+        verdict = "it samples structure only, so no spectrum can be computed from it"
     yield Check("dynamics", status, f"{dynamics.method} ({dynamics.description}): {verdict}")
     if run.timestep_fs > 1.0 and "H" in run.symbols:
         yield Check(

@@ -26,7 +26,7 @@ def parse_charges(text: str, along_and_across: bool = False) -> dict[str, float 
     for part in text.split(","):
         match = _CHARGE.fullmatch(part)
         if not match or match[1] in charges or (match[3] and not along_and_across):
-            raise UserError(f"'{part}' is no charge of an element; write for example --charges {example}.")
+            raise UserError(f"'{part}' is not a charge of an element; write for example --charges {example}.")
         charges[match[1]] = (float(match[2]), float(match[3])) if match[3] else float(match[2])
     return charges
 

@@ -197,7 +197,7 @@ class RunDirectory:
                 )
             return found
         if stated is None:
-            raise UserError(f"{self.input.path} gives no <timestep>; the time axis is unknown.")
+            raise UserError(f"{self.input.path} gives no <timestep>, so the time axis is unknown.")
         return stated
 
     def current(self) -> TimeSeries:
@@ -254,7 +254,7 @@ class RunDirectory:
         """Currents and spurious currents (T, 6), Σ|Z|²/m, and sum-rule residual."""
         born_files, velocity_files = self._extras(IPI_BEC_KEY), self._atoms("velocities")
         if born_files is None or velocity_files is None:
-            raise UserError(f"{self.path} has not both BEC extras and velocities for every bead.")
+            raise UserError(f"{self.path} does not hold both BEC extras and velocities for every bead.")
         require_all_beads(born_files, self.n_beads)
         require_all_beads(velocity_files, self.n_beads)
         currents, charges, residuals = {}, [], []
@@ -342,7 +342,7 @@ def require_alike(runs: Sequence[RunDirectory]) -> RunDirectory:
     first = runs[0]
     for run in runs[1:]:
         if run.n_beads != first.n_beads or sorted(run.symbols) != sorted(first.symbols):
-            raise UserError(f"{first.path} and {run.path} differ in beads or atoms; pool runs of one system.")
+            raise UserError(f"{first.path} and {run.path} differ in beads or atoms; only runs of one system can be pooled.")
     return first
 
 

@@ -10,7 +10,7 @@ def choose_source(runs: Sequence[RunDirectory], wanted: str = "auto") -> tuple[s
     """Which record to use: ``current`` (recorded J_P), ``dipole``, or ``bec`` (Born charges and velocities).
 
     ``auto`` prefers the recorded current, then the dipole unless the model says it is not single-valued,
-    then BEC; for CMD only the dipole. Parameters: ``runs``; ``wanted`` source. Returns (source, reason,
+    then BEC; for CMD only the dipole will do. Parameters: ``runs``; ``wanted`` source. Returns (source, reason,
     warnings). Raises :class:`UserError` when no source is left.
     """
     if wanted not in ("auto", *SOURCES):
@@ -26,24 +26,26 @@ def choose_source(runs: Sequence[RunDirectory], wanted: str = "auto") -> tuple[s
         if wanted == "dipole" and multivalued:
             warnings = (
                 "THE DIPOLE OF THIS MODEL IS NOT SINGLE-VALUED in a periodic cell (fluctuating charges times "
-                "positions): everything made of it depends on the choice of origin and images, do not trust it",
+                "positions): everything that is computed from it depends on the choice of the origin and of the periodic "
+                "images, so do not trust it",
             )
         if wanted != "dipole" and scaled:
             warnings = ("CMD bead velocities are not physical: this spectrum is wrong, use --source dipole",)
-        return wanted, "asked for", warnings
+        return wanted, "chosen with --source", warnings
     usable = [name for name in common if not (multivalued if name == "dipole" else scaled)]
     if usable:
         reasons = {
             "current": "the run recorded the current dM/dt itself",
             "dipole": "only the dipole gives CMD spectra"
             if scaled
-            else "no recorded current; the dipole is there",
-            "bec": "no recorded current and no usable dipole; Born charges and velocities are there",
+            else "the run recorded no current, but the dipole",
+            "bec": "the run recorded neither a current nor a usable dipole, but Born charges and velocities",
         }
         unknown = usable[0] == "dipole" and any("dipole_single_valued" not in run.model for run in runs)
         warnings = (
-            "les_ipi_run.json is not there to tell whether this model's dipole is single-valued: it is for the "
-            "'transfer' head and for oxidation numbers, for charges that fluctuate what is made of it is meaningless",
+            "the run has no les_ipi_run.json, so it is not known whether the dipole of this model is single-valued; it is for "
+            "models with the 'transfer' head or with oxidation numbers, but for a model whose charges fluctuate everything "
+            "that is computed from the dipole is meaningless",
         )
         return usable[0], reasons[usable[0]], warnings if unknown and not scaled else ()
     if "dipole" in common:
@@ -53,4 +55,4 @@ def choose_source(runs: Sequence[RunDirectory], wanted: str = "auto") -> tuple[s
         )
     hint = "the bead dipoles" if scaled else "the current (les-ipi run --record current) or <trajectory ... "
     hint += "" if scaled else "extra_type='dipole'> extras"
-    raise UserError(f"{runs[0].path} holds nothing a spectrum can be made of; record {hint}.")
+    raise UserError(f"{runs[0].path} holds no record from which a spectrum can be computed; record {hint}.")

@@ -47,7 +47,7 @@ def run_universe(run: RunDirectory) -> mda.Universe:
         raise UserError(f"{run.path} holds neither positions nor dipoles nor currents.")
     if not run.symbols:
         raise UserError(
-            f"{run.path} does not tell its atoms: neither the start structure nor positions are there."
+            f"{run.path} does not contain its atoms: neither a start structure nor positions were found."
         )
     data = {"step": frames.steps}
     for name, signal in series.items():

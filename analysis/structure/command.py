@@ -66,12 +66,12 @@ def structure(
 def _three(text: str) -> tuple[int, int, int]:
     numbers = re.fullmatch(r"([1-9]\d*),([1-9]\d*),([1-9]\d*)", text.replace(" ", ""))
     if numbers is None:
-        raise UserError(f"'{text}' is no supercell; write three numbers like --supercell 5,5,5.")
+        raise UserError(f"'{text}' is not a supercell; write three numbers like --supercell 5,5,5.")
     return int(numbers[1]), int(numbers[2]), int(numbers[3])
 
 
 def _pair(text: str) -> tuple[str, str]:
     match = re.fullmatch(r"\s*([A-Z][a-z]?)-([A-Z][a-z]?)\s*", text)
     if match is None:
-        raise UserError(f"'{text}' is no pair of elements; write for example --rdf O-O,O-H.")
+        raise UserError(f"'{text}' is not a pair of elements; write for example --rdf O-O,O-H.")
     return match[1], match[2]

@@ -42,7 +42,7 @@ def find_cells(
     index = {name: np.flatnonzero(kind == name) for name in (a, b, x)}
     counts = [index[name].size for name in (a, b, x)]
     if not counts[1] or counts[0] != counts[1] or counts[2] != 3 * counts[1]:
-        raise UserError(f"{counts[0]} {a}, {counts[1]} {b} and {counts[2]} {x} are no perovskite {a}{b}{x}3.")
+        raise UserError(f"{counts[0]} {a}, {counts[1]} {b} and {counts[2]} {x} do not make a perovskite {a}{b}{x}3.")
     oxygens, vectors = _nearest(positions, cell, index[b], index[x], 6)
     corners, _ = _nearest(positions, cell, index[b], index[a], 8)
     for chosen, name, share in ((oxygens, x, 2), (corners, a, 8)):

@@ -141,7 +141,7 @@ def _frames(run: RunDirectory, discard_ps: float) -> tuple[np.ndarray, np.ndarra
     steps, cells = AtomFile(run.path / positions.files[0]).read_cells()
     if not np.isin(positions.steps, steps).all():
         if run.cell is None:
-            raise UserError(f"{positions.files[0]} tells no cell.")
+            raise UserError(f"{positions.files[0]} does not contain the cell.")
         cells = np.broadcast_to(run.cell, (positions.steps.size, 3, 3))
     else:
         cells = cells[np.searchsorted(steps, positions.steps)]
@@ -160,7 +160,7 @@ def _polarization(
     notes: list[str],
 ) -> np.ndarray:
     if len(charges) != 3:
-        raise UserError(f"A perovskite has charges of three elements A, B and X, {len(charges)} are given.")
+        raise UserError(f"A perovskite needs charges of the three elements A, B and X, but {len(charges)} are given.")
     mean_cell = cells.mean(axis=0)
     mean_sites = (positions @ np.linalg.inv(cells)).mean(axis=0) @ mean_cell
     units = find_cells(symbols, mean_sites, mean_cell, *charges)
@@ -180,4 +180,4 @@ def _warn_equilibration(series: CellSeries, warnings: list[str]) -> None:
     start = equilibration_start(volume)
     if start > 0.1 * volume.size:
         discard = (series.time_fs[start] - series.time_fs[0]) / 1000.0
-        warnings.append(f"the volume settles after {discard:.3g} ps: --discard-ps {discard:.3g} (more)")
+        warnings.append(f"the volume settles only {discard:.3g} ps later: discard that much more with --discard-ps")

@@ -144,7 +144,7 @@ def test_check_fails_for_beads_with_different_strides(tmp_path, les_analysis):
         (["--discard-ps", "-1"], "positive"),
         (["--temperature", "0"], "positive"),
         (["--max", "-5"], "shows nothing"),
-        (["--experiment", "/nowhere.csv"], "no table"),
+        (["--experiment", "/nowhere.csv"], "not a table of wavenumber"),
         (["--json", "/nowhere/x.json"], "Cannot write"),
         (["--input", "no.xml"], "no.xml"),
         (["--quantum-correction", "fancy"], "fancy"),
@@ -207,7 +207,7 @@ def test_measured_table_of_two_columns(tmp_path):
     (tmp_path / "x.csv").write_text("# nu, n*alpha\n200,5\n100,3\n")
     assert read_measured(tmp_path / "x.csv").at(np.array([150.0, 50.0])).tolist()[0] == 4.0
     (tmp_path / "y.csv").write_text("hello\n")
-    with pytest.raises(UserError, match="no table"):
+    with pytest.raises(UserError, match="not a table of wavenumber"):
         read_measured(tmp_path / "y.csv")
 
 

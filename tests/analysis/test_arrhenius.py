@@ -61,9 +61,9 @@ def test_agrees_with_scipy_and_errors_have_the_right_size():
 @pytest.mark.parametrize(
     "points, message",
     [
-        (([900.0, 900.0], [1.0, 1.1], [0.1, 0.1]), "at two temperatures; there are such at 1"),
-        (([900.0, 1200.0], [1.0, -0.1], [0.1, 0.1]), "at two temperatures; there are such at 1"),
-        (([900.0, 1200.0], [0.15, 0.1], [0.1, 0.1]), "at two temperatures; there are such at 0"),
+        (([900.0, 900.0], [1.0, 1.1], [0.1, 0.1]), "at two temperatures or more, but has them at 1"),
+        (([900.0, 1200.0], [1.0, -0.1], [0.1, 0.1]), "at two temperatures or more, but has them at 1"),
+        (([900.0, 1200.0], [0.15, 0.1], [0.1, 0.1]), "at two temperatures or more, but has them at 0"),
     ],
 )
 def test_meaningless_points_are_refused(points, message):
@@ -121,10 +121,10 @@ def test_command_refuses_other_files_in_a_sentence(tmp_path, monkeypatch, capsys
     good, other = write_record(tmp_path / "900K.json", 900.0), tmp_path / "other.json"
     other.write_text("{}")
     for second, message in (
-        (other, "is no record of les-analysis conductivity"),
+        (other, "is not a record of les-analysis conductivity"),
         (tmp_path / "missing.json", "Cannot read"),
         (good, "is given twice"),
-        (write_record(tmp_path / "again.json", 900.0), "at two temperatures; there are such at 1"),
+        (write_record(tmp_path / "again.json", 900.0), "at two temperatures or more, but has them at 1"),
         (write_record(tmp_path / "large.json", 1000.0, n_atoms=20), "differ in the number of atoms"),
     ):
         assert run(monkeypatch, good, second) == 2

@@ -120,7 +120,7 @@ def test_sparse_currents_are_refused():
 def test_short_runs_constant_currents_and_different_halves_warn():
     rng = np.random.default_rng(0)
     slow = ionic_conductivity([Signal(autoregressive(0.99, 2000, 3, rng), "current", 1.0, VOLUME, TEMPERATURE)])
-    assert any("short against the plateau" in w or "no plateau" in w for w in slow.warnings)
+    assert any("short compared with the plateau" in w or "no plateau" in w for w in slow.warnings)
     record = autoregressive(0.5, 20_000, 3, rng)
     assert ionic_conductivity([Signal(record, "current", 1.0, VOLUME, TEMPERATURE)]).warnings == ()
     drifting = ionic_conductivity([Signal(record + 0.1, "current", 1.0, VOLUME, TEMPERATURE)])
@@ -267,7 +267,7 @@ def test_charges_of_the_command_line():
     assert parse_charges("H=1,O=-2") == {"H": 1.0, "O": -2.0}
     assert require_charges({"H": 1.0, "O": -2.0}, ("O", "H", "H")) == 0.0
     for text in ("H:1", "H=1,H=2", "H=one", "H=1/2", ""):
-        with pytest.raises(UserError, match="is no charge"):
+        with pytest.raises(UserError, match="is not a charge"):
             parse_charges(text)
     with pytest.raises(UserError, match="no charge for O"):
         require_charges({"H": 1.0}, ("O", "H"))

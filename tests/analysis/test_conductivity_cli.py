@@ -108,7 +108,7 @@ def test_short_run_warns(tmp_path, les_analysis):
     write_current(run, autoregressive(0.99, 1500, 3, np.random.default_rng(0)), 0.25)
     done = les_analysis(run)
     assert done.returncode == 0, done.stderr
-    assert "Warning" in done.stdout and ("short against" in done.stdout or "no plateau" in done.stdout)
+    assert "Warning" in done.stdout and ("short compared with" in done.stdout or "no plateau" in done.stdout)
 
 
 def test_mistakes_are_one_sentence(ion_runs, tmp_path, les_analysis):

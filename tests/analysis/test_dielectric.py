@@ -176,7 +176,7 @@ def test_a_field_may_rise_in_what_is_left_out(tmp_path):
 def test_along_the_field_only(runs):
     along = study(*runs, isotropic=False)
     assert along.fluctuation == along.components[0]
-    with pytest.raises(UserError, match="there is no direction to look along: leave out --no-isotropic"):
+    with pytest.raises(UserError, match="there is no direction along which to look: leave out --no-isotropic"):
         study(*runs[:2], isotropic=False)
 
 
@@ -219,10 +219,10 @@ def test_nonsense_is_refused(runs, tmp_path):
     current = runs[0] / "run.current"
     rows = current.read_text().splitlines()
     current.write_text("\n".join([*rows[:-1], rows[-1].rsplit(None, 1)[0] + " nan"]) + "\n")
-    with pytest.raises(UserError, match="is not finite: the run broke down"):
+    with pytest.raises(UserError, match="is not finite because the run broke down"):
         study(runs[0])
     still = write_ions(tmp_path / "still", np.zeros((100, 2, 3)), 1.0)
-    with pytest.raises(UserError, match="never changes: has the model charges"):
+    with pytest.raises(UserError, match="never changes: does the model have charges"):
         study(still)
 
 

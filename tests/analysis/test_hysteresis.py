@@ -227,7 +227,7 @@ def test_at_constant_voltage_the_field_follows_the_cell():
 
 
 def test_runs_of_different_fields_do_not_pool():
-    with pytest.raises(UserError, match="pool runs of one field"):
+    with pytest.raises(UserError, match="only runs in one field can be pooled"):
         hysteresis_loop([ellipse(4, 0.3), ellipse(4, 0.3, amplitude=0.03)])
 
 

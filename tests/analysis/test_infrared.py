@@ -176,7 +176,7 @@ def test_fifty_thousand_frames_in_a_second():
     [
         ({"dt_fs": 1.0}, "sampled every"),
         ({"temperature_K": 350.0}, "300 and 350 K"),
-        ({"kind": "current"}, "pool one kind"),
+        ({"kind": "current"}, "only records of one kind can be pooled"),
         ({"values": np.full((100, 3), np.nan)}, "not finite"),
         ({"values": np.zeros((5, 3))}, "fewer than 16"),
         ({"values": np.ones((100, 3))}, "never changes"),

@@ -81,7 +81,7 @@ def test_random_displacements_average_to_the_sum_of_charges():
 
 def test_perovskites_that_are_none_are_refused():
     symbols, positions, cell = perovskite()
-    with pytest.raises(UserError, match="no perovskite"):
+    with pytest.raises(UserError, match="do not make a perovskite"):
         find_cells(symbols[:-1], positions[:-1], cell, "Pb", "Ti", "O")
     with pytest.raises(UserError, match="not shared evenly"):
         find_cells(symbols, np.random.default_rng(0).uniform(0, 8, positions.shape), cell, "Pb", "Ti", "O")
@@ -258,5 +258,5 @@ def test_cells_come_from_the_field_table_and_the_properties(tmp_path):
 @pytest.mark.parametrize("text", ["Pb", "Pb=x", "Pb=1..2", "pb=1", "Pb=1,Pb=2", "O=-5/-2/-1"])
 def test_charges_on_the_command_line(text):
     assert parse_charges("Pb=3.90,Ti=7.06,O=-5.83/-2.56", along_and_across=True) == PBTIO3_CHARGES
-    with pytest.raises(UserError, match=r"no charge of an element; write for example --charges Pb="):
+    with pytest.raises(UserError, match=r"not a charge of an element; write for example --charges Pb="):
         parse_charges(text, along_and_across=True)
