@@ -55,4 +55,4 @@ def choose_source(runs: Sequence[RunDirectory], wanted: str = "auto") -> tuple[s
         )
     hint = "the bead dipoles" if scaled else "the current (les-ipi run --record current) or <trajectory ... "
     hint += "" if scaled else "extra_type='dipole'> extras"
-    raise UserError(f"{runs[0].path} holds no record from which a spectrum can be computed; record {hint}.")
+    raise UserError(f"{runs[0].path} holds no record from which a spectrum or a conductivity can be computed; record {hint}.")

@@ -120,7 +120,7 @@ def test_mistakes_are_one_sentence(ion_runs, tmp_path, les_analysis):
         ((run, "--source", "charges"), "needs oxidation numbers"),
         ((run, "--source", "dipole"), "has no dipole"),
         ((run, "--discard-ps", "100"), "leaves no spectrum"),
-        ((empty,), "holds nothing"),
+        ((empty,), "holds no record"),
         ((empty, "--charges", "H=1,O=-2"), "has no positions"),
     ):
         done = les_analysis(*arguments)
