@@ -97,7 +97,9 @@ def _value(parameter, hint) -> str:
 def _default(parameter) -> str:
     if parameter.required:
         return "**required**"
-    default = getattr(parameter.default, "value", parameter.default)
+    shown = getattr(parameter, "show_default", None)
+    # An option that is only passed on where it is given shows the default of whoever takes it.
+    default = shown if isinstance(shown, str) else getattr(parameter.default, "value", parameter.default)
     if isinstance(default, bool):
         names = parameter.opts if default else parameter.secondary_opts
         return f"`{names[0]}`" if names else ""

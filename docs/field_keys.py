@@ -5,12 +5,11 @@ of the waveforms, types and limits from the schema, meanings from :data:`MEANING
 """
 
 from pathlib import Path
-from typing import get_args
 
 import training_keys
 from pydantic import BaseModel
 
-from les_ipi.driver.fields.protocol import Protocol
+from les_ipi.driver.fields.protocol import WAVEFORMS
 
 PAGE = Path(__file__).parent / "reference" / "field_toml.md"
 
@@ -49,11 +48,6 @@ MEANING: dict[str, tuple[str, str]] = {
 _LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 
 
-def waveform_name(schema: type[BaseModel]) -> str:
-    """The value of the key ``waveform`` that chooses a schema; the first where several spellings are read."""
-    return get_args(schema.model_fields["waveform"].annotation)[0]
-
-
 def rows(schema: type[BaseModel], keys: set[str]) -> str:
     """A table of some keys of a schema. Raises ``KeyError`` for a key without a meaning."""
     lines = ["| key | type | default | limits | unit | meaning |", "|---|---|---|---|---|---|"]
@@ -79,11 +73,11 @@ def _type(found: dict) -> str:
 
 def page() -> str:
     """The whole page."""
-    schemas = get_args(Protocol)
+    schemas = WAVEFORMS
     common = set.intersection(*(set(schema.model_fields) for schema in schemas)) - {"waveform"}
     parts = [INTRODUCTION, "## Keys of every waveform\n", rows(schemas[0], common)]
     for schema in schemas:
-        parts.append(f"## {waveform_name(schema)}\n\n{schema.__doc__.replace('``', '`')}\n")
+        parts.append(f"## {schema.name()}\n\n{schema.__doc__.replace('``', '`')}\n")
         parts.append(rows(schema, set(schema.model_fields) - common - {"waveform"}))
     return "\n".join(parts)
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from les_ipi.command_options import Compile, Device, Dtype, LongRangeAccuracy, ModelArgument, SumRule, Threads
 from les_ipi.driver.commands import anchors, driver, run
 from les_ipi.errors import UserError
 
@@ -14,7 +15,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Latent Ewald Summation models for i-PI: train, evaluate, drive.",
+    help="Train and evaluate Latent Ewald Summation models, and run i-PI with them.",
 )
 app.command()(run)
 app.command()(driver)
@@ -49,8 +50,8 @@ def models() -> None:
 
 
 @app.command()
-def info(model: Annotated[str, typer.Argument(help="Shipped name or path of a model folder.")]) -> None:
-    """Print the card of MODEL: data, licence, held-out errors, conventions, hyper-parameters.
+def info(model: ModelArgument) -> None:
+    """Print the card of MODEL: its training data, licence, held-out errors, conventions and hyper-parameters.
 
     Example: les-ipi info water-pbe0-ts
     """
@@ -62,20 +63,24 @@ def info(model: Annotated[str, typer.Argument(help="Shipped name or path of a mo
 
 @app.command()
 def train(
-    config: Annotated[Path, typer.Argument(help="Training file (TOML).")],
-    output: Annotated[Path | None, typer.Option(help="Model folder; default: <name> from the file.")] = None,
-    data_root: Annotated[Path | None, typer.Option(help="Folder of the data files; default: the file's.")] = None,
-    resume: Annotated[bool, typer.Option(help="Continue from the last checkpoint.")] = False,
-    start: Annotated[
-        str | None, typer.Option("--from", help="Fine-tune this model (shipped name or folder) instead of fresh weights.")
+    config: Annotated[Path, typer.Argument(help="Training file (TOML), see docs/reference/train_toml.md.")],
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for the model; without it, the name that the training file gives.")
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch.")] = None,
+    data_root: Annotated[
+        Path | None, typer.Option(help="Folder of the data files; without it, the folder of the training file.")
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="Continue the training from its last checkpoint.")] = False,
+    start: Annotated[
+        str | None, typer.Option("--from", help="Model to start from (name or folder), instead of fresh weights.")
+    ] = None,
+    threads: Threads = None,
 ) -> None:
-    """Train a model; writes weights, card, learning curves and held-out parity plots.
+    """Train a model, and write its weights, its card, learning curves and a figure of held-out errors into one folder.
 
-    Example: les-ipi train inputs/water/train-pbe0-ts.toml --data-root ~/data/water
+    Example: les-ipi train inputs/water/train-pbe0-ts.toml --data-root DATA
 
-    Fine-tuning: les-ipi train mine.toml --from water-pbe0-ts
+    Example: les-ipi train inputs/batio3/fine-tune-bec.toml --from batio3-pbe
     """
     from les_ipi.training.training_config import read_config
 
@@ -90,25 +95,34 @@ def train(
 
 @app.command()
 def evaluate(
-    model: Annotated[str, typer.Argument(help="Shipped name or path of a model folder.")],
-    data: Annotated[Path, typer.Argument(help="Labelled extended XYZ file (plain or .gz).")],
-    fit_offsets: Annotated[bool, typer.Option("--fit-offsets", help="Fit per-element energy offsets first.")] = False,
-    frames: Annotated[str, typer.Option(help="Frames to use, as start:stop:step.")] = ":",
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the metrics as JSON.")] = None,
-    write: Annotated[Path | None, typer.Option(help="Write predictions as extended XYZ.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Write parity plots (PNG).")] = None,
-    dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch.")] = None,
+    model: ModelArgument,
+    data: Annotated[Path, typer.Argument(help="Extended XYZ file with labels (plain or .gz).")],
+    fit_offsets: Annotated[
+        bool, typer.Option("--fit-offsets", help="Fit one energy offset for each element before energies are compared.")
+    ] = False,
+    frames: Annotated[str, typer.Option(help="Which frames to compare, as start:stop:step.")] = ":",
+    json_file: Annotated[Path | None, typer.Option("--json", help="File for the errors (JSON).")] = None,
+    write: Annotated[Path | None, typer.Option(help="File for the predictions (extended XYZ).")] = None,
+    plot: Annotated[Path | None, typer.Option(help="File for a figure of predictions against labels (PNG).")] = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    threads: Threads = None,
+    compile: Compile = None,
+    long_range_accuracy: LongRangeAccuracy = None,
+    sum_rule: SumRule = None,
 ) -> None:
-    """Compare MODEL with the labels in DATA: energies, forces, stress, Born charges, dipoles.
+    """Compare MODEL with the labels in DATA: energies, forces, stress, Born charges, dipoles and polarizabilities.
 
-    Example: les-ipi evaluate water-pbe0-ts frames.xyz --fit-offsets --json errors.json --plot parity.png
+    Example: les-ipi evaluate water-pbe0-ts DATA.xyz --fit-offsets --json errors.json --plot parity.png
     """
     from les_ipi.evaluation.evaluator import Evaluator
     from les_ipi.training.data import load_frames, select
     from les_ipi.training.scoring import evaluate_frames, write_predictions
 
-    evaluator = Evaluator.load(model, dtype=dtype, threads=threads)
+    evaluator = Evaluator.load(
+        model, device=device, dtype=dtype, threads=threads, compile=compile, long_range_accuracy=long_range_accuracy,
+        sum_rule=sum_rule,
+    )  # fmt: skip
     chosen = select(load_frames([data], evaluator.cutoff), frames)
     report = evaluate_frames(evaluator, chosen, fit_offsets)
     for name, value in report.metrics.items():
@@ -125,19 +139,26 @@ def evaluate(
 
 @app.command()
 def bench(
-    model: Annotated[str, typer.Argument(help="Shipped name or path of a model folder.")],
-    structure: Annotated[Path, typer.Argument(help="Structure that ASE can read.")],
-    repeat: Annotated[tuple[int, int, int], typer.Option(help="Supercell.", metavar="A B C")] = (1, 1, 1),
-    beads: Annotated[int, typer.Option(min=1, help="Structures in one call.")] = 1,
-    properties: Annotated[str, typer.Option(help="Comma-separated.")] = "energy,forces",
-    calls: Annotated[int, typer.Option(min=1, help="Timed calls.")] = 20,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch.")] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
-    compile: Annotated[bool, typer.Option("--compile/--eager", help="Fuse the model first.")] = True,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the numbers as JSON.")] = None,
+    model: ModelArgument,
+    structure: Annotated[Path, typer.Argument(help="Structure file in a format that ASE reads.")],
+    repeat: Annotated[
+        tuple[int, int, int],
+        typer.Option(help="How many times the cell is repeated along each lattice vector.", metavar="A B C"),
+    ] = (1, 1, 1),
+    beads: Annotated[
+        int, typer.Option(min=1, help="How many copies are evaluated in one call, as beads of a path integral are.")
+    ] = 1,
+    properties: Annotated[str, typer.Option(help="Properties to evaluate, separated by commas.")] = "energy,forces",
+    calls: Annotated[int, typer.Option(min=1, help="Number of calls that are timed.")] = 20,
+    device: Device = None,
+    dtype: Dtype = None,
+    threads: Threads = None,
+    compile: Compile = True,
+    long_range_accuracy: LongRangeAccuracy = None,
+    sum_rule: SumRule = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="File for the numbers (JSON).")] = None,
 ) -> None:
-    """Time one evaluation of MODEL on STRUCTURE: median, best, cost per atom, peak memory.
+    """Time one evaluation of MODEL on STRUCTURE, and print median, best time, cost per atom and peak memory.
 
     Example: les-ipi bench water-pbe0-ts inputs/water/start.xyz --repeat 2 2 2 --properties energy,forces,virial --threads 1
     """
@@ -151,7 +172,10 @@ def bench(
 
     if min(repeat) < 1:
         raise UserError(f"--repeat {' '.join(map(str, repeat))} is not a supercell: give three positive numbers.")
-    evaluator = Evaluator.load(model, device=device, dtype=dtype, threads=threads, compile=compile)
+    evaluator = Evaluator.load(
+        model, device=device, dtype=dtype, threads=threads, compile=compile, long_range_accuracy=long_range_accuracy,
+        sum_rule=sum_rule,
+    )  # fmt: skip
     try:
         atoms = read(structure)
     except Exception as error:

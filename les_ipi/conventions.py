@@ -23,6 +23,14 @@ class Property(StrEnum):
     PIEZOELECTRIC = "piezoelectric"
 
 
+class SumRule(StrEnum):
+    """What to do about Σ_i Z_i ≠ Q·1 with the total charge Q (acoustic sum rule of the Born charges)."""
+
+    PROJECT = "project"
+    REPORT = "report"
+    RAISE = "raise"
+
+
 class Boundary(StrEnum):
     """How a structure repeats, which decides how its charges interact."""
 

@@ -45,7 +45,7 @@ class FieldTable:
 
     @property
     def waveform(self) -> str | None:
-        """Name of the waveform in the header (``sinus``, ``triangle``, ``step``, ``pund``, ...), or None."""
+        """Name of the waveform in the header (``sine``, ``triangle``, ``step``, ``pund``, ...), or None."""
         return self.header.get("waveform", "").lower() or None
 
     @property

@@ -6,16 +6,19 @@ from typing import Annotated
 
 import typer
 
-from les_ipi.driver.serve.client import UNIX_PREFIX
-
-_COMPILE = "Fuse the model into compiled code: under a minute once, then about twice as fast."
-_FIELD = "Constant field (V/Å) that the driver adds to energy, forces and virial: any ensemble, any motion."
-_VOLTAGE = "The same as a voltage (V) along each lattice vector: the field follows the cell."
-
-
-class _Dtype(StrEnum):
-    FLOAT32 = "float32"
-    FLOAT64 = "float64"
+from les_ipi.command_options import (
+    Beads,
+    Compile,
+    ConstantField,
+    Device,
+    Dtype,
+    LongRangeAccuracy,
+    ModelArgument,
+    Properties,
+    SumRule,
+    Threads,
+    Voltage,
+)
 
 
 class _Record(StrEnum):
@@ -31,109 +34,131 @@ def _print_pes_path(wanted: bool) -> None:
 
 
 def driver(
-    model: Annotated[str, typer.Argument(help="Name of a shipped model, or path of a model folder.")],
-    template: Annotated[Path, typer.Option(help="Structure with the atoms in i-PI's order, e.g. the start file.")],
+    model: ModelArgument,
+    template: Annotated[
+        Path, typer.Option(help="Structure with the atoms in i-PI's order, for example the start file.")
+    ],
     unix: Annotated[str | None, typer.Option(help="<address> of an <ffsocket mode='unix'>.")] = None,
-    host: Annotated[str, typer.Option(help="<address> of an <ffsocket mode='inet'>.")] = "localhost",
+    host: Annotated[
+        str | None, typer.Option(help="<address> of an <ffsocket mode='inet'>.", show_default="localhost")
+    ] = None,
     port: Annotated[int | None, typer.Option(help="<port> of an <ffsocket mode='inet'>.")] = None,
-    prefix: Annotated[str, typer.Option(help="i-PI's sockets_prefix.")] = UNIX_PREFIX,
-    properties: Annotated[
-        str, typer.Option(help="Extras for i-PI, comma-separated: dipole, born_effective_charges, charges.")
-    ] = "dipole",
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
-    dtype: Annotated[_Dtype, typer.Option(help="Arithmetic of the model.")] = _Dtype.FLOAT32,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads per process.")] = None,
-    compile: Annotated[bool, typer.Option("--compile", help=_COMPILE)] = False,
-    retry: Annotated[float, typer.Option(min=0, help="Seconds to wait for i-PI.")] = 60.0,
-    constant_field: Annotated[tuple[float, float, float] | None, typer.Option(help=_FIELD, metavar="X Y Z")] = None,
-    voltage: Annotated[tuple[float, float, float] | None, typer.Option(help=_VOLTAGE, metavar="A B C")] = None,
-    beads: Annotated[int, typer.Option(min=1, help="Beads of the run (only with a field and a latent head).")] = 1,
+    prefix: Annotated[
+        str | None, typer.Option(help="Start of the names of i-PI's socket files.", show_default="/tmp/ipi_")
+    ] = None,
+    properties: Properties = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    threads: Threads = None,
+    compile: Compile = None,
+    long_range_accuracy: LongRangeAccuracy = None,
+    sum_rule: SumRule = None,
+    retry: Annotated[float | None, typer.Option(min=0, help="Seconds to wait for i-PI.", show_default="60")] = None,
+    constant_field: ConstantField = None,
+    voltage: Voltage = None,
+    beads: Beads = None,
     pes_path: Annotated[
         bool,
         typer.Option(
             "--pes-path",
             is_eager=True,
             callback=_print_pes_path,
-            help="Print the <pes_path> for <ffdirect> and exit.",
+            help="Print the file that belongs into <pes_path> of an <ffdirect>, and exit.",
         ),
     ] = False,
 ) -> None:
     """Serve energies, forces, virials and dipoles of MODEL to a running i-PI.
 
-    Start as many as you like, on any machine that reaches i-PI; each serves one bead (or batch) at a time.
+    You can start several drivers for one i-PI, on every machine that reaches it; each of them evaluates one bead (or one
+    batch of beads) at a time.
 
-    Example: les-ipi driver water-pbe0-ts --template start.xyz --unix les
+    Example: les-ipi driver water-pbe0-ts --template inputs/water/start.xyz --unix les-water
 
-    Example: les-ipi driver water-pbe0-ts --template start.xyz --host node01 --port 31415 --properties BEC
+    Example: les-ipi driver water-pbe0-ts --template inputs/water/start.xyz --host node01 --port 31415 --properties BEC
 
-    Example: les-ipi driver water-pbe0-ts --template start.xyz --unix les --constant-field 0 0 0.05
+    Example: les-ipi driver water-pbe0-ts --template inputs/water/start.xyz --unix les-water --constant-field 0 0 0.05
     """
     from les_ipi.driver.serve.driver_process import DriverOptions, run_driver
 
     options = DriverOptions(
-        model,
-        str(template),
-        unix,
-        None if unix else host,
-        port,
-        prefix,
-        properties,
-        device,
-        dtype.value,
-        threads,
-        compile,
-        retry,
-        ";".join(map(repr, constant_field or ())),
-        ";".join(map(repr, voltage or ())),
-        beads,
-    )
+        model=model, template=str(template), unix=unix, host=host, port=port, prefix=prefix, retry=retry,
+        properties=properties, device=device, dtype=dtype, threads=threads, compile=compile,
+        long_range_accuracy=long_range_accuracy, sum_rule=sum_rule, constant_field=constant_field, voltage=voltage,
+        beads=beads,
+    )  # fmt: skip
     count = run_driver(options)
     typer.echo(f"i-PI ended; {count} structures evaluated.", err=True)
 
 
 def run(
     input_xml: Annotated[
-        Path, typer.Argument(metavar="INPUT.xml", help="i-PI input with an <ffdirect> or <ffsocket>.")
+        Path, typer.Argument(metavar="INPUT.xml", help="Input file of i-PI with an <ffdirect> or <ffsocket>.")
     ],
-    model: Annotated[str | None, typer.Option(help="Model name or folder; overrides the input.")] = None,
-    template: Annotated[
-        str | None, typer.Option(help="Structure with the atoms in order (default: the start file).")
+    model: Annotated[
+        str | None,
+        typer.Option(help="Name of a shipped model, or path of a model folder, instead of the one in INPUT.xml."),
     ] = None,
-    drivers: Annotated[int, typer.Option(min=0, help="Driver processes for an <ffsocket>; 0: yours.")] = 1,
-    directory: Annotated[Path | None, typer.Option(help="Run here instead of beside INPUT.xml.")] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(help="Structure with the atoms in i-PI's order; without it, the start file that INPUT.xml names."),
+    ] = None,
+    drivers: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Number of driver processes for an <ffsocket>; with 0 you start them with les-ipi driver."
+        ),
+    ] = 1,
+    directory: Annotated[
+        Path | None, typer.Option(help="Directory of the run; without it, the directory of INPUT.xml.")
+    ] = None,
     record: Annotated[
-        _Record | None, typer.Option(help="Write the dipole current dM/dt = sum Z* v to PREFIX.current.")
+        _Record | None,
+        typer.Option(help="Write the dipole current dM/dt = sum Z* v of the Born charges Z* to PREFIX.current."),
     ] = None,
     record_stride: Annotated[
-        int | None, typer.Option(min=1, help="Steps between records (default: the most within 2 fs).")
+        int | None,
+        typer.Option(min=1, help="Steps between two records of the current; without it, as many as fit into 2 fs."),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue from RESTART to <total_steps>.")] = False,
-    properties: Annotated[str | None, typer.Option(help="Extras for i-PI (see les-ipi driver).")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...")] = None,
-    dtype: Annotated[_Dtype | None, typer.Option(help="Arithmetic of the model (default: float32).")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads per process.")] = None,
-    compile: Annotated[bool, typer.Option("--compile", help=_COMPILE)] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run in this directory from RESTART to <total_steps>.")
+    ] = False,
+    properties: Properties = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    threads: Threads = None,
+    compile: Compile = None,
+    long_range_accuracy: LongRangeAccuracy = None,
+    sum_rule: SumRule = None,
     field: Annotated[
-        Path | None, typer.Option(help="Field protocol (TOML); E, P, J, cell and work go to PREFIX.field.")
+        Path | None,
+        typer.Option(
+            help="Field protocol (TOML) for a field that changes with time; field, dipole, current, cell and work of every "
+            "step go to PREFIX.field."
+        ),
     ] = None,
-    constant_field: Annotated[tuple[float, float, float] | None, typer.Option(help=_FIELD, metavar="X Y Z")] = None,
-    voltage: Annotated[tuple[float, float, float] | None, typer.Option(help=_VOLTAGE, metavar="A B C")] = None,
+    constant_field: ConstantField = None,
+    voltage: Voltage = None,
 ) -> None:
-    """Run i-PI on INPUT.xml with everything that it needs, show the progress, stop cleanly on Ctrl-C.
+    """Run i-PI on INPUT.xml with everything that it needs, show the progress, and stop cleanly on Ctrl-C.
 
-    Example: les-ipi run inputs/water/nvt.xml --directory runs/water --record current
+    Options that are given here replace the <parameters> of an <ffdirect> in INPUT.xml.
 
-    Example: les-ipi run inputs/water/nvt.xml --directory runs/water --resume
+    Example: les-ipi run inputs/water/classical-nvt.xml --directory runs/water --record current
 
-    Example: les-ipi run inputs/water/field/classical.xml --field inputs/water/field/field.toml --directory runs/field
+    Example: les-ipi run inputs/water/classical-nvt.xml --directory runs/water --resume
+
+    Example: les-ipi run inputs/water/field/classical.xml --directory runs/field --field inputs/water/field/field-0.05.toml
     """
     from les_ipi.driver.launch.run import RunOptions
     from les_ipi.driver.launch.run import run as run_simulation
 
     result = run_simulation(
-        RunOptions(input_xml, model, template, drivers, directory, record is not None, record_stride, resume,
-                   properties, device, dtype.value if dtype else None, threads, compile, field, constant_field,
-                   voltage)
+        RunOptions(
+            input=input_xml, model=model, template=template, drivers=drivers, directory=directory,
+            record_current=record is not None, record_stride=record_stride, resume=resume, properties=properties,
+            device=device, dtype=dtype, threads=threads, compile=compile, long_range_accuracy=long_range_accuracy,
+            sum_rule=sum_rule, field=field, constant_field=constant_field, voltage=voltage,
+        )
     )  # fmt: skip
     if result.warning:
         typer.echo(result.warning, err=True)
@@ -144,18 +169,35 @@ def run(
 
 
 def anchors(
-    run_dirs: Annotated[list[Path], typer.Argument(help="Finished runs of crystals, with a trajectory.")],
+    run_dirs: Annotated[
+        list[Path], typer.Argument(help="Directories of finished runs of crystals, which contain a trajectory.")
+    ],
     reference: Annotated[
-        Path | None, typer.Option(help="Structure with inversion symmetry, same atoms (extended xyz). Default: first frame.")
+        Path | None,
+        typer.Option(
+            help="Structure with inversion symmetry and the same atoms as the run (extended xyz); without it, the first "
+            "frame of the trajectory."
+        ),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Default: the model of the run.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Name of a shipped model, or path of a model folder; without it, the model of the run."),
+    ] = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    threads: Threads = None,
+    compile: Compile = None,
+    sum_rule: SumRule = None,
 ) -> None:
-    """Compute the dipole of crystal runs from their atoms, to PREFIX.anchors; les-analysis ties the integrated current to it.
+    """Compute the dipole of crystals from the positions of their atoms, for every frame of finished runs.
+
+    The dipoles are written to PREFIX.anchors, and les-analysis ties the integral of the recorded current to them.
 
     Example: les-ipi anchors runs/pbtio3/nvt-3-5ps --reference inputs/pbtio3/permittivity/cubic-3.xyz
     """
     from les_ipi.driver.fields.anchoring import write_anchors
+    from les_ipi.evaluation.options import EvaluationOptions
 
+    options = EvaluationOptions(device=device, dtype=dtype, threads=threads, compile=compile, sum_rule=sum_rule)
     for directory in run_dirs:
-        typer.echo(f"{write_anchors(directory, model, reference, threads)} written.", err=True)
+        typer.echo(f"{write_anchors(directory, model, reference, options)} written.", err=True)

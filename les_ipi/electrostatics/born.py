@@ -5,21 +5,12 @@ The order of indices is ``[atom, polarization, displacement]`` everywhere, Z_iα
 
 import math
 from collections.abc import Sequence
-from enum import StrEnum
 
 import torch
 from torch import Tensor
 
+from les_ipi.conventions import SumRule
 from les_ipi.errors import UserError
-
-
-class SumRule(StrEnum):
-    """What to do about Σ_i Z_i ≠ 0 (acoustic sum rule)."""
-
-    PROJECT = "project"
-    REPORT = "report"
-    RAISE = "raise"
-
 
 #: Largest mean |Σ_i Z_i|/N in e that ``raise`` lets pass.
 SUM_RULE_TOLERANCE = 1e-6

@@ -9,7 +9,6 @@ from torch import Tensor
 from les_ipi.conventions import Boundary, Property
 from les_ipi.electrostatics.born import SumRule
 from les_ipi.electrostatics.ewald import padded_modes
-from les_ipi.errors import UserError
 from les_ipi.evaluation.blocks import LocalBlocks
 from les_ipi.models.derivatives import (
     Leaves,
@@ -25,8 +24,6 @@ from les_ipi.structures.packed_edges import KeptEdges
 from les_ipi.structures.system import AtomicSystem
 from les_ipi.units import COULOMB, EPSILON_0
 
-#: Quantities that carry √ε_e.
-_PHYSICAL_MOMENTS = {Property.CHARGES, Property.DIPOLE, Property.BORN_EFFECTIVE_CHARGES, Property.POLARIZABILITY}
 _PER_ATOM = {"forces", "charges", "born_effective_charges"}
 
 
@@ -52,7 +49,6 @@ class BatchEngine:
         With ``fields`` (B, 3) V/Å energy, forces and virial are those of U − E·M, from the same backward pass.
         """
         model = self.model
-        self._check_slabs(systems, wanted)
         batch = self._batch(systems)
         with torch.enable_grad():
             leaves = Leaves.of(batch, self.dtype)
@@ -92,14 +88,6 @@ class BatchEngine:
     @property
     def _induces(self) -> bool:
         return self.model.head is not None and self.model.head.induces
-
-    def _check_slabs(self, systems: Sequence[AtomicSystem], wanted: set[Property]) -> None:
-        """Responses of a slab that a susceptibility of the vacuum or of charge induced at any distance would falsify."""
-        if self._induces and wanted & _PHYSICAL_MOMENTS and any(s.slab for s in systems):
-            raise UserError(
-                "Charges, dipoles, Born charges and polarizabilities of a slab are not defined for this model with induced "
-                "moments, because ε_e of a cell with vacuum is unknown: ask for energy, forces and virial only."
-            )
 
     def _tables(
         self,

@@ -8,24 +8,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from les_ipi.conventions import Boundary, Property
-from les_ipi.electrostatics.born import SumRule
+from les_ipi.conventions import Boundary, Property, SumRule
 from les_ipi.errors import UserError
 from les_ipi.evaluation.autograd_engine import BatchEngine
 from les_ipi.evaluation.blocks import LocalBlocks
+from les_ipi.evaluation.capabilities import HeadAbilities, Request, check
 from les_ipi.evaluation.closed_engine import LocalEngine
+from les_ipi.evaluation.options import EvaluationOptions
 from les_ipi.models.les_model import LESModel
 from les_ipi.models.library import find_model
 from les_ipi.models.storage import load_model
 from les_ipi.structures.system import AtomicSystem, places_by_boundary
-
-_CHARGE_PROPERTIES = {
-    Property.CHARGES,
-    Property.DIPOLE,
-    Property.QUADRUPOLE,
-    Property.BORN_EFFECTIVE_CHARGES,
-    Property.PIEZOELECTRIC,
-}
 
 
 @dataclass
@@ -95,45 +88,21 @@ class Evaluator:
             self._engine = LocalEngine(self.model, device, dtype, skin, sum_rule, blocks, long_range_accuracy)
 
     @classmethod
-    def load(
-        cls,
-        model: str | Path,
-        *,
-        device: str = "cpu",
-        dtype: str = "float32",
-        threads: int | None = None,
-        sum_rule: str = "project",
-        compile: bool = False,
-        long_range_accuracy: float | None = None,
-    ) -> "Evaluator":
+    def load(cls, model: str | Path, options: EvaluationOptions | None = None, **settings: Any) -> "Evaluator":
         """Evaluator of a model folder or shipped model.
 
-        Parameters: ``dtype`` "float32" or "float64"; ``threads`` of torch; ``sum_rule`` "project", "report" or "raise".
-        Raises ``UserError`` for an unknown model, dtype, device or sum rule.
+        Parameters: ``options``, see :class:`EvaluationOptions`, or its fields as keywords: ``device``, ``dtype``
+        ("float32" or "float64"), ``threads`` of torch, ``compile``, ``long_range_accuracy``, and ``sum_rule``
+        ("project", "report" or "raise"). Raises ``UserError`` for an unknown model, option, dtype, device or sum rule.
         """
-        kinds = {"float32": torch.float32, "float64": torch.float64}
-        if dtype not in kinds:
-            raise UserError(f"Unknown dtype '{dtype}': use float32 or float64.")
-        if sum_rule not in set(SumRule):
-            raise UserError(f"Unknown sum rule '{sum_rule}': use {', '.join(SumRule)}.")
-        if device.startswith("cuda") and not torch.cuda.is_available():
-            raise UserError(f"Device '{device}' was asked for, but torch sees no CUDA GPU: use --device cpu.")
-        if threads:
-            torch.set_num_threads(threads)
-        loaded, card = load_model(find_model(model), kinds[dtype])
-        if long_range_accuracy is not None and not 0 < long_range_accuracy < 0.1:
-            raise UserError(
-                f"A long-range accuracy of {long_range_accuracy} was asked for: give a relative error between 0 and 0.1."
-            )
-        return cls(
-            loaded,
-            card,
-            device=device,
-            dtype=kinds[dtype],
-            sum_rule=SumRule(sum_rule),
-            compile=compile,
-            long_range_accuracy=long_range_accuracy,
-        )
+        chosen = EvaluationOptions(**(options.given(EvaluationOptions) if options else {}) | settings)
+        dtype = getattr(torch, chosen.dtype)
+        _check_device(chosen.device)
+        if chosen.threads:
+            torch.set_num_threads(chosen.threads)
+        loaded, card = load_model(find_model(model), dtype)
+        rest = chosen.model_dump(include={"device", "sum_rule", "compile", "long_range_accuracy"})
+        return cls(loaded, card, dtype=dtype, **rest)
 
     @property
     def cutoff(self) -> float:
@@ -144,11 +113,6 @@ class Evaluator:
     def single_valued(self) -> bool:
         """Whether the dipole is a function of the (unwrapped) positions, so that a field has an energy."""
         return self.model.head is not None and self.model.head.single_valued_polarization
-
-    @property
-    def _answers_fields(self) -> bool:
-        """Whether moments respond to a field, so that the model itself gives the enthalpy of isolated systems."""
-        return self._has("equivariant") or self._has("equilibrates")
 
     def _has(self, ability: str) -> bool:
         """Whether the charge head, if any, has an ability of :class:`les_ipi.models.heads.ChargeHead`."""
@@ -168,27 +132,10 @@ class Evaluator:
         Raises ``UserError`` for an unknown element or property, charges asked from a model without charges, or a field on
         a model whose dipole is not single-valued.
         """
-        wanted = self._check(properties)
-        responses = wanted & {Property.BORN_EFFECTIVE_CHARGES, Property.PIEZOELECTRIC}
-        if responses and self._has("equilibrates") and any(s.periodic for s in systems):
-            raise UserError(
-                "Charges of the 'equilibration' head flow through the whole cell, as in a metal, so periodic systems have no "
-                "Born charges and no piezoelectric tensor: use the latent, transfer or multipole head for them."
-            )
-        moments = self._has("equivariant") and not self.single_valued
-        if Property.PIEZOELECTRIC in wanted and moments and any(not s.periodic or s.slab for s in systems):
-            raise UserError(
-                "The piezoelectric tensor of molecules and slabs with the 'multipole' head is not implemented for charges that "
-                "fluctuate: use another head, or a structure that is periodic along a, b and c."
-            )
-        if Property.QUADRUPOLE in wanted and any(s.periodic for s in systems):
-            raise UserError("A quadrupole is defined for isolated structures only: ask for it with pbc='F F F'.")
-        allowed = self.single_valued or (self._answers_fields and not any(s.periodic for s in systems))
-        if fields is not None and not allowed:
-            raise UserError(
-                "An enthalpy U − E·M needs a single-valued dipole: the transfer head, oxidation numbers with dipoles, or the "
-                "multipole and equilibration heads for isolated systems. Else ask for Born charges Z, whose force is Z·E."
-            )
+        wanted = _known(properties)
+        requests = [*(name for name in Property if name in wanted), *([] if fields is None else [Request.ENTHALPY])]
+        boundaries = {system.boundary for system in systems}
+        check(requests, HeadAbilities.of_head(self.model.head), boundaries, model=self.card.get("name", "unnamed"))
         found: list[Results] = [Results() for _ in systems]
         for boundary, places in places_by_boundary(systems).items():
             group = [systems[place] for place in places]
@@ -207,25 +154,20 @@ class Evaluator:
         general = boundary == Boundary.SLAB or (self._has("equivariant") and responses)
         return self._general if general else self._engine
 
-    def _check(self, properties: Iterable[Property | str]) -> set[Property]:
-        wanted = set()
-        for name in properties:
-            if name not in set(Property):
-                raise UserError(f"Unknown property '{name}': choose from {', '.join(Property)}.")
-            wanted.add(Property(name))
-        if self.model.head is None and wanted & _CHARGE_PROPERTIES:
-            raise UserError(
-                "This model has no charges, so it gives no charges, dipole or Born charges: use an LES model."
-            )
-        if Property.PIEZOELECTRIC in wanted and (self._has("equilibrates") or self._has("induces")):
-            what = "the 'equilibration' head" if self._has("equilibrates") else "induced charges and dipoles"
-            raise UserError(
-                f"The piezoelectric tensor of {what} is not implemented: use the latent or transfer head, or permanent moments "
-                "(level q, u or uQ of the multipole head)."
-            )
-        if Property.POLARIZABILITY in wanted and not self._has("induces_dipole"):
-            raise UserError(
-                "This model has no polarizabilities: use a model with the 'multipole' head at a level with induced dipoles "
-                "(iu, uiu, uiqiu, uQiqiu)."
-            )
-        return wanted
+
+def _known(properties: Iterable[Property | str]) -> set[Property]:
+    wanted = set()
+    for name in properties:
+        if name not in set(Property):
+            raise UserError(f"Unknown property '{name}': choose from {', '.join(Property)}.")
+        wanted.add(Property(name))
+    return wanted
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.device(device)
+    except RuntimeError as error:
+        raise UserError(f"Unknown device '{device}': use cpu, cuda or cuda:1.") from error
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"Device '{device}' was asked for, but torch sees no CUDA GPU: use --device cpu.")

@@ -26,7 +26,9 @@ def displacements_from(reference: AtomicSystem, system: AtomicSystem) -> np.ndar
     systems, and atoms that have left their sites.
     """
     if not (reference.periodic and system.periodic) or reference.slab or system.slab:
-        raise UserError("A dipole is integrated along a path in crystals only: the structure is not periodic along a, b and c.")
+        raise UserError(
+            "A dipole is integrated along a path in crystals only, but the structure is not periodic along a, b and c."
+        )
     if not np.array_equal(reference.numbers, system.numbers):
         raise UserError(
             f"The reference has {len(reference.numbers)} atoms and the run {len(system.numbers)}, or their elements or order "
@@ -36,7 +38,7 @@ def displacements_from(reference: AtomicSystem, system: AtomicSystem) -> np.ndar
     if farthest > LARGEST_DISPLACEMENT_A:
         raise UserError(
             f"An atom is {farthest:.2f} Å away from its site in the reference (at most {LARGEST_DISPLACEMENT_A} Å): the "
-            "reference belongs to another crystal, or atoms diffuse, and then the integral of the current is the dipole to use."
+            "reference belongs to another crystal, or atoms diffuse. For atoms that diffuse, use the integral of the current."
         )
     return moved
 

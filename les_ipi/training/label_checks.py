@@ -1,6 +1,7 @@
 """Losses that the data or the model cannot serve are refused before a training starts."""
 
 from les_ipi.errors import UserError
+from les_ipi.evaluation.capabilities import HeadAbilities, Request, check, refusal
 from les_ipi.models.les_model import LESModel
 from les_ipi.training.data import Frame, composition
 from les_ipi.training.training_config import OptimiserConfig
@@ -14,6 +15,16 @@ LABEL_OF = {
     "quadrupole": "quadrupole",
     "polarizability": "polarizability",
 }
+#: Loss → what it asks of the model.
+_REQUEST_OF = {
+    "born": Request.BORN_LABEL,
+    "dipole": Request.DIPOLE_LABEL,
+    "dipole_difference": Request.DIPOLE_DIFFERENCE_LABEL,
+    "quadrupole": Request.QUADRUPOLE_LABEL,
+    "polarizability": Request.POLARIZABILITY_LABEL,
+}
+#: Losses that take what frames there are with a boundary that they are for, and leave out the others.
+_OF_SOME_FRAMES = (Request.DIPOLE_DIFFERENCE_LABEL, Request.QUADRUPOLE_LABEL)
 
 
 def check_losses(model: LESModel, frames: list[Frame], settings: OptimiserConfig) -> None:
@@ -57,33 +68,12 @@ def check_oxidation_numbers(model: LESModel, frames: list[Frame]) -> None:
 
 
 def _check_head(model: LESModel, name: str, labelled: list[Frame]) -> None:
-    head = model.head
-    if head is None:
-        raise UserError(f"A stage of [training] weighs '{name}', but head = \"none\" has no charges: choose another head.")
-    periodic = [f for f in labelled if f.system.periodic]
-    if name == "born" and head.equilibrates and periodic:
-        raise UserError(
-            f"A stage of [training] weighs 'born', but {len(periodic)} frames with Born charges are periodic, which the "
-            "'equilibration' head does not have: use another head, or files of molecules."
-        )
-    if name == "dipole" and periodic and not head.single_valued_polarization:
-        raise UserError(
-            f"A stage of [training] weighs 'dipole', but {len(periodic)} frames with a dipole are periodic, where that of the "
-            f"'{head.name}' head depends on the images of the atoms: use head = \"transfer\", formal_scale = \"oxidation\", "
-            "the loss 'born', or files of molecules."
-        )
-    if name == "dipole_difference":
-        if not head.single_valued_polarization:
-            raise UserError(
-                f"'dipole_difference' needs a single-valued polarization, which the '{head.name}' head does not have: use "
-                'head = "transfer", formal_scale = "oxidation", or the loss \'born\'.'
-            )
-        if not any(not f.system.slab for f in periodic):
-            raise UserError("'dipole_difference' is for periodic frames, but no frame with a dipole is: use 'dipole'.")
-    if name == "quadrupole" and len(periodic) == len(labelled):
-        raise UserError("'quadrupole' is for molecules, but all frames with a quadrupole are periodic: set its weight to 0.")
-    if name == "polarizability" and not head.induces_dipole:
-        raise UserError(
-            f"A stage of [training] weighs 'polarizability', which the '{head.name}' head does not have at this level: use "
-            'head = "multipole" with level = "iu", "uiu", "uiqiu" or "uQiqiu".'
-        )
+    """Raise ``UserError`` if the head cannot give what frames are labelled with: all of them, or, of labels that only some
+    boundaries have, none of them.
+    """
+    head, request = HeadAbilities.of_head(model.head), _REQUEST_OF[name]
+    facts = {"loss": name, "count": sum(f.system.periodic for f in labelled)}
+    found = sorted({f.system.boundary for f in labelled})
+    if request in _OF_SOME_FRAMES:
+        found = [boundary for boundary in found if refusal([request], head, [boundary], **facts) is None] or found
+    check([request], head, found, **facts)

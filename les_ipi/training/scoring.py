@@ -10,6 +10,7 @@ from ase.io import write
 from rich.progress import track
 
 from les_ipi.conventions import Property
+from les_ipi.evaluation.capabilities import HeadAbilities, Request, refusal
 from les_ipi.evaluation.evaluator import Evaluator, Results
 from les_ipi.evaluation.integrated_dipole import dipole_from_reference, on_their_sites
 from les_ipi.training.data import Frame, composition
@@ -96,18 +97,21 @@ def _wanted(frame: Frame, evaluator: Evaluator) -> set[Property]:
     labels, wanted = frame.labels, {Property.ENERGY, Property.FORCES}
     if labels.stress is not None:
         wanted.add(Property.VIRIAL)
-    head = evaluator.model.head
-    if head is not None:
-        # In a periodic system the dipole of a charge that fluctuates depends on the choice of the images, and of a slab with
-        # induced moments it is not defined: no label compares with it.
-        if head.single_valued_polarization or not frame.system.periodic:
-            wanted.add(Property.DIPOLE)
-        if labels.born_effective_charges is not None and not (head.equilibrates and frame.system.periodic):
-            wanted.add(Property.BORN_EFFECTIVE_CHARGES)
-        if labels.quadrupole is not None and not frame.system.periodic:
-            wanted.add(Property.QUADRUPOLE)
-        if labels.polarizability is not None and head.induces_dipole and not frame.system.slab:
-            wanted.add(Property.POLARIZABILITY)
+    head, facts = HeadAbilities.of_head(evaluator.model.head), {"loss": "", "count": 1}
+
+    def compares(*requests: str) -> bool:
+        return refusal(requests, head, [frame.system.boundary], **facts) is None
+
+    # In a periodic system the dipole of a charge that fluctuates depends on the choice of the images, and of a slab with
+    # induced moments it is not defined: no label compares with it.
+    if compares(Property.DIPOLE, Request.DIPOLE_LABEL):
+        wanted.add(Property.DIPOLE)
+    if labels.born_effective_charges is not None and compares(Property.BORN_EFFECTIVE_CHARGES):
+        wanted.add(Property.BORN_EFFECTIVE_CHARGES)
+    if labels.quadrupole is not None and compares(Property.QUADRUPOLE):
+        wanted.add(Property.QUADRUPOLE)
+    if labels.polarizability is not None and compares(Property.POLARIZABILITY):
+        wanted.add(Property.POLARIZABILITY)
     return wanted
 
 

@@ -9,8 +9,8 @@ from les_ipi.units import EPSILON_0
 AMPLITUDE, PERIOD_FS, DT_FS = 0.02, 4000.0, 2.0  # V/Å: 2 MV/cm
 
 
-def sinus(periods, dt=DT_FS, period=PERIOD_FS, amplitude=AMPLITUDE):
-    """Time and field of a sinus from E = 0."""
+def sine(periods, dt=DT_FS, period=PERIOD_FS, amplitude=AMPLITUDE):
+    """Time and field of a sine from E = 0."""
     time = np.arange(round(periods * period / dt) + 1) * dt
     return time, amplitude * np.sin(2 * np.pi * time / period)
 
@@ -22,8 +22,8 @@ def triangle(periods, dt=DT_FS, period=PERIOD_FS, amplitude=AMPLITUDE):
 
 
 def ellipse(periods, loss_angle, p0=1e-3, **waveform):
-    """P lags behind a sinus by ``loss_angle``: area π E0 P0 sin δ, E_c = E0 sin δ, P_r = P0 sin δ."""
-    time, field = sinus(periods, **waveform)
+    """P lags behind a sine by ``loss_angle``: area π E0 P0 sin δ, E_c = E0 sin δ, P_r = P0 sin δ."""
+    time, field = sine(periods, **waveform)
     period = waveform.get("period", PERIOD_FS)
     return Drive(time, field, p0 * np.sin(2 * np.pi * time / period - loss_angle), label="ellipse")
 
@@ -44,7 +44,7 @@ def folded(dipole, cells):
 HYSTERON = {"p_s": 0.05, "e_plus": 0.011, "e_minus": -0.009, "width": 0.0012, "chi": 30.0}
 
 
-def hysteron(rng, periods=7, wave=sinus, sigma=0.0, correlation_samples=15, jitter=0.0, absolute=True, offset=0.0):
+def hysteron(rng, periods=7, wave=sine, sigma=0.0, correlation_samples=15, jitter=0.0, absolute=True, offset=0.0):
     """P = ±P_s tanh((E ∓ E_c)/w) + ε0χE on rising and falling branches; E_c of each branch jitters.
 
     Independent of the code under test: branches are told apart by the analytic phase of the field.

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from loops import AMPLITUDE, PERIOD_FS, correlated_noise, ellipse, hysteron, hysteron_truth, sinus, triangle
+from loops import AMPLITUDE, PERIOD_FS, correlated_noise, ellipse, hysteron, hysteron_truth, sine, triangle
 
 from les_ipi.analysis.hysteresis.cycles import BASE, change_point, find_cycles, find_tips, passage
 from les_ipi.analysis.hysteresis.laws import frequency_law
@@ -57,11 +57,11 @@ def test_hysteron_without_noise_is_exact():
     assert loop.warnings == ()
 
 
-@pytest.mark.parametrize("case", ["sinus", "relative", "noisy"])
+@pytest.mark.parametrize("case", ["sine", "relative", "noisy"])
 def test_errors_of_a_noisy_hysteron_are_honest(case):
     """100 repetitions of 4 runs of 6 cycles: ≥ 90 % within two standard errors, χ² of the pulls in 0.7..1.4."""
     options = {
-        "sinus": {"jitter": 5e-4},
+        "sine": {"jitter": 5e-4},
         "relative": {"jitter": 5e-4, "wave": triangle, "absolute": False, "offset": 0.7},
         "noisy": {"sigma": 0.015},
     }[case]
@@ -299,8 +299,8 @@ def test_frequency_law_finds_a_known_exponent():
         frequency_law([1.0, 2.0], [Estimate(1, 0.1)] * 2)
 
 
-def test_sinus_and_sweep_have_the_same_static_loop():
-    a = hysteresis_loop([hysteron(np.random.default_rng(0), wave=sinus)]).metrics
+def test_sine_and_sweep_have_the_same_static_loop():
+    a = hysteresis_loop([hysteron(np.random.default_rng(0), wave=sine)]).metrics
     b = hysteresis_loop([hysteron(np.random.default_rng(0), wave=triangle)]).metrics
     for name in ("coercive_field_MV_cm", "remanent_polarization_C_m2", "loop_area_J_m3"):
         assert a[name].value == pytest.approx(b[name].value, rel=5e-4)

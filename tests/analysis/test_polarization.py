@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from loops import PERIOD_FS, ellipse, folded, hysteron, hysteron_truth, sinus, write_field_table
+from loops import PERIOD_FS, ellipse, folded, hysteron, hysteron_truth, sine, write_field_table
 
 from les_ipi.analysis.hysteresis.polarization import (
     Drive,
@@ -25,7 +25,7 @@ TRICLINIC = np.array([[4.0, 0.0, 0.0], [0.5, 5.0, 0.0], [-0.3, 0.7, 6.0]])
 
 @pytest.fixture
 def table_file(tmp_path):
-    return write_field_table(tmp_path / "run", ellipse(3, 0.3), {"waveform": "sinus", "period_fs": 4000})
+    return write_field_table(tmp_path / "run", ellipse(3, 0.3), {"waveform": "sine", "period_fs": 4000})
 
 
 def edit(file, change):
@@ -37,7 +37,7 @@ def test_a_table_is_read_back(table_file):
     table = read_field_table(table_file.parent)
     drive = ellipse(3, 0.3)
     assert np.allclose(table.field[:, 2], drive.field) and np.allclose(table.dipole[:, 2], drive.polarization)
-    assert (table.waveform, table.absolute_dipole, table.header["period_fs"]) == ("sinus", False, "4000")
+    assert (table.waveform, table.absolute_dipole, table.header["period_fs"]) == ("sine", False, "4000")
     assert table.dt_fs == pytest.approx(2.0) and table.cells.shape == (table.steps.size, 3, 3)
     made = drive_of_table(table)
     assert np.allclose(made.polarization, drive.polarization) and not made.absolute
@@ -163,7 +163,7 @@ def test_ambiguous_branch_is_refused():
 
 
 def test_integrated_current_is_the_dipole():
-    time, _ = sinus(2, dt=1.0)
+    time, _ = sine(2, dt=1.0)
     current = np.stack([np.cos(time / 300)] * 3, axis=1)
     assert np.allclose(integrated_current(current, 1.0)[:, 0], 300 * np.sin(time / 300), atol=1e-3)
 
@@ -214,7 +214,7 @@ def test_command_pools_seeds_and_writes_json_and_figure(tmp_path):
     rng = np.random.default_rng(7)
     for seed in range(3):
         drive = hysteron(rng, sigma=0.003, jitter=3e-4, absolute=False)
-        write_field_table(tmp_path / f"seed{seed}", drive, {"waveform": "sinus"}, direction=(0.6, 0.0, 0.8))
+        write_field_table(tmp_path / f"seed{seed}", drive, {"waveform": "sine"}, direction=(0.6, 0.0, 0.8))
     done = command(*(tmp_path / f"seed{seed}" for seed in range(3)))
     assert done.returncode == 0, done.stderr
     assert "250 GHz" in done.stdout and "18 / 3" in done.stdout
@@ -231,7 +231,7 @@ def test_command_pools_seeds_and_writes_json_and_figure(tmp_path):
 def test_command_fits_the_frequency_dependence(tmp_path):
     rng = np.random.default_rng(8)
     for k, period in enumerate((2000.0, 4000.0, 8000.0)):
-        time, field = sinus(7, period=period)
+        time, field = sine(7, period=period)
         lag = 0.3 * (4000.0 / period) ** 0.3
         p = 1e-3 * np.sin(2 * np.pi * time / period - lag) + 2e-5 * rng.normal(size=time.size)
         write_field_table(tmp_path / f"f{k}", Drive(time, field, p, volume_A3=1000.0))

@@ -6,13 +6,14 @@ import threading
 
 import numpy as np
 import pytest
-from ipi_inputs import water_lattice
+from ipi_inputs import water_lattice, write_start
 from toy_water import ToyEvaluator, evaluate
 
-from les_ipi.conventions import born_to_ipi
+from les_ipi.conventions import SumRule, born_to_ipi
 from les_ipi.driver.serve.client import serve
 from les_ipi.driver.serve.extras import encode_extras, parse_properties
 from les_ipi.driver.serve.force_server import ForceServer
+from les_ipi.driver.serve.pes import LESDriver
 from les_ipi.driver.serve.template import Template, read_template
 from les_ipi.errors import UserError
 from les_ipi.structures.system import AtomicSystem
@@ -149,6 +150,33 @@ def test_model_without_charges(water):
     assert reply.extras == "{}"
     with pytest.raises(UserError, match="'short' has no charges, so it cannot give born_effective_charges"):
         ForceServer(evaluator, template, "BEC")
+
+
+def test_parameters_of_the_pes(tmp_path, monkeypatch):
+    """Every parameter reaches the one who loads the model; a mistake ends i-PI with one sentence and no traceback."""
+    write_start(tmp_path / "start.xyz")
+    given, loaded = {"model": "toy", "template": str(tmp_path / "start.xyz")}, []
+
+    class Driver(LESDriver):
+        @staticmethod
+        def load_evaluator(model, options):
+            loaded.append((model, options))
+            return ToyEvaluator.load(model)
+
+    driver = Driver(**given, properties="BEC", threads=2, compile=False, sum_rule="report", long_range_accuracy=0.001,
+                    constant_field="0;0;0.1", verbosity="low")  # fmt: skip
+    ((model, options),) = loaded
+    assert (model, options.threads, options.compile) == ("toy", 2, False)
+    assert (options.sum_rule, options.long_range_accuracy) == (SumRule.REPORT, 0.001)
+    assert len(driver.server.properties) == 2 and driver.server.enthalpy.field.tolist() == [0, 0, 0.1]
+    for wrong, sentence in (
+        (given | {"colour": "red"}, "Unknown parameter 'colour' of the les-ipi PES: it takes device, dtype, threads, "),
+        ({"model": "toy"}, "<parameters> of the les-ipi PES lacks 'template': write {model: NAME, template: START.xyz}."),
+        (given | {"dtype": "half"}, "Unknown dtype 'half'"),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            Driver(**wrong)
+        assert sentence in str(stopped.value) and "\n" not in str(stopped.value)
 
 
 @pytest.mark.parametrize(

@@ -94,13 +94,13 @@ def test_the_dipole_of_a_path_is_that_of_a_single_valued_one(water, given):
 
 
 def test_refusals(water):
-    with pytest.raises(UserError, match="two ways to say one thing"):
+    with pytest.raises(UserError, match="two ways to describe the same field"):
         FieldEnthalpy(FIELD, VOLTAGE, single_valued=True)
     with pytest.raises(UserError, match=r"above 5 V/Å"):
         FieldEnthalpy("0;0;50", single_valued=True)
     with pytest.raises(UserError, match="give three numbers"):
         FieldEnthalpy("0;x;1", single_valued=True)
-    with pytest.raises(UserError, match="voltage makes a field of"):
+    with pytest.raises(UserError, match="voltage corresponds to a field of"):
         FieldEnthalpy(voltage="0;0;90", single_valued=True).apply(water, evaluate(water))
     isolated = replace(water, cell=np.zeros((3, 3)), periodic=False)
     with pytest.raises(UserError, match="the system is isolated"):

@@ -230,7 +230,7 @@ def test_a_steady_drift_is_told(make_input):
     """8 beads at 2000 K turn by 2 rad in a step of 0.5 fs, which thermostats turn into heat; classical dynamics has none."""
     assert run_toy(make_input(steps=600)).warning is None
     path = make_input(steps=600, beads=8, batch=8, kelvin=2000, motion=TRPMD)
-    assert re.search(r"drifts by \+\d.* k_B T: .* turns into heat.*baoab.*docs/how-to/driver\.md", run_toy(path).warning)
+    assert re.search(r"drifts by \+\d.* k_B T\. .* turns into heat.*baoab.*docs/how-to/driver\.md", run_toy(path).warning)
 
 
 def test_which_drifts_are_told(make_input):

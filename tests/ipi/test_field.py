@@ -19,7 +19,7 @@ FIELD = (0.1, 0.2, 0.2)  # V/Å
 CONSTANT = 'waveform = "constant"\namplitude = 0.3\ndirection = [1, 2, 2]\n'
 WAVEFORMS = {
     "pulse": 'waveform = "pulse"\namplitude = 2.0\ndirection = [1, 2, 2]\ncentre_fs = 40\nsigma_fs = 10\n',
-    "sinus": 'waveform = "sinus"\namplitude = 2.0\ndirection = [1, 2, 2]\nperiod_fs = 50\n',
+    "sine": 'waveform = "sine"\namplitude = 2.0\ndirection = [1, 2, 2]\nperiod_fs = 50\n',
     "triangle": 'waveform = "triangle"\namplitude = 2.0\ndirection = [1, 2, 2]\nperiod_fs = 60\n',
 }
 DIPOLES = "<trajectory filename='mu' stride='1' extra_type='dipole'> extras </trajectory>"
@@ -150,7 +150,7 @@ def test_protocol_equals_the_oscillating_field_of_ipi(make_input):
     path = make_input(motion=EDA.replace("EXTRA", wave), steps=100)
     path.write_text(path.read_text().replace("motion mode='dynamics'", "motion mode='driven_dynamics'"))
     run_toy(path, **HEALTHY)
-    *_, other = drive(make_input, CONSTANT.replace("constant", "sinus") + "period_fs = 40\n", steps=100)
+    *_, other = drive(make_input, CONSTANT.replace("constant", "sine") + "period_fs = 40\n", steps=100)
     np.testing.assert_allclose(final_positions(other), final_positions(path), rtol=1e-6, atol=1e-7)
 
 
@@ -177,7 +177,7 @@ NVT = """<dynamics mode='nvt'><timestep units='femtosecond'>{dt}</timestep>
 def test_area_of_a_loop_is_heat_and_energy(make_input, thermostat, beads):
     """NVT: ∮E·dM = heat into the thermostat + ΔU, kinetic and spring energy included, within 3 %."""
     names = "temperature{kelvin}, kinetic_md{electronvolt}, spring{electronvolt}"
-    text = CONSTANT.replace("constant", "sinus").replace("0.3", "1.0") + "period_fs = 100\n"
+    text = CONSTANT.replace("constant", "sine").replace("0.3", "1.0") + "period_fs = 100\n"
     table, out, _ = drive(
         make_input, text, dt=0.5, steps=400, beads=beads, batch=beads, motion=NVT.replace("THERMOSTAT", thermostat),
         edit=lambda xml: xml.replace("temperature{kelvin}", names),

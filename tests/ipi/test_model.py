@@ -56,7 +56,7 @@ def test_transports_and_current(make_input, model):
     direct = make_input(pes="les_ipi_pes.py", **common)
     socket = make_input("unix", **common)
     for path in (direct, socket):
-        assert run(RunOptions(path, **options)).step == 20
+        assert run(RunOptions(input=path, **options)).step == 20
     for name, keys in (("out", ("conserved", "potential", "temperature")), ("current", ("dipole_current",))):
         for key in keys:
             np.testing.assert_allclose(values(socket, name)[key], values(direct, name)[key], rtol=1e-8, atol=1e-12)
@@ -71,11 +71,11 @@ def test_transports_and_current(make_input, model):
 @pytest.mark.timeout(100)
 def test_shipped_style_input_and_mistakes(make_input, model):
     path = make_input(pes="les_ipi_pes.py", model=model, steps=3)
-    assert run(RunOptions(path)).step == 3
+    assert run(RunOptions(input=path)).step == 3
     effective = SimulationInput(path.parent / "les_ipi_input.xml")
     assert effective.direct[0].findtext("pes_path").endswith("les_ipi/driver/serve/les_ipi_pes.py")
     with pytest.raises(UserError, match="no model 'best'"):
-        run(RunOptions(make_input(pes="les_ipi_pes.py"), model="best"))
+        run(RunOptions(input=make_input(pes="les_ipi_pes.py"), model="best"))
 
 
 EDA = """<driven_dynamics mode='eda-nve'> <timestep units='femtosecond'>{dt}</timestep>
@@ -92,10 +92,10 @@ def test_routes_of_a_field(make_input, model):
     driver, protocol, free = (make_input(**common) for _ in range(3))
     file = protocol.parent / "protocol.toml"
     file.write_text('waveform = "constant"\namplitude = 0.9\ndirection = [1, 2, 2]\n')
-    run(RunOptions(own, **options))
-    run(RunOptions(driver, constant_field=(0.3, 0.6, 0.6), **options))
-    run(RunOptions(protocol, field=file, **options))
-    run(RunOptions(free, **options))
+    run(RunOptions(input=own, **options))
+    run(RunOptions(input=driver, constant_field=(0.3, 0.6, 0.6), **options))
+    run(RunOptions(input=protocol, field=file, **options))
+    run(RunOptions(input=free, **options))
     reference = final_positions(own)
     assert np.abs(final_positions(free) - reference).max() > 1e-3  # bohr
     for path in (driver, protocol):
@@ -131,7 +131,7 @@ def test_a_model_of_another_package_passes_messages(make_input, tmp_path, monkey
     outputs = "<trajectory filename='bec' stride='1' extra_type='BEC'> extras </trajectory>"
     files = {"pes": "les_ipi_pes.py"} if transport == "direct" else {}
     path = make_input(transport, steps=3, outputs=outputs, **files)
-    assert run(RunOptions(path, **options, properties="BEC")).step == 3
+    assert run(RunOptions(input=path, **options, properties="BEC")).step == 3
     assert np.abs(values(path, "current")["dipole_current"]).max() > 1e-4
     atoms = read(path.parent / "start.xyz")
     _, positions, edge = water_lattice(2)

@@ -88,13 +88,17 @@ def test_recorded_current_is_the_derivative_of_the_mean_dipole(make_input, trans
 def test_run_in_a_new_directory(make_input):
     path = make_input(steps=9)
     directory = path.parent / "a" / "run"
-    result = run_toy(path, directory=directory, record_current=True)
+    options = {"dtype": "float64", "sum_rule": "report", "long_range_accuracy": 1e-3}
+    result = run_toy(path, directory=directory, record_current=True, **options)
     assert result.step == 9
     assert (directory / "input.xml").read_text() == path.read_text()
     assert read_output(str(directory / "sim.current"))[0]["step"].tolist() == [0, 4, 8]  # 2 fs
     facts = json.loads((directory / "les_ipi_run.json").read_text())
     assert (facts["model"], facts["n_atoms"], facts["n_beads"]) == ("toy", 24, 1)
     assert facts["dipole_single_valued"] is True and facts["epsilon_infinity"] == 1.8
+    assert {name: facts[name] for name in options} == options and facts["properties"] == ["dipole"]
+    assert (facts["device"], facts["threads"], facts["compile"]) == ("cpu", None, False)
+    assert "long_range_accuracy: 0.001" in (directory / "les_ipi_input.xml").read_text()
     assert not (path.parent / "RESTART").exists()
 
 

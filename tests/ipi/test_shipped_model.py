@@ -30,7 +30,7 @@ def prepare(directory: Path, source: str, steps: int, changes: dict[str, str]) -
 def test_energy_drift_of_64_molecules(tmp_path):
     """Less than 1 meV/atom in 5 ps at 0.5 fs, from the slope over 0.3 ps (docs/reference/validation.md has the whole 5 ps)."""
     path = prepare(tmp_path / "nve", "classical-nve.xml", 600, {})
-    run(RunOptions(path, threads=1))
+    run(RunOptions(input=path, threads=1))
     values = read_output(str(path.parent / "water.out"))[0]
     time_ps, conserved = values["time"], 1e3 * values["conserved"] / 192
     slope = np.polyfit(time_ps, conserved, 1)[0]
@@ -53,7 +53,7 @@ def test_transports_agree_to_1e_8_after_100_steps(tmp_path):
             socket = SOCKET.format(mode=choice[0], address=address, port=31517, batch=choice[1])
             changes = {r"<ffdirect.*</ffdirect>": socket, r"nbeads='16'": "nbeads='2'", **start}
         path = prepare(tmp_path / f"run{number}", "trpmd.xml", 100, changes)
-        run(RunOptions(path, model=MODEL, template="start.xyz", dtype="float64", threads=1))
+        run(RunOptions(input=path, model=MODEL, template="start.xyz", dtype="float64", threads=1))
         observed[name] = read_output(str(path.parent / "water.out"))[0]
     reference = observed.pop("ffdirect")
     for name, values in observed.items():
@@ -70,7 +70,7 @@ def test_a_latent_model_in_a_field_conserves_its_enthalpy(tmp_path):
     def conserved(name, dt, **options):
         changes = {r"'femtosecond'>0.5</timestep>": f"'femtosecond'>{dt}</timestep>"}
         path = prepare(tmp_path / name, "classical-nve.xml", int(40 / dt), changes)
-        run(RunOptions(path, dtype="float64", threads=1, **options))
+        run(RunOptions(input=path, dtype="float64", threads=1, **options))
         return path, read_output(str(path.parent / "water.out"))[0]["conserved"]
 
     field = {"constant_field": (0.0, 0.0, 0.1)}
@@ -96,7 +96,7 @@ def test_a_model_with_dipoles_in_a_field_on_a_free_cell(tmp_path):
     """
     protocol = tmp_path / "field.toml"
     protocol.write_text(
-        'waveform = "sinus"\namplitude = 0.2\nperiod_fs = 120\ndirection = [0.6, 0, 0.8]\nframe = "reduced"\n'
+        'waveform = "sine"\namplitude = 0.2\nperiod_fs = 120\ndirection = [0.6, 0, 0.8]\nframe = "reduced"\n'
     )
 
     def imbalance(dt: float) -> tuple[float, float]:
@@ -107,7 +107,7 @@ def test_a_model_with_dipoles_in_a_field_on_a_free_cell(tmp_path):
         }
         source = WATER.parent / "pbtio3" / "hysteresis" / "nst-3.xml"
         path = changed_input(source, tmp_path / f"{dt}" / "input.xml", ["start-3.xyz"], changes)
-        run(RunOptions(path, dtype="float64", threads=1, field=protocol))
+        run(RunOptions(input=path, dtype="float64", threads=1, field=protocol))
         work = np.loadtxt(path.parent / "pbtio3.field")[:, -1]
         return np.ptp(read_output(str(path.parent / "pbtio3.out"))[0]["conserved"] - work), np.ptp(work)
 

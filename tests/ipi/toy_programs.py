@@ -22,7 +22,7 @@ OFTEN_RESTARTED = replace(PROGRAMS, simulate=(sys.executable, __file__, "simulat
 
 
 def run_toy(input_xml, programs=PROGRAMS, **options):
-    return run(RunOptions(Path(input_xml), **options), programs, ToyEvaluator.load)
+    return run(RunOptions(input=Path(input_xml), **options), programs, ToyEvaluator.load)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ class ToyEvaluator:
         self.calls = self.structures = 0
 
     @classmethod
-    def load(cls, model, **_) -> "ToyEvaluator":
+    def load(cls, model, *_) -> "ToyEvaluator":
         name, *options = str(model).split(";")
         if name != "toy":
             raise UserError(f"The model '{model}' does not exist: use one of toy.")

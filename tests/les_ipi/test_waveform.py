@@ -1,20 +1,25 @@
 """Waveforms against their closed forms, and field protocols with all the mistakes one can make in them."""
 
+from typing import Literal
+
 import numpy as np
 import pytest
 from scipy import signal
 from scipy.integrate import quad
 
+from les_ipi.conventions import FIELD_COLUMNS
 from les_ipi.driver.fields import waveform
+from les_ipi.driver.fields.driven import Reference
+from les_ipi.driver.fields.field_record import FieldRecord
 from les_ipi.driver.fields.protocol import describe, read_protocol
 from les_ipi.errors import UserError
 
 TIMES = np.linspace(0.0, 300.0, 1201)
 
 
-def test_sinus_and_triangle() -> None:
+def test_sine_and_triangle() -> None:
     np.testing.assert_allclose(
-        waveform.sinus(TIMES, 0.2, 80.0, 90.0), 0.2 * np.cos(2 * np.pi * TIMES / 80.0), atol=1e-14
+        waveform.sine(TIMES, 0.2, 80.0, 90.0), 0.2 * np.cos(2 * np.pi * TIMES / 80.0), atol=1e-14
     )
     # scipy's sawtooth of width 1/2 rises from −1 at 0 to 1 at π.
     expected = 0.2 * signal.sawtooth(2 * np.pi * TIMES / 80.0 + np.pi / 2, 0.5)
@@ -52,7 +57,7 @@ def test_table_and_numbers() -> None:
     np.testing.assert_allclose(waveform.table([5.0, 20.0], times, fields[:, 2]), [1.5, 2.0])
     for value in (
         waveform.constant(3.0, 0.1),
-        waveform.sinus(3.0, 0.1, 5.0),
+        waveform.sine(3.0, 0.1, 5.0),
         waveform.triangle(3.0, 0.1, 5.0),
         waveform.pund(3.0, 0.1, 5.0, 1.0, 1.0),
         waveform.pulse(3.0, 0.1, 5.0, 1.0),
@@ -87,20 +92,20 @@ def test_protocol(tmp_path) -> None:
         three.check_length(12.0)
 
 
-SINUS = 'waveform = "sinus"\ndirection = [0, 0, 1]\nperiod_fs = 100\n'
+SINE = 'waveform = "sine"\ndirection = [0, 0, 1]\nperiod_fs = 100\n'
 TABLE = 'waveform = "table"\nfile = "e.dat"\n'
 
 
 @pytest.mark.parametrize(
     "text, table, match",
     [
-        (SINUS + "amplitude = 50\n", "", "amplitude 50 is above 5 V/Å"),
-        (SINUS + "amplitude = nan\n", "", "amplitude"),
-        (SINUS, "", "amplitude: Field required"),
-        (SINUS + "amplitude = 0.1\nphase = 3\n", "", "phase: Extra inputs are not permitted"),
-        (SINUS.replace("100", "-3") + "amplitude = 0.1\n", "", "period_fs: .*greater than 0"),
-        (SINUS.replace("0, 0, 1", "0, 0, 0") + "amplitude = 0.1\n", "", "direction is zero"),
-        (SINUS.replace("sinus", "square") + "amplitude = 0.1\n", "", "no known waveform"),
+        (SINE + "amplitude = 50\n", "", "amplitude 50 is above 5 V/Å"),
+        (SINE + "amplitude = nan\n", "", "amplitude"),
+        (SINE, "", "amplitude: Field required"),
+        (SINE + "amplitude = 0.1\nphase = 3\n", "", "phase: Extra inputs are not permitted"),
+        (SINE.replace("100", "-3") + "amplitude = 0.1\n", "", "period_fs: .*greater than 0"),
+        (SINE.replace("0, 0, 1", "0, 0, 0") + "amplitude = 0.1\n", "", "direction is zero"),
+        (SINE.replace("sine", "square") + "amplitude = 0.1\n", "", "no known waveform"),
         ("amplitude = 0.1\n", "", "no known waveform"),
         ("amplitude = = 1\n", "", "not valid TOML"),
         (
@@ -122,6 +127,39 @@ def test_mistakes_in_a_protocol_get_one_sentence(tmp_path, text: str, table: str
     with pytest.raises(UserError, match=match) as caught:
         read_protocol(write(tmp_path, text, table))
     assert "\n" not in str(caught.value)
+
+
+def test_the_former_name_of_the_sine_is_read(tmp_path) -> None:
+    """Protocols and records of earlier versions say sinus: they are read, and a run goes on under the new name."""
+    protocol = read_protocol(write(tmp_path, SINE.replace("sine", "sinus") + "amplitude = 0.1\n"))
+    assert protocol == read_protocol(write(tmp_path, SINE + "amplitude = 0.1\n")) and protocol.waveform == "sine"
+    header, path = describe(protocol), tmp_path / "run.field"
+    record = FieldRecord.create(path, header | {"waveform": "sinus"}, Reference(np.eye(3), None))
+    record.append(np.zeros(len(FIELD_COLUMNS)))
+    _, reference, past = FieldRecord.resume(path, 0, header)
+    assert "# waveform: sine\n" in path.read_text() and reference.dipole is None and past.work == 0.0
+    with pytest.raises(UserError, match="was driven with waveform = sine, but the protocol now says triangle"):
+        FieldRecord.resume(path, 0, header | {"waveform": "triangle"})
+
+
+def test_a_new_waveform_is_one_registered_class(tmp_path, monkeypatch) -> None:
+    """Nothing besides the class has to know it: it is read, checked, described, and named among the known ones."""
+    monkeypatch.setattr(waveform, "WAVEFORMS", known := list(waveform.WAVEFORMS))
+    monkeypatch.setattr("les_ipi.driver.fields.protocol.WAVEFORMS", known)
+
+    @waveform.register
+    class Square(waveform.Amplitude):
+        waveform: Literal["square"]
+        period_fs: float
+
+        def shape(self, time_fs):
+            return self.amplitude * np.sign(np.sin(2 * np.pi * np.asarray(time_fs) / self.period_fs))
+
+    protocol = read_protocol(write(tmp_path, SINE.replace("sine", "square") + "amplitude = 0.1\n"))
+    assert (protocol.field(25.0)[2], protocol.field(75.0)[2]) == (0.1, -0.1)
+    assert describe(protocol)["waveform"] == "square"
+    with pytest.raises(UserError, match="pulse, table or square"):
+        read_protocol(write(tmp_path, "amplitude = 0.1\n"))
 
 
 def test_a_table_of_few_knots_has_no_gap(tmp_path) -> None:

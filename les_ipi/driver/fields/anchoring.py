@@ -1,4 +1,4 @@
-"""``les-ipi anchors``: the dipole of a finished crystal run as a function of its atoms, which does not drift."""
+"""``les-ipi anchors``: the dipole of finished crystal runs, computed from the atoms of every frame: it does not drift."""
 
 import json
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ import numpy as np
 from les_ipi.conventions import ANCHOR_COLUMNS, ANCHOR_SUFFIX, EFFECTIVE_INPUT, RUN_FILE
 from les_ipi.driver.serve.template import Template, check_charges, read_template
 from les_ipi.errors import UserError
+from les_ipi.evaluation.options import EvaluationOptions
 from les_ipi.ipi_files import AtomFile, SimulationFile, read_parameters
 from les_ipi.structures.system import AtomicSystem
 
@@ -57,12 +58,12 @@ def _read_xyz(path: Path, template: Template) -> Iterator[tuple[int, AtomicSyste
         yield frame.step, AtomicSystem(numbers, frame.values, frame.cell, multiplicity=multiplicity)
 
 
-def write_anchors(directory: Path, model: str | None, reference: Path | None, threads: int | None) -> Path:
+def write_anchors(directory: Path, model: str | None, reference: Path | None, options: EvaluationOptions) -> Path:
     """Write ``PREFIX.anchors`` of a run: step and dipole (e·Å, mean over beads) of every frame of its trajectory.
 
     Parameters: ``directory`` of the run; ``model``, default the run's; ``reference`` structure, default the first frame;
-    ``threads`` of torch. Returns the file. Raises ``UserError`` for a directory that is no run with a field record, systems
-    that are no neutral crystals, unreadable references, and what :func:`dipole_from_reference` refuses.
+    ``options`` of the evaluation. Returns the file. Raises ``UserError`` for a directory that is no run with a field record,
+    systems that are no neutral crystals, unreadable references, and what :func:`dipole_from_reference` refuses.
     """
     from rich.console import Console
     from rich.progress import track
@@ -71,11 +72,11 @@ def write_anchors(directory: Path, model: str | None, reference: Path | None, th
     from les_ipi.evaluation.integrated_dipole import dipole_from_reference
 
     simulation, facts = _read_run(directory)
-    evaluator = Evaluator.load(model or facts["model_path"], threads=threads)
+    evaluator = Evaluator.load(model or facts["model_path"], options)
     template = _crystal(directory, simulation, evaluator)
     frames = list(read_frames(directory, simulation, template))
     if not frames:
-        raise UserError(f"The trajectory in '{directory}' is empty.")
+        raise UserError(f"The trajectory in '{directory}' is empty: there is no dipole to compute.")
     origin = _origin(frames, reference)
     console = Console(stderr=True)
     rows = []
@@ -94,12 +95,12 @@ def write_anchors(directory: Path, model: str | None, reference: Path | None, th
 
 def _read_run(directory: Path) -> tuple[SimulationFile, dict]:
     if not (directory / EFFECTIVE_INPUT).is_file() or not (directory / RUN_FILE).is_file():
-        raise UserError(f"'{directory}' is no run of les-ipi run ({EFFECTIVE_INPUT} and {RUN_FILE} are missing).")
+        raise UserError(f"'{directory}' is no run of les-ipi run: {EFFECTIVE_INPUT} and {RUN_FILE} are not both there.")
     simulation = SimulationFile(directory / EFFECTIVE_INPUT)
     if not (directory / f"{simulation.output_prefix}.field").is_file():
         raise UserError(
-            f"'{directory}' has no field record {simulation.output_prefix}.field, whose dipole anchors would mend: run with "
-            "--field (a constant field of zero writes one as well)."
+            f"'{directory}' has no field record {simulation.output_prefix}.field, whose dipole the anchors would correct: "
+            "run with --field (a constant field of zero also writes a record)."
         )
     try:
         return simulation, json.loads((directory / RUN_FILE).read_text())
@@ -116,7 +117,7 @@ def _crystal(directory: Path, simulation: SimulationFile, evaluator) -> Template
     template = read_template(directory / name)
     check_charges(evaluator.card, template)
     if not template.periodic:
-        raise UserError("The system of the run is isolated, and its dipole needs no path: anchors are for crystals.")
+        raise UserError("The system of the run is isolated, so that its dipole needs no reference: anchors are for crystals.")
     return template
 
 

@@ -1,4 +1,4 @@
-"""A field of any waveform on i-PI's dynamics: NVE, NVT, NPT, any number of beads, the same for every transport.
+"""Apply a field of any waveform to i-PI's dynamics (NVE, NVT or NPT, any number of beads), alike for every transport.
 
 i-PI's own integrators go on as they are, between two half kicks of the field with physical Born charges Z:
 
@@ -21,7 +21,8 @@ from ipi.utils.depend import dstrip
 from ipi.utils.units import unit_to_internal
 
 from les_ipi.conventions import IPI_BEC_KEY, IPI_DIPOLE_KEY, IPI_PIEZOELECTRIC_KEY
-from les_ipi.driver.fields.protocol import VARIABLE_CELL, Protocol
+from les_ipi.driver.fields.protocol import VARIABLE_CELL
+from les_ipi.driver.fields.waveform import Waveform
 from les_ipi.driver.serve.wire import ATOMIC_VELOCITY_A_FS
 from les_ipi.errors import UserError
 from les_ipi.units import BOHR_A, HARTREE_BOHR_EV_A, HARTREE_EV
@@ -69,7 +70,7 @@ class FieldDrive:
     def __init__(
         self,
         system,
-        protocol: Protocol,
+        protocol: Waveform,
         single_valued: bool,
         reference: Reference | None = None,
         past: Drive | None = None,

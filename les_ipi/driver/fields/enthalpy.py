@@ -1,4 +1,4 @@
-"""A constant field served by the driver: i-PI sees an ordinary potential, so every ensemble and every motion works.
+"""A constant field that the driver serves: i-PI sees an ordinary potential, so that every ensemble and motion works.
 
 .. math:: H = U − E·M,   F_iβ = F⁰_iβ + Σ_α Z_{i,αβ} E_α,   W_ab = W⁰_ab + Σ_c E_c Π_cab (+ M_a E_b at fixed Cartesian E)
 
@@ -12,31 +12,18 @@ second order in the time step, but it is no function of the positions: it must n
 differences between runs, and it starts again from M = 0 with every new driver.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from les_ipi.conventions import LARGEST_FIELD_V_A, Property
+from les_ipi.driver.serve.options import parse_vector
 from les_ipi.errors import UserError
+from les_ipi.evaluation.capabilities import HeadAbilities, Request, check
 from les_ipi.structures.system import AtomicSystem
 
 #: Å between two evaluations of a bead: farther is a jump, along which no dipole can be integrated.
 _LONGEST_STEP_A = 0.5
-
-
-def parse_vector(text: str | Iterable[float] | None, name: str) -> np.ndarray | None:
-    """Three numbers from ``"0;0;0.05"`` (or with spaces, or a sequence); None and "" mean none. Raises ``UserError``."""
-    if text is None or text == "":
-        return None
-    parts = text.replace(";", " ").split() if isinstance(text, str) else list(text)
-    try:
-        vector = np.array([float(part) for part in parts])
-    except ValueError:
-        vector = np.zeros(0)
-    if vector.shape != (3,) or not np.isfinite(vector).all():
-        raise UserError(f"The {name} is '{text}': give three numbers, as in '0;0;0.05'.")
-    return vector
 
 
 class FieldEnthalpy:
@@ -48,15 +35,16 @@ class FieldEnthalpy:
     """
 
     def __init__(self, field=None, voltage=None, *, single_valued: bool, beads: int = 1, one_pass: bool = False):
-        self.field = parse_vector(field, "constant field")
-        self.voltage = parse_vector(voltage, "voltage")
+        vectors = parse_vector(field, "constant field"), parse_vector(voltage, "voltage")
+        self.field, self.voltage = (None if vector is None else np.array(vector) for vector in vectors)
         if (self.field is None) == (self.voltage is None):
-            raise UserError("A constant field and a voltage are two ways to say one thing: give one of them.")
+            raise UserError("A constant field and a voltage are two ways to describe the same field: give exactly one of them.")
         if self.field is not None and np.linalg.norm(self.field) > LARGEST_FIELD_V_A:
             raise UserError(
                 f"The constant field of {np.linalg.norm(self.field):g} is above {LARGEST_FIELD_V_A:g} V/Å, at which matter "
                 "breaks down: it must be in V/Å (1 V/Å = 1e5 kV/cm)."
             )
+        self._head = HeadAbilities("", single_valued)
         self._paths = None if single_valued else _Paths(beads)
         self._first_cell: np.ndarray | None = None
         self.one_pass = one_pass
@@ -86,13 +74,12 @@ class FieldEnthalpy:
         """The field (3,) in V/Å in the cell of a structure."""
         if self.field is not None:
             return self.field
-        if not system.periodic:
-            raise UserError("A voltage is along lattice vectors, and the system is isolated: give a constant field.")
+        check([Request.VOLTAGE], self._head, [system.boundary])
         field = np.linalg.solve(system.cell, self.voltage)
         if np.linalg.norm(field) > LARGEST_FIELD_V_A:
             raise UserError(
-                f"The voltage makes a field of {np.linalg.norm(field):g} V/Å, above {LARGEST_FIELD_V_A:g} V/Å, at which matter "
-                "breaks down: it must be in V along each lattice vector."
+                f"The voltage corresponds to a field of {np.linalg.norm(field):g} V/Å, above {LARGEST_FIELD_V_A:g} V/Å, at "
+                "which matter breaks down: it must be in V along each lattice vector."
             )
         return field
 
@@ -100,10 +87,7 @@ class FieldEnthalpy:
         if self._first_cell is None:
             self._first_cell = system.cell
         if self.field is not None and np.abs(system.cell - self._first_cell).max() > 1e-9:
-            raise UserError(
-                "The cell moves in a constant Cartesian field, whose stress needs the absolute dipole, and this model "
-                "has none: give a voltage instead, or use a model with a single-valued dipole."
-            )
+            check([Request.CONSTANT_FIELD_AND_MOVING_CELL], self._head, [system.boundary])
 
 
 @dataclass
@@ -136,9 +120,10 @@ class _Paths:
         nearest = int(np.argmin(distances))
         if distances[nearest] > _LONGEST_STEP_A:
             raise UserError(
-                f"An atom moved by {distances[nearest]:.2g} Å between two evaluations, so the dipole that flowed cannot be "
-                "followed: this model in a constant field needs all beads of continuous dynamics in one driver process; use a "
-                "smaller time step, one driver, the right number of beads, or a model with a single-valued dipole."
+                f"An atom moved by {distances[nearest]:.2g} Å between two evaluations of a bead, so that the change of the "
+                "dipole cannot be integrated. With this model a constant field needs continuous dynamics, and all beads in one "
+                "driver process: use a smaller time step, one driver, the right number of beads, or a model with a "
+                "single-valued dipole."
             )
         path = self._waiting.pop(nearest)
         path.reduced = path.reduced + _flow(path, now)

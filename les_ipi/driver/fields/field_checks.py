@@ -1,12 +1,14 @@
-"""What a field cannot be combined with, found before anything is started."""
+"""Refuse inputs that a field cannot be combined with, before anything is started."""
 
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from les_ipi.driver.fields.protocol import VARIABLE_CELL, Protocol
+from les_ipi.driver.fields.protocol import VARIABLE_CELL
+from les_ipi.driver.fields.waveform import Waveform
 from les_ipi.driver.launch.simulation_input import SimulationInput
 from les_ipi.driver.serve.template import Template
 from les_ipi.errors import UserError
+from les_ipi.evaluation.capabilities import HeadAbilities, Request, check
 from les_ipi.ipi_files import read_list
 
 #: Ensembles of <dynamics> that ``les-ipi run --field`` can drive.
@@ -29,19 +31,15 @@ def check_time_steps(simulation: SimulationInput) -> None:
         )
 
 
-def check_protocol(simulation: SimulationInput, protocol: Protocol, card: dict[str, Any], template: Template) -> None:
+def check_protocol(simulation: SimulationInput, protocol: Waveform, card: dict[str, Any], template: Template) -> None:
     """Refuse what ``les-ipi run --field`` cannot drive; raises ``UserError`` with the way out."""
     check_time_steps(simulation)
     _check_motion(simulation)
     _check_force(simulation)
     moving = variable_cell(simulation)
-    if moving and protocol.frame == "lab" and not card.get("dipole_single_valued"):
-        raise UserError(
-            "A field that is fixed in the lab frame at constant pressure needs the absolute dipole, which this model does "
-            'not have: use frame = "reduced" (a fixed voltage), or a model with a single-valued dipole.'
-        )
-    if moving and not template.periodic:
-        raise UserError("The system is isolated, so it has no pressure: use nve or nvt.")
+    if moving:
+        in_lab = [Request.LAB_FIELD_AND_MOVING_CELL] if protocol.frame == "lab" else []
+        check([*in_lab, Request.PRESSURE], HeadAbilities.of_card(card), [template.boundary])
     protocol.check_length(simulation.total_steps * simulation.timestep_fs)
     _check_stride(simulation, protocol.stride)
 
@@ -56,8 +54,8 @@ def _check_motion(simulation: SimulationInput) -> None:
         )
     if len(motions) != 1 or len(modes) != 1 or motions[0].get("mode") != "dynamics" or modes[0] not in _DRIVEN:
         raise UserError(
-            "A field protocol drives one <motion mode='dynamics'> with <dynamics mode=...> "
-            f"{', '.join(_DRIVEN)}; the input has {', '.join(str(m.get('mode')) for m in motions) or 'no motion'} "
+            "A field protocol needs exactly one <motion mode='dynamics'>, whose <dynamics> has one of the modes "
+            f"{', '.join(_DRIVEN)}, but the input has {', '.join(str(m.get('mode')) for m in motions) or 'no motion'} "
             f"({', '.join(map(str, modes)) or 'no dynamics'})."
         )
     barostats = [e.get("mode") for e in simulation.root.iter("barostat")]
@@ -72,8 +70,8 @@ def _check_force(simulation: SimulationInput) -> None:
     forces: list[Element] = simulation.root.findall(".//forces/force")
     if len(forces) != 1 or forces[0].get("nbeads") not in (None, "", "0", str(simulation.n_beads)):
         raise UserError(
-            f"The input has {len(forces)} <force>, some perhaps on fewer beads, but a field needs the Born charges of every "
-            "bead from one <force>: remove the others and nbeads."
+            f"The input has {len(forces)} <force> elements or one with nbeads, but a field needs the Born charges of every "
+            "bead from a single <force>: remove the other elements and the attribute nbeads."
         )
 
 
@@ -83,6 +81,6 @@ def _check_stride(simulation: SimulationInput, stride: int) -> None:
     wrong = [other for other in strides if other % stride]
     if wrong:
         raise UserError(
-            f"The field is recorded every {stride} steps, but a run may have to resume from a multiple of {wrong[0]}: let the "
-            "stride of the protocol divide safe_stride, the strides of all checkpoints, and total_steps."
+            f"The field is recorded every {stride} steps, but a run may have to be resumed from a multiple of {wrong[0]}: "
+            "choose a stride of the protocol that divides safe_stride, the strides of all checkpoints, and total_steps."
         )

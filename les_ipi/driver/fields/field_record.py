@@ -1,4 +1,4 @@
-"""``PREFIX.field``: the record of a field-driven run, one row a step, and the state that a resumed run starts from."""
+"""``PREFIX.field``: the record of a field-driven run, with a row per recorded step and the state for a resumed run."""
 
 import os
 from pathlib import Path
@@ -7,6 +7,7 @@ import numpy as np
 
 from les_ipi.conventions import FIELD_COLUMNS
 from les_ipi.driver.fields.driven import Drive, Reference
+from les_ipi.driver.fields.waveform import current_name
 from les_ipi.errors import UserError
 
 _UNITS = (
@@ -48,6 +49,7 @@ class FieldRecord:
                 found[key] = value
             elif line.endswith("\n") and int(float(line.split(None, 1)[0])) <= step:
                 kept.append(line)
+        found["waveform"] = current_name(found.get("waveform", ""))
         for key, value in header.items():
             # A table may have become longer, and with it its largest field.
             if found.get(key) != value and not (header["waveform"] == "table" and key == "amplitude_V_per_A"):

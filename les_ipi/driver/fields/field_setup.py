@@ -1,18 +1,19 @@
-"""The field of a run: which of the three routes, what the drivers must send for it, and whether it can be."""
+"""Settle the field of a run: which of three ways applies it, what drivers must send for it, and whether it is possible."""
 
 import json
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from les_ipi.conventions import Property
 from les_ipi.driver.fields.field_checks import check_protocol, check_time_steps, variable_cell
-from les_ipi.driver.fields.protocol import Table, read_protocol
-from les_ipi.driver.launch.simulation_input import SimulationInput, set_parameters
+from les_ipi.driver.fields.protocol import read_protocol
+from les_ipi.driver.launch.simulation_input import SimulationInput
+from les_ipi.driver.serve.options import ServeOptions
 from les_ipi.driver.serve.template import Template, check_charges
 from les_ipi.errors import UserError
-from les_ipi.ipi_files import read_parameters
+from les_ipi.evaluation.capabilities import HeadAbilities, Request, check
 
 FIELD_FILE = "field.toml"
 
@@ -21,12 +22,12 @@ FIELD_FILE = "field.toml"
 class FieldSetup:
     """The field of a run, by one of three routes or none.
 
-    ``protocol``: path of the protocol that les-ipi applies, or ""; ``constant``: field that the driver serves, as keywords
-    of ``ForceServer``, or empty; ``driven``: whether i-PI's own ``driven_dynamics`` is in the input.
+    ``protocol``: path of the protocol that les-ipi applies, or ""; ``constant``: whether the driver serves a field;
+    ``driven``: whether i-PI's own ``driven_dynamics`` is in the input.
     """
 
     protocol: str = ""
-    constant: dict[str, Any] = field(default_factory=dict)
+    constant: bool = False
     driven: bool = False
 
     @classmethod
@@ -36,32 +37,33 @@ class FieldSetup:
         directory: Path,
         run_file: Path | None,
         protocol: Path | None,
-        constant: dict[str, Sequence[float] | None],
-    ) -> "FieldSetup":
+        served: ServeOptions,
+    ) -> tuple["FieldSetup", ServeOptions]:
         """Settle the field of a run and put its protocol into the run directory.
 
-        Parameters: ``run_file`` of the first part of a run that is resumed, whose field goes on, or None; ``constant`` the
-        vectors asked for under ``constant_field`` (V/Å) and ``voltage`` (V). Raises ``UserError`` for two fields at once.
+        Parameters: ``run_file`` of the first part of a run that is resumed, whose field goes on, or None; ``served``, what
+        the driver is asked for. Returns the field, and what the driver has to serve with it. Raises ``UserError`` for two
+        fields at once.
         """
         path = _protocol_file(directory, protocol, run_file is not None)
         driven = simulation.root.find(".//driven_dynamics") is not None
-        served = _constant_field(simulation, constant, run_file)
-        if served and (path or driven):
+        served = _recalled(served, run_file)
+        if served.has_field and (path or driven):
             raise UserError(
                 "The driver serves a constant field, and i-PI applies another one (a protocol or <driven_dynamics>): use "
-                "one of them."
+                "only one of the two."
             )
-        return cls(path, served, driven)
-
-    def properties(self, simulation: SimulationInput, asked: str | None) -> str | None:
-        """The extras ``asked`` for, with those that the field needs."""
-        names = [asked] if asked else []
+        needed = []
         from_driver = [e for e in simulation.root.iter("bec") if e.get("mode") == "driver"]
-        if self.protocol or from_driver:
-            names.append("born_effective_charges")
-        if self.protocol and variable_cell(simulation):
-            names.append("piezoelectric")
-        return ",".join(names) or None
+        if path or from_driver:
+            needed.append(Property.BORN_EFFECTIVE_CHARGES)
+        if path and variable_cell(simulation):
+            needed.append(Property.PIEZOELECTRIC)
+        if needed:
+            served = served.changed(properties=(*served.properties, *needed))
+        if served.has_field:
+            served = served.changed(beads=simulation.n_beads)
+        return cls(path, served.has_field, driven), served
 
     def check(self, simulation: SimulationInput, card: dict[str, Any], template: Template, drivers: int) -> None:
         """Refuse with a ``UserError`` what the field cannot be combined with."""
@@ -72,11 +74,9 @@ class FieldSetup:
             check_protocol(simulation, read_protocol(self.protocol), card, template)
         if self.driven:
             check_time_steps(simulation)
-        if self.constant and drivers > 1 and not card.get("dipole_single_valued"):
-            raise UserError(
-                f"{drivers} drivers share the beads, but with this model in a constant field one driver must follow them "
-                "all: use --drivers 1, or a model with a single-valued dipole."
-            )
+        if self.constant and drivers > 1:
+            several = [Request.FIELD_OF_SEVERAL_DRIVERS]
+            check(several, HeadAbilities.of_card(card), [template.boundary], drivers=drivers)
 
 
 def _protocol_file(directory: Path, given: Path | None, resume: bool) -> str:
@@ -88,15 +88,16 @@ def _protocol_file(directory: Path, given: Path | None, resume: bool) -> str:
     if resume:
         if not target.is_file():
             raise UserError(
-                f"The run in '{directory}' was started without a field: resume it without, or start a new run."
+                f"The run in '{directory}' was started without a field: resume it without --field, or start a new run."
             )
         if read_protocol(target).model_dump() != protocol.model_dump():
             raise UserError(
-                f"'{given}' is not the protocol with which the run in '{directory}' was started: leave --field out."
+                f"'{given}' is not the protocol with which the run in '{directory}' was started: resume the run "
+                "without --field."
             )
     _copy(given.resolve(), target)
-    if isinstance(protocol, Table):  # perhaps a longer one, to go on with
-        _copy(given.resolve().parent / protocol.file, directory / protocol.file)
+    for name in protocol.files:  # perhaps longer ones, to go on with
+        _copy(given.resolve().parent / name, directory / name)
     return str(target)
 
 
@@ -106,19 +107,8 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copy2(source, target)
 
 
-def _constant_field(
-    simulation: SimulationInput, given: dict[str, Sequence[float] | None], run_file: Path | None
-) -> dict[str, Any]:
-    """The field that the driver serves, also written into an <ffdirect>."""
+def _recalled(served: ServeOptions, run_file: Path | None) -> ServeOptions:
+    """What is served, with the field of the first part of a run that is resumed where no other is asked for."""
     facts = json.loads(run_file.read_text()) if run_file is not None and run_file.is_file() else {}
-    parameters = read_parameters(simulation.direct[0]) if simulation.direct else {}
-    found: dict[str, Any] = {}
-    for name, vector in given.items():
-        text = "" if vector is None else ";".join(f"{x:.15g}" for x in vector)
-        found[name] = text or parameters.get(name) or facts.get(name) or ""
-    if not any(found.values()):
-        return {}
-    found["beads"] = simulation.n_beads
-    for element in simulation.direct:
-        set_parameters(element, {name: value or None for name, value in found.items()})
-    return found
+    missing = [name for name in ("constant_field", "voltage") if getattr(served, name) is None]
+    return served.changed(**{name: facts.get(name) for name in missing})

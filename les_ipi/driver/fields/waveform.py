@@ -1,11 +1,27 @@
-"""Waveforms: the field amplitude as a pure function of time.
+"""Waveforms: the field amplitude as a pure function of time, and the keys of ``field.toml`` that each of them has.
 
 Every function takes the time in fs (number or array) and returns the field in V/Å along the direction of the protocol;
-nothing is remembered between calls, so a restart continues a waveform exactly.
+nothing is remembered between calls, so a restart continues a waveform exactly. A new waveform is a function and a
+registered class with its keys, in this module or in another one that :mod:`les_ipi.driver.fields.protocol` imports.
 """
+
+from pathlib import Path
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from les_ipi.conventions import LARGEST_FIELD_V_A
+
+#: Names of waveforms in files of earlier versions.
+_FORMER_NAMES = {"sinus": "sine"}
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
 
 #: Signs of the five pulses of a PUND sequence: preset, positive, up, negative, down.
 PUND_SIGNS = (-1.0, 1.0, 1.0, -1.0, -1.0)
@@ -16,13 +32,13 @@ def constant(time_fs: ArrayLike, amplitude: float) -> np.ndarray:
     return np.full(np.shape(time_fs), float(amplitude))
 
 
-def sinus(time_fs: ArrayLike, amplitude: float, period_fs: float, phase_deg: float = 0.0) -> np.ndarray:
+def sine(time_fs: ArrayLike, amplitude: float, period_fs: float, phase_deg: float = 0.0) -> np.ndarray:
     """E = A sin(2πt/T + φ)."""
     return amplitude * np.sin(2.0 * np.pi * np.asarray(time_fs) / period_fs + np.deg2rad(phase_deg))
 
 
 def triangle(time_fs: ArrayLike, amplitude: float, period_fs: float, phase_deg: float = 0.0) -> np.ndarray:
-    """Triangular sweep with the zeros, signs and extrema of :func:`sinus`: 0 → A → −A → 0, |dE/dt| = 4A/T."""
+    """Triangular sweep with the zeros, signs and extrema of :func:`sine`: 0 → A → −A → 0, |dE/dt| = 4A/T."""
     turns = np.asarray(time_fs) / period_fs + phase_deg / 360.0
     return amplitude * (4.0 * np.abs(np.mod(turns - 0.25, 1.0) - 0.5) - 1.0)
 
@@ -74,3 +90,156 @@ def _ramp(time_fs: ArrayLike, start_fs: float, rise_fs: float) -> np.ndarray:
         # The kick at the instant of a jump belongs half to either side, as for a steep ramp centred there.
         return np.heaviside(late, 0.5)
     return np.clip(late / rise_fs, 0.0, 1.0)
+
+
+class Waveform(BaseModel):
+    """What all waveforms share.
+
+    ``direction``: Cartesian, of any length, in i-PI's frame (a along x, b in the xy plane). ``frame``: ``lab``, a Cartesian
+    field that stays as it is when the cell changes; or ``reduced``, a fixed voltage along every lattice vector,
+    E(t) = h⁻¹h₀ E₀(t) with the cell h₀ (rows are lattice vectors) of the first step. ``stride``: steps between two rows of
+    the record.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    direction: tuple[Number, Number, Number]
+    frame: Literal["lab", "reduced"] = "reduced"
+    stride: Annotated[int, Field(ge=1)] = 1
+
+    @model_validator(mode="after")
+    def _check_direction(self):
+        if not np.linalg.norm(self.direction) > 0:
+            raise ValueError("direction is zero: give a vector such as [0, 0, 1]")
+        return self
+
+    @classmethod
+    def name(cls) -> str:
+        """The value of the key ``waveform`` that chooses this waveform."""
+        return get_args(cls.model_fields["waveform"].annotation)[0]
+
+    @property
+    def unit_vector(self) -> np.ndarray:
+        """Direction of length 1, (3,)."""
+        return np.asarray(self.direction) / np.linalg.norm(self.direction)
+
+    def shape(self, time_fs: float) -> np.ndarray:
+        """Field along the direction, V/Å."""
+        raise NotImplementedError
+
+    def field(self, time_fs: float) -> np.ndarray:
+        """Cartesian field (3,) in V/Å at a time in fs; in the frame ``reduced``, that in the cell of the first step."""
+        return self.shape(time_fs) * self.unit_vector
+
+    def check_length(self, total_fs: float) -> None:
+        """Raise ``UserError`` if the waveform is not defined up to ``total_fs``."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of the files beside ``field.toml`` that belong to the protocol."""
+        return ()
+
+    def load(self, directory: Path) -> None:
+        """Read the files of the protocol from a directory; raises ``UserError``."""
+
+
+#: Every waveform that ``field.toml`` can name.
+WAVEFORMS: list[type[Waveform]] = []
+
+
+def register(kind: type[Waveform]) -> type[Waveform]:
+    """Class decorator: let ``field.toml`` name this waveform by the value of its key ``waveform``."""
+    WAVEFORMS.append(kind)
+    return kind
+
+
+def current_name(name: str) -> str:
+    """The name of a waveform today, also for the name that it had in earlier versions."""
+    return _FORMER_NAMES.get(name, name)
+
+
+class Amplitude(Waveform):
+    """A waveform that is a number times a shape."""
+
+    amplitude: Annotated[float, Field(ge=-LARGEST_FIELD_V_A, le=LARGEST_FIELD_V_A, allow_inf_nan=False)]
+
+
+@register
+class Constant(Amplitude):
+    """E = A from the first step on."""
+
+    waveform: Literal["constant"]
+
+    def shape(self, time_fs: float) -> np.ndarray:
+        return constant(time_fs, self.amplitude)
+
+
+@register
+class Sine(Amplitude):
+    """E = A sin(2πt/T + φ)."""
+
+    waveform: Literal["sine"]
+    period_fs: Positive
+    phase_deg: Number = 0.0
+
+    def shape(self, time_fs: float) -> np.ndarray:
+        return sine(time_fs, self.amplitude, self.period_fs, self.phase_deg)
+
+
+@register
+class Triangle(Amplitude):
+    """Triangular sweep 0 → A → −A → 0 with period T."""
+
+    waveform: Literal["triangle"]
+    period_fs: Positive
+    phase_deg: Number = 0.0
+
+    def shape(self, time_fs: float) -> np.ndarray:
+        return triangle(time_fs, self.amplitude, self.period_fs, self.phase_deg)
+
+
+@register
+class Step(Amplitude):
+    """0, then A from ``start_fs`` (to ``end_fs``), with linear edges of ``rise_fs``."""
+
+    waveform: Literal["step"]
+    start_fs: NotNegative = 0.0
+    rise_fs: NotNegative = 0.0
+    end_fs: Positive | None = None
+
+    @model_validator(mode="after")
+    def _check_order(self):
+        if self.end_fs is not None and self.end_fs < self.start_fs + self.rise_fs:
+            raise ValueError("end_fs lies before the field is fully on (start_fs + rise_fs)")
+        return self
+
+    def shape(self, time_fs: float) -> np.ndarray:
+        return step(time_fs, self.amplitude, self.start_fs, self.rise_fs, self.end_fs)
+
+
+@register
+class Pund(Amplitude):
+    """Five pulses −A, A, A, −A, −A: the switched charge is that of the first minus that of the second of a pair."""
+
+    waveform: Literal["pund"]
+    width_fs: Positive
+    rise_fs: Positive
+    pause_fs: NotNegative
+    start_fs: NotNegative = 0.0
+
+    def shape(self, time_fs: float) -> np.ndarray:
+        return pund(time_fs, self.amplitude, self.width_fs, self.rise_fs, self.pause_fs, self.start_fs)
+
+
+@register
+class Pulse(Amplitude):
+    """Gaussian pulse A exp(−(t−t₀)²/2σ²), with a carrier cos(2π(t−t₀)/T + φ) if ``period_fs`` is given."""
+
+    waveform: Literal["pulse"]
+    centre_fs: Number
+    sigma_fs: Positive
+    period_fs: Positive | None = None
+    phase_deg: Number = 0.0
+
+    def shape(self, time_fs: float) -> np.ndarray:
+        return pulse(time_fs, self.amplitude, self.centre_fs, self.sigma_fs, self.period_fs, self.phase_deg)

@@ -1,4 +1,4 @@
-"""The address of an ``<ffsocket>``: is it free, and how does a driver reach it."""
+"""The address of an <ffsocket>: whether it is free, and how a driver reaches it."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""Checkpoints that a killed run can go on from without a gap.
+"""Write checkpoints from which a killed run continues without a gap.
 
 i-PI writes RESTART only when it ends in order, and its buffered outputs (``flush`` > 1) may lie behind a checkpoint,
 so that a run which was killed would lose hours, or go on with a hole in its trajectory.

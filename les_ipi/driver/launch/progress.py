@@ -1,4 +1,4 @@
-"""The progress bar of ``les-ipi run``: steps, speed in ns/day, drift of the conserved quantity."""
+"""The progress bar of ``les-ipi run``: steps, speed in ns/day and drift of the conserved quantity."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""The bead-averaged dipole current, computed only when i-PI writes it.
+"""The bead-averaged dipole current, which is computed only when i-PI writes it.
 
 .. math:: J_α = dM_α/dt = (1/P) Σ_k Σ_i Σ_β Z*_i,αβ(q^k) v^k_iβ,   v = p/m
 
@@ -35,7 +35,10 @@ def bead_current(server: ForceServer, cell: np.ndarray, positions: np.ndarray, v
     speeds = velocities.reshape(len(systems), -1, 3) * ATOMIC_VELOCITY_A_FS
     current = np.einsum("kiab,kib->a", born, speeds) / len(systems)
     if not np.isfinite(current).all():
-        raise UserError("The dipole current is not a number: the structure has left the model's range.")
+        raise UserError(
+            "The dipole current is not a number, because the structure is outside the range of the model: use a smaller "
+            "time step, a better start or another model."
+        )
     return current
 
 

@@ -1,13 +1,16 @@
-"""``les-ipi run``: one command from an i-PI input to a finished (or cleanly stopped) run."""
+"""``les-ipi run``: one command that leads from an i-PI input to a finished (or cleanly stopped) run."""
 
 import json
 import os
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
+
+from pydantic import Field
 
 from les_ipi.conventions import EFFECTIVE_INPUT, RUN_FILE
 from les_ipi.driver.fields.field_setup import FieldSetup
@@ -20,9 +23,11 @@ from les_ipi.driver.launch.trimming import trim_outputs
 from les_ipi.driver.serve.driver_process import DriverOptions
 from les_ipi.driver.serve.force_server import ForceServer
 from les_ipi.driver.serve.loading import load_evaluator
+from les_ipi.driver.serve.options import ServeOptions
 from les_ipi.driver.serve.pes import SHIM
 from les_ipi.driver.serve.template import read_template
 from les_ipi.errors import UserError
+from les_ipi.evaluation.options import EvaluationOptions
 from les_ipi.ipi_files import RESTART, files_starting, read_parameters
 from les_ipi.units import BOLTZMANN_EV_K
 
@@ -33,26 +38,20 @@ _RECORD_EVERY_FS = 2.0
 _LARGEST_DRIFT = 0.25
 
 
-@dataclass(frozen=True)
-class RunOptions:
-    """What ``les-ipi run`` is asked for; see its ``--help``. None means: as the XML says."""
+class RunOptions(ServeOptions):
+    """What ``les-ipi run`` is asked for; see its ``--help``.
+
+    Of the options that a driver has, those that were given replace what ``<parameters>`` of the input say. The number of
+    beads is that of the input.
+    """
 
     input: Path
-    model: str | None = None
-    template: str | None = None
-    drivers: int = 1
+    drivers: int = Field(1, ge=0)
     directory: Path | None = None
     record_current: bool = False
-    record_stride: int | None = None
+    record_stride: int | None = Field(None, ge=1)
     resume: bool = False
-    properties: str | None = None
-    device: str | None = None
-    dtype: str | None = None
-    threads: int | None = None
-    compile: bool = False
     field: Path | None = None
-    constant_field: tuple[float, float, float] | None = None
-    voltage: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -88,40 +87,29 @@ def run(options: RunOptions, programs: Programs | None = None, load=load_evaluat
         return RunResult(first_step, total_steps)
 
     simulation.fill_in_shim(SHIM, directory)
-    constant = {"constant_field": options.constant_field, "voltage": options.voltage}
+    served = _served(simulation, options)
     run_file = directory / RUN_FILE if options.resume else None
-    field = FieldSetup.of(simulation, directory, run_file, options.field, constant)
-    options = replace(options, properties=field.properties(simulation, options.properties))
-    model, template = _resolve_force_field(simulation, options, directory)
-    evaluator, structure = load(model), read_template(directory / template)
+    field, served = FieldSetup.of(simulation, directory, run_file, options.field, served)
+    _complete_force_fields(simulation, served)
+    evaluator, structure = load(served.model), read_template(directory / served.template)
     field.check(simulation, evaluator.card, structure, options.drivers)
-    server = ForceServer(evaluator, structure, options.properties or "dipole", **field.constant)
+    server = ForceServer.of(evaluator, structure, served)
     addresses = [driver_address(simulation, element) for element in simulation.sockets]
     for address in addresses:
         claim_address(**address)
     _write_effective_input(simulation, restart, options, directory)
-    _write_run_file(directory, model, server, simulation, first_step, field)
+    _write_run_file(directory, served, server, simulation, first_step, field)
     n_atoms = len(server.template.numbers)
     single_valued = bool(evaluator.card.get("dipole_single_valued"))
     del server, evaluator  # the children have their own
 
     read_end, write_end = os.pipe()
-    model_options = {
-        "device": options.device or "cpu",
-        "dtype": options.dtype or "float32",
-        "threads": options.threads,
-    }
-    child = SimulateOptions(EFFECTIVE_INPUT, write_end, model, template, **model_options, field=field.protocol,
-                            single_valued=single_valued)  # fmt: skip
-    simulate = [*programs.simulate, json.dumps(asdict(child))]
-    properties = options.properties or "dipole"
-    drivers = [
-        DriverOptions(
-            model, template, properties=properties, **a, **model_options, compile=options.compile, **field.constant
-        )
-        for a in addresses
-    ]
-    serve = [[*programs.serve, json.dumps(asdict(driver))] for driver in drivers] * options.drivers
+    # What the i-PI process evaluates itself is a current now and then, which is not worth the time of a compiler.
+    child = SimulateOptions(**served.given() | {"compile": False}, input=EFFECTIVE_INPUT, report_fd=write_end,
+                            field=field.protocol, single_valued=single_valued)  # fmt: skip
+    simulate = [*programs.simulate, child.model_dump_json()]
+    drivers = [DriverOptions(**served.given(), **address) for address in addresses]
+    serve = [[*programs.serve, driver.model_dump_json()] for driver in drivers] * options.drivers
     with RunProgress(first_step, total_steps, simulation.timestep_fs, n_atoms) as progress:
         outcome = supervise(simulate, serve, directory, (read_end, write_end), progress)
     result = _judge(directory, total_steps, outcome)
@@ -164,8 +152,11 @@ def _find_restart(simulation: SimulationInput, directory: Path) -> SimulationInp
     return max(candidates, key=lambda candidate: candidate.step, default=None)
 
 
-def _resolve_force_field(simulation: SimulationInput, options: RunOptions, directory: Path) -> tuple[str, str]:
-    """Settle model and template (path seen from ``directory``), and write them into an <ffdirect>."""
+def _served(simulation: SimulationInput, options: RunOptions) -> ServeOptions:
+    """What the drivers serve: the ``<parameters>`` of an <ffdirect>, replaced by what ``options`` give.
+
+    The path of the model becomes absolute, and so does that of the template, unless it is seen from the run directory.
+    """
     if len(simulation.sockets) > 1:
         raise UserError(
             f"'{options.input}' has {len(simulation.sockets)} <ffsocket>, but les-ipi run serves one: "
@@ -176,28 +167,29 @@ def _resolve_force_field(simulation: SimulationInput, options: RunOptions, direc
             f"'{options.input}' has neither an <ffsocket> nor an <ffdirect> with <pes>custom</pes>, so "
             "there is no force field for les-ipi to serve."
         )
-    given: dict[str, str] = read_parameters(simulation.direct[0]) if simulation.direct else {}
+    given: dict[str, Any] = read_parameters(simulation.direct[0]) if simulation.direct else {}
+    # A PES of the user's own may have parameters that are none of ours.
+    given = {name: value for name, value in given.items() if name in ServeOptions.names()}
     model = _absolute_if_path(options.model, Path.cwd()) or _absolute_if_path(
         given.get("model"), options.input.resolve().parent
     )
     template = _absolute_if_path(options.template, Path.cwd()) or given.get("template") or simulation.start_file
-    if model is None:
+    if not model:
         raise UserError(f"No model is named: give --model MODEL (or a model in the <ffdirect> of '{options.input}').")
-    if template is None:
+    if not template:
         raise UserError("No start structure is named in <initialize><file>, so the atoms are unknown: give --template.")
+    return ServeOptions(**given | options.given(ServeOptions) | {"model": model, "template": template})
+
+
+def _complete_force_fields(simulation: SimulationInput, served: ServeOptions) -> None:
+    """Write what is served into the ``<parameters>`` of every <ffdirect>."""
     for element in simulation.direct:
-        extra = options.properties.replace(",", ";") if options.properties else None
-        set_parameters(
-            element,
-            {"model": model, "template": template, "properties": extra, "device": options.device,
-             "dtype": options.dtype, "threads": options.threads, "compile": options.compile or None},
-        )  # fmt: skip
-    return model, template
+        set_parameters(element, served.texts())
 
 
 def _absolute_if_path(name: str | None, base: Path) -> str | None:
     """A model or template that exists under ``base`` as an absolute path; other names as they are."""
-    if name is None:
+    if not name:
         return None
     path = base / name
     return str(path.resolve()) if path.exists() else name
@@ -226,19 +218,20 @@ def _write_effective_input(
 
 
 def _write_run_file(
-    directory: Path, model: str, server: ForceServer, simulation: SimulationInput, first_step: int, field: FieldSetup
+    directory: Path, served: ServeOptions, server: ForceServer, simulation: SimulationInput, first_step: int, field: FieldSetup
 ) -> None:
     card = server.evaluator.card
     facts = {
-        "model": card.get("name", model),
-        "model_path": model,
+        "model": card.get("name", served.model),
+        "model_path": served.model,
         **{key: card.get(key) for key in ("charge_head", "dipole_single_valued", "epsilon_infinity")},
         "n_atoms": len(server.template.numbers),
         "n_beads": simulation.n_beads,
         "timestep_fs": simulation.timestep_fs,
         "resumed_from_step": first_step or None,
         "field_protocol": Path(field.protocol).name or None,
-        **field.constant,
+        **(served.constant() if served.has_field else {}),
+        **served.model_dump(mode="json", include={*EvaluationOptions.names(), "properties"}),
         "command": sys.argv,
         "versions": {name: version(name) for name in ("les-ipi", "ipi", "numpy", "torch")},
     }
@@ -261,9 +254,9 @@ def drift_warning(simulation: SimulationInput, drift: float | None) -> str | Non
         return None
     better = ", or splitting='baoab' in <dynamics>" if simulation.n_beads > 1 and simulation.splitting != "baoab" else ""
     return (
-        f"Warning: the conserved quantity drifts by {drift:+.3g} meV/atom in a picosecond, {abs(share):.2g} k_B T: an error of "
-        "the time step that turns into heat, and can leave atoms, or centroids of ring polymers, at another temperature than "
-        f"asked for. Take a shorter time step{better} (docs/how-to/driver.md, performance hints)."
+        f"Warning: the conserved quantity drifts by {drift:+.3g} meV/atom in a picosecond, {abs(share):.2g} k_B T. This error "
+        "of the time step turns into heat, so that atoms, or centroids of ring polymers, can be at another temperature than "
+        f"you asked for. Use a shorter time step{better} (docs/how-to/driver.md, performance hints)."
     )
 
 

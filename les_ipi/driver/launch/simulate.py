@@ -1,4 +1,4 @@
-"""One i-PI process: i-PI with the dipole current as a property, reporting its progress on a pipe.
+"""The i-PI process of a run: i-PI with the dipole current as a property, which reports its progress on a pipe.
 
 ``python -m les_ipi.driver.launch.simulate '{"input": ..., ...}'`` is how ``les-ipi run`` starts i-PI.
 """
@@ -8,7 +8,6 @@ import math
 import os
 import sys
 import time
-from dataclasses import dataclass
 from functools import cache
 
 from ipi.engine.simulation import Simulation
@@ -21,6 +20,7 @@ from les_ipi.driver.launch.checkpointing import RESTART_EVERY_S, keep_restart
 from les_ipi.driver.launch.recorded_current import CURRENT, register_current
 from les_ipi.driver.serve.force_server import ForceServer
 from les_ipi.driver.serve.loading import load_evaluator, print_error
+from les_ipi.driver.serve.options import ServeOptions
 from les_ipi.driver.serve.pes import LESDriver
 from les_ipi.driver.serve.stopping import stop_simulation
 from les_ipi.driver.serve.template import read_template
@@ -33,20 +33,15 @@ _REPORT_EVERY = 0.3
 _LARGEST_DRIFT_EV, _DRIFT_WINDOW_FS = 2.0, 1000.0
 
 
-@dataclass(frozen=True)
-class SimulateOptions:
+class SimulateOptions(ServeOptions):
     """What the i-PI process needs; the model is only used for ``dipole_current`` with socket drivers.
 
-    ``field`` is the path of a protocol (none: no field), ``single_valued`` whether the model's dipole is.
+    ``input`` is the file that i-PI runs, ``report_fd`` the pipe for its progress, ``field`` the path of a protocol (without
+    one there is no field), and ``single_valued`` says whether the model's dipole is a function of the positions.
     """
 
     input: str
     report_fd: int
-    model: str = ""
-    template: str = ""
-    device: str = "cpu"
-    dtype: str = "float32"
-    threads: int | None = None
     field: str = ""
     single_valued: bool = False
 
@@ -79,8 +74,7 @@ def _current_server(simulation: Simulation, options: SimulateOptions, load) -> F
         driver = getattr(forcefield, "driver", None)
         if isinstance(driver, LESDriver):
             return driver.server
-    evaluator = load(options.model, device=options.device, dtype=options.dtype, threads=options.threads)
-    return ForceServer(evaluator, read_template(options.template))
+    return ForceServer(load(options.model, options), read_template(options.template))
 
 
 def _drive(simulation: Simulation, options: SimulateOptions) -> tuple[FieldDrive, FieldRecord]:

@@ -1,4 +1,4 @@
-"""Completing and rewriting i-PI's XML: what ``les-ipi run`` must change, nothing else."""
+"""Complete and rewrite i-PI's XML where ``les-ipi run`` must change it, and nowhere else."""
 
 import shutil
 import xml.etree.ElementTree as ET
@@ -102,7 +102,7 @@ def set_parameters(element: ET.Element, values: dict[str, str | int | None]) -> 
     parameters = read_parameters(element) | {k: str(v) for k, v in values.items() if v is not None}
     for key, value in parameters.items():
         if any(character in value for character in ",{}"):
-            raise UserError(f"The {key} '{value}' contains one of ',{{}}', which i-PI cannot carry: rename it.")
+            raise UserError(f"The {key} '{value}' contains a comma or a brace, which <parameters> cannot hold: rename it.")
     child = element.find("parameters")
     if child is None:
         child = ET.SubElement(element, "parameters")

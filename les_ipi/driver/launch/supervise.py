@@ -1,4 +1,4 @@
-"""Keeping i-PI and its drivers together: start, watch, stop cleanly.
+"""Start i-PI and its drivers, watch them, and stop them cleanly.
 
 i-PI 3.3 hangs for ever when a driver is killed during an evaluation, and ends with status 0 when it stops
 early. Therefore the drivers are watched here, and success is read from the last step, not from the status.
@@ -116,7 +116,10 @@ def _watch(
         if not clients or None in statuses:
             served = time.monotonic()
         elif time.monotonic() - served > _LONELY_PATIENCE:
-            return "i-PI dropped all its drivers and waits for new ones (see <timeout> of its <ffsocket>)."
+            return (
+                "i-PI has closed the connections to all its drivers and waits for new ones: give its <ffsocket> a longer "
+                "<timeout>."
+            )
     return None
 
 

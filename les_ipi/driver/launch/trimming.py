@@ -1,4 +1,4 @@
-"""Cutting output files back to a restart, so that a resumed run repeats nothing.
+"""Cut output files back to the step of a restart, so that a resumed run repeats nothing.
 
 i-PI appends to its files after a restart. RESTART may lie behind the files (``safe_stride`` > 1, checkpoints,
 a killed process); everything that they hold beyond the restart's step would then appear twice.

@@ -1,4 +1,4 @@
-"""i-PI's socket protocol, client side: unix and inet, one structure or a batch per message.
+"""The client side of i-PI's socket protocol: unix and inet sockets, with one structure or a batch per message.
 
 Differences to the client that ships with i-PI: it retries the connection, ends on EOF instead of spinning,
 counts bytes, and hangs up in a way that i-PI survives. i-PI sends POSDATA and GETFORCE in one go; a client
@@ -163,7 +163,7 @@ class _Client:
 
     def _forces(self) -> None:
         if self.replies is None:
-            raise UserError("The server asked for forces before it sent positions: it is not a working i-PI.")
+            raise UserError("The server asked for forces before it sent positions, which i-PI never does: check the address.")
         atoms = np.int32(len(self.replies[0].forces)).tobytes()
         parts = [_message("FORCEREADY"), np.array([reply.energy for reply in self.replies]).tobytes(), atoms]
         parts += [reply.forces.tobytes() for reply in self.replies]

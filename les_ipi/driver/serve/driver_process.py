@@ -1,4 +1,4 @@
-"""One driver process: load a model and a template, connect to i-PI, answer until it ends.
+"""The driver process: it loads a model and a template, connects to i-PI and answers until i-PI ends.
 
 ``python -m les_ipi.driver.serve.driver_process '{"model": ..., ...}'`` is how ``les-ipi run`` starts its drivers; people use
 ``les-ipi driver``.
@@ -7,63 +7,43 @@
 import json
 import signal
 import sys
-from dataclasses import dataclass
+
+from pydantic import Field
 
 from les_ipi.driver.serve.client import UNIX_PREFIX, connect_inet, connect_unix, serve
 from les_ipi.driver.serve.force_server import ForceServer
 from les_ipi.driver.serve.loading import load_evaluator, print_error
+from les_ipi.driver.serve.options import ServeOptions
 from les_ipi.driver.serve.template import read_template
 from les_ipi.errors import UserError
 
 
-@dataclass(frozen=True)
-class DriverOptions:
-    """What a driver process needs; exactly one of ``unix`` (socket name) and ``host``+``port`` is given."""
+class DriverOptions(ServeOptions):
+    """What a driver serves and where; exactly one of ``unix`` (socket name) and ``port`` (with ``host``) is given."""
 
-    model: str
-    template: str
-    unix: str | None = None
-    host: str | None = None
-    port: int | None = None
-    prefix: str = UNIX_PREFIX
-    properties: str = "dipole"
-    device: str = "cpu"
-    dtype: str = "float32"
-    threads: int | None = None
-    compile: bool = False
-    retry: float = 60.0
-    constant_field: str = ""
-    voltage: str = ""
-    beads: int = 1
+    unix: str | None = Field(None, description="<address> of an <ffsocket mode='unix'>.")
+    host: str = Field("localhost", description="<address> of an <ffsocket mode='inet'>.")
+    port: int | None = Field(None, description="<port> of an <ffsocket mode='inet'>.")
+    prefix: str = Field(UNIX_PREFIX, description="Start of the names of i-PI's socket files (sockets_prefix).")
+    retry: float = Field(60.0, ge=0, description="Seconds to wait for i-PI.")
 
 
 def run_driver(options: DriverOptions, load=load_evaluator) -> int:
     """Serve i-PI until it says EXIT or closes the connection.
 
-    Parameters: ``options``; ``load``, called as ``load(model, device=, dtype=, threads=, compile=)``. Returns the
-    number of structures evaluated. Raises ``UserError`` for every mistake that a user can make, after hanging
-    up cleanly.
+    Parameters: ``options``; ``load``, called as ``load(model, options)``. Returns the number of structures evaluated.
+    Raises ``UserError`` for every mistake that a user can make, after hanging up cleanly.
     """
     if (options.unix is None) == (options.port is None):
-        raise UserError("Name i-PI's address once: --unix NAME for a unix socket or --port P (and --host H) for inet.")
+        raise UserError("i-PI's address must be given exactly once: use --unix NAME, or --port P with --host H.")
     template = read_template(options.template)
-    evaluator = load(
-        options.model,
-        device=options.device,
-        dtype=options.dtype,
-        threads=options.threads,
-        compile=options.compile,
-    )
-    server = ForceServer(
-        evaluator, template, options.properties, constant_field=options.constant_field, voltage=options.voltage,
-        beads=options.beads,
-    )  # fmt: skip
+    server = ForceServer.of(load(options.model, options), template, options)
     # A driver that is told to go must hang up like one that fails (see client.py).
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if options.unix is not None:
         connection = connect_unix(options.unix, prefix=options.prefix, retry=options.retry)
     else:
-        connection = connect_inet(options.host or "localhost", options.port, retry=options.retry)
+        connection = connect_inet(options.host, options.port, retry=options.retry)
     return serve(connection, server)
 
 

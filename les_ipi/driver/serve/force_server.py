@@ -1,4 +1,4 @@
-"""The one class that answers i-PI: evaluator + template in, checked replies in atomic units out.
+"""The class that answers i-PI: it evaluates a model for the atoms of a template, with checked replies in atomic units.
 
 The socket client and the ``ffdirect`` PES are two doors to this room, so that all transports give the same
 numbers and the same messages.
@@ -14,8 +14,10 @@ from les_ipi.conventions import Property
 from les_ipi.driver.fields.enthalpy import FieldEnthalpy
 from les_ipi.driver.serve import wire
 from les_ipi.driver.serve.extras import encode_extras, parse_properties
+from les_ipi.driver.serve.options import ServeOptions, Vector
 from les_ipi.driver.serve.template import Template, check_charges, symbols
 from les_ipi.errors import UserError
+from les_ipi.evaluation.capabilities import HeadAbilities, check, refusal
 from les_ipi.structures.system import AtomicSystem
 
 
@@ -39,25 +41,27 @@ class ForceServer:
     """
 
     def __init__(
-        self, evaluator, template: Template, properties: str | Iterable[str] = (), *, constant_field: str = "",
-        voltage: str = "", beads: int = 1,
+        self, evaluator, template: Template, properties: str | Iterable[str] = (), *,
+        constant_field: Vector | str | None = None, voltage: Vector | str | None = None, beads: int = 1,
     ):  # fmt: skip
         self.evaluator = evaluator
         self.template = template
+        head = HeadAbilities.of_card(evaluator.card)
         self.properties = parse_properties(properties)
-        if evaluator.card.get("charge_head") == "none":
-            self.properties = self._without_charges(self.properties)
+        if refusal([Property.DIPOLE], head, [template.boundary]) is not None:
+            # The dipole is sent wherever there is one; what was asked for besides is refused below.
+            self.properties = self.properties[1:]
         self.enthalpy: FieldEnthalpy | None = None
         if constant_field or voltage:
             check_charges(evaluator.card, template)
-            single_valued = bool(evaluator.card.get("dipole_single_valued"))
-            # Other evaluators than ours need not take fields; Born charges always do.
+            # Evaluators other than ours need not take fields; Born charges always do.
             one_pass = getattr(evaluator, "single_valued", False)
             self.enthalpy = FieldEnthalpy(
-                constant_field, voltage, single_valued=single_valued, beads=beads, one_pass=one_pass
+                constant_field, voltage, single_valued=head.single_valued, beads=beads, one_pass=one_pass
             )
         wanted = (*self.properties, *(self.enthalpy.properties if self.enthalpy else ()))
         self._asked = tuple(dict.fromkeys((Property.ENERGY, Property.FORCES, Property.VIRIAL, *wanted)))
+        check(self._asked, head, [template.boundary], model=evaluator.card.get("name", "unnamed"))
         self._checked_cell: np.ndarray | None = None
         self._lock = threading.Lock()
         unknown = set(template.numbers.tolist()) - {int(z) for z in evaluator.species}
@@ -67,6 +71,12 @@ class ForceServer:
                 f"'{evaluator.card.get('name', 'unnamed')}' knows only {symbols(evaluator.species)}: "
                 "choose a model trained for these elements."
             )
+
+    @classmethod
+    def of(cls, evaluator, template: Template, options: ServeOptions) -> "ForceServer":
+        """The server that gives i-PI what ``options`` ask for."""
+        asked = options.model_dump(include={"properties", "constant_field", "voltage", "beads"})
+        return cls(evaluator, template, **asked)
 
     def __call__(self, cells: Sequence[np.ndarray], positions: Sequence[np.ndarray]) -> list[Reply]:
         """Answer one batch.
@@ -128,15 +138,6 @@ class ForceServer:
         return AtomicSystem(
             known.numbers, xyz, box, known.periodic, known.total_charge, known.slab, known.multiplicity
         )
-
-    def _without_charges(self, properties: tuple[Property, ...]) -> tuple[Property, ...]:
-        """A short-range model sends no dipole; whoever asks it for more is told."""
-        if len(properties) > 1:
-            raise UserError(
-                f"The model '{self.evaluator.card.get('name', 'unnamed')}' has no charges, so it cannot give "
-                f"{properties[1]}: choose a model with a charge head."
-            )
-        return ()
 
     def _check_cell(self, cell: np.ndarray) -> None:
         """Refuse a cell in which an atom would be its own neighbour; repeated cells cost nothing."""

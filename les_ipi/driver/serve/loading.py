@@ -1,16 +1,18 @@
-"""Where models get names: the only place of the driver that loads an evaluator (and with it torch)."""
+"""Load the evaluator of a driver (torch is imported nowhere else in it), and pass errors on to ``les-ipi run``."""
 
 import sys
+
+from les_ipi.evaluation.options import EvaluationOptions
 
 #: Starts the one sentence of a failed child process in its log.
 ERROR_MARK = "les-ipi error: "
 
 
-def load_evaluator(model: str, **options):
-    """Load ``Evaluator.load(model, **options)``; torch is imported here, so that ``--help`` stays fast."""
+def load_evaluator(model: str, options: EvaluationOptions | None = None):
+    """Return ``Evaluator.load(model, options)``; torch is imported here, so that ``--help`` stays fast."""
     from les_ipi.evaluation.evaluator import Evaluator
 
-    return Evaluator.load(model, **options)
+    return Evaluator.load(model, options)
 
 
 def print_error(message: str) -> None:

@@ -1,4 +1,4 @@
-"""The evaluator inside i-PI (``<ffdirect>`` with a custom PES): no socket, all beads in one batch.
+"""The evaluator inside i-PI (``<ffdirect>`` with a custom PES): there is no socket, and all beads are one batch.
 
 .. code-block:: xml
 
@@ -10,11 +10,13 @@
 
 import traceback
 from pathlib import Path
+from typing import Any
 
 from ipi.pes.dummy import Dummy_driver
 
 from les_ipi.driver.serve.force_server import ForceServer
 from les_ipi.driver.serve.loading import ERROR_MARK, load_evaluator
+from les_ipi.driver.serve.options import ServeOptions
 from les_ipi.driver.serve.stopping import stop_simulation
 from les_ipi.driver.serve.template import read_template
 from les_ipi.errors import UserError
@@ -26,36 +28,21 @@ SHIM = Path(__file__).with_name("les_ipi_pes.py")
 class LESDriver(Dummy_driver):
     """i-PI's custom PES.
 
-    ``<parameters>`` (scalars; i-PI splits them at commas): ``model`` (name or path), ``template`` (structure file),
-    ``properties`` (``;``-separated, default ``dipole``), ``device``, ``dtype`` (``float32`` or ``float64``),
-    ``threads``, ``compile`` (fused code, see :class:`Evaluator`), ``constant_field`` or ``voltage``
-    (``0;0;0.05``) and ``beads`` (see :mod:`les_ipi.driver.fields.enthalpy`). A mistake in them ends i-PI
-    with one sentence and status 1; an error during the run ends it with a RESTART file.
+    ``<parameters>`` are the fields of :class:`ServeOptions`, of which ``model`` and ``template`` must be given. i-PI splits
+    them at commas, so that the parts of a list are separated by ``;``, as in ``properties: dipole;BEC`` and
+    ``constant_field: 0;0;0.05``. A mistake in them ends i-PI with one sentence and status 1; an error during the run
+    ends it with a RESTART file.
     """
 
-    #: Called as ``load_evaluator(model, device=, dtype=, threads=, compile=)``; a subclass may load something else.
+    #: Called as ``load_evaluator(model, options)``; a subclass may load something else.
     load_evaluator = staticmethod(load_evaluator)
 
-    def __init__(
-        self, model="", template="", properties="dipole", device="cpu", dtype="float32", threads=None,
-        compile=False, constant_field="", voltage="", beads=1, verbosity=None, **unknown,
-    ):  # fmt: skip
+    def __init__(self, verbosity=None, **parameters):
         super().__init__(verbose=verbosity)
         try:
-            if unknown:
-                raise UserError(
-                    f"Unknown parameter '{next(iter(unknown))}' of the les-ipi PES: it takes model, "
-                    "template, properties, device, dtype, threads, compile, constant_field, voltage and beads."
-                )
-            for name, value in (("model", model), ("template", template)):
-                if value == "":
-                    raise UserError(f"<parameters> of the les-ipi PES lacks '{name}': write {{model: NAME, "
-                                    "template: START.xyz}.")  # fmt: skip
-            structure = read_template(str(template))
-            options = {"device": str(device), "dtype": str(dtype), "threads": threads, "compile": bool(compile)}
-            evaluator = self.load_evaluator(str(model), **options)
-            field = {"constant_field": str(constant_field), "voltage": str(voltage), "beads": int(beads)}
-            self.server = ForceServer(evaluator, structure, str(properties), **field)
+            options = _read_parameters(parameters)
+            structure = read_template(options.template)
+            self.server = ForceServer.of(self.load_evaluator(options.model, options), structure, options)
         except UserError as error:
             # SystemExit is the only exception that i-PI lets through without a traceback.
             raise SystemExit(ERROR_MARK + str(error)) from error
@@ -71,3 +58,15 @@ class LESDriver(Dummy_driver):
         except Exception as error:
             traceback.print_exc()
             stop_simulation(f"The evaluation failed ({type(error).__name__}: {error}).")
+
+
+def _read_parameters(parameters: dict[str, Any]) -> ServeOptions:
+    """The options in i-PI's <parameters>. Raises ``UserError`` for an unknown one, and if model or template is missing."""
+    for name in parameters:
+        if name not in ServeOptions.names():
+            raise UserError(f"Unknown parameter '{name}' of the les-ipi PES: it takes {', '.join(ServeOptions.names())}.")
+    options = ServeOptions(**parameters)
+    for name in ("model", "template"):
+        if not getattr(options, name):
+            raise UserError(f"<parameters> of the les-ipi PES lacks '{name}': write {{model: NAME, template: START.xyz}}.")
+    return options

@@ -1,4 +1,4 @@
-"""Ending an i-PI process from inside when an evaluation fails, with a RESTART and a sentence."""
+"""End an i-PI process from inside when an evaluation fails, with a RESTART file and a sentence."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""The template: what i-PI never sends, namely which atoms there are and whether the system is periodic."""
+"""The template says what i-PI never sends: which atoms there are, and whether the system is periodic."""
 
 import re
 from dataclasses import dataclass
@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
+from les_ipi.conventions import Boundary
 from les_ipi.errors import UserError
+from les_ipi.evaluation.capabilities import HeadAbilities, Request, check
 from les_ipi.ipi_files import read_labels
 from les_ipi.structures.system import AtomicSystem, charge_and_multiplicity
 
@@ -26,6 +28,13 @@ class Template:
     path: Path
     slab: bool = False
     multiplicity: int = 1
+
+    @property
+    def boundary(self) -> Boundary:
+        """How the system repeats."""
+        if self.slab:
+            return Boundary.SLAB
+        return Boundary.PERIODIC if self.periodic else Boundary.ISOLATED
 
 
 def read_template(path: str | Path) -> Template:
@@ -93,18 +102,10 @@ def symbols(numbers) -> str:
 
 def check_charges(card: dict[str, Any], template: Template) -> None:
     """Refuse a field on a model (its ``card``) without charges, on a slab, and on a system with a net charge."""
-    if card.get("charge_head") == "none":
-        raise UserError(
-            f"The model '{card.get('name', 'unnamed')}' has no charges, so a field has no force on it: choose a model with a "
-            "charge head."
-        )
-    if template.slab:
-        raise UserError(
-            "The system is a slab, periodic along 2 of 3 directions, whose field along the normal would be a capacitor's, "
-            "which the boundaries of the model do not have: leave out the field, or give a cell that is periodic in all three."
-        )
-    if template.total_charge:
-        raise UserError(
-            f"The system has a net charge of {template.total_charge:g} e, so a field accelerates it as a whole for ever: add "
-            "counter-ions, or leave out the field."
-        )
+    check(
+        [Request.FIELD],
+        HeadAbilities.of_card(card),
+        [template.boundary],
+        charge=template.total_charge,
+        model=card.get("name", "unnamed"),
+    )

@@ -1,4 +1,4 @@
-"""Units and index orders at the i-PI wire: atomic units outside, eV, Å, e inside.
+"""Convert between i-PI's atomic units and index orders and those of the package (eV, Å, e).
 
 i-PI sends the cell with lattice vectors as *columns* and expects the virial ``-dE/dε`` (not divided by
 the volume). The conversion factors are CODATA ones; i-PI itself rounds its own to eight digits, which only

@@ -1,0 +1,61 @@
+"""The base of all sets of options: immutable, validated, and read in the same way from Python, text and JSON."""
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from les_ipi.errors import UserError
+
+
+class Options(BaseModel):
+    """Named values of which some were given and the others have their defaults.
+
+    A value that is None or an empty text counts as not given. Texts become numbers and truth values, so that i-PI's
+    ``<parameters>``, the command line and the JSON of a child process are read by the same rules.
+    Raises ``UserError`` with one sentence for an unknown name and for a value that is not allowed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True, protected_namespaces=())
+
+    def __init__(self, **values: Any):
+        try:
+            super().__init__(**{name: value for name, value in values.items() if value is not None and value != ""})
+        except ValidationError as error:
+            raise UserError(self._sentence(error)) from error
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Names of all options of this class, in the order of their declaration."""
+        return tuple(cls.model_fields)
+
+    def given(self, kind: type["Options"] | None = None) -> dict[str, Any]:
+        """Name → value of what was given, of the options that ``kind`` (by default this class) has."""
+        names = (kind or type(self)).names()
+        return {name: getattr(self, name) for name in names if name in self.model_fields_set}
+
+    def changed(self, **values: Any) -> Self:
+        """The same options with other values for the names given here; None and "" leave a value as it is."""
+        changes = {name: value for name, value in values.items() if value is not None and value != ""}
+        return type(self)(**self.given() | changes)
+
+    def texts(self) -> dict[str, str]:
+        """Name → text of what was given, as i-PI's ``<parameters>`` carry it: the parts of a list are joined by ``;``."""
+        return {name: _text(value) for name, value in self.given().items()}
+
+    @classmethod
+    def _sentence(cls, error: ValidationError) -> str:
+        first = error.errors()[0]
+        name = first["loc"][0] if first["loc"] else ""
+        if first["type"] == "extra_forbidden":
+            return f"Unknown option '{name}': choose from {', '.join(cls.names())}."
+        if first["type"] == "missing":
+            return f"The option '{name}' is missing."
+        return f"The option '{name}' is {first['input']!r}, which is not allowed: {first['msg']}."
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ";".join(_text(part) for part in value)
+    if isinstance(value, float):
+        return f"{value:.15g}"
+    return str(value).lower() if isinstance(value, bool) else str(value)
