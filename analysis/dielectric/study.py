@@ -75,13 +75,7 @@ def study_dielectric(
     """
     first = require_alike(directories)
     kelvin = temperature_K or first.temperature_K
-    for run in directories[1:]:
-        if temperature_K is None and abs(run.temperature_K - kelvin) > 0.01 * kelvin:
-            raise UserError(
-                f"{first.path} is at {kelvin:g} K and {run.path} at {run.temperature_K:g} K; compare runs of one state."
-            )
-        if abs(run.volume_A3 / first.volume_A3 - 1.0) > 0.02:
-            raise UserError(f"{first.path} and {run.path} differ in volume by more than 2 %; compare runs of one state.")
+    _require_one_state(directories, kelvin, any_temperature=temperature_K is not None)
     fields = [static_field(run, discard_ps) for run in directories]
     direction = _direction([field for field in fields if field is not None])
     if direction is None and not isotropic:
@@ -138,6 +132,17 @@ def study_dielectric(
         reliable=reliable,
         warnings=tuple(dict.fromkeys(warnings)),
     )
+
+
+def _require_one_state(directories: Sequence[RunDirectory], kelvin: float, any_temperature: bool) -> None:
+    first = directories[0]
+    for run in directories[1:]:
+        if not any_temperature and abs(run.temperature_K - kelvin) > 0.01 * kelvin:
+            raise UserError(
+                f"{first.path} is at {kelvin:g} K and {run.path} at {run.temperature_K:g} K; compare runs of one state."
+            )
+        if abs(run.volume_A3 / first.volume_A3 - 1.0) > 0.02:
+            raise UserError(f"{first.path} and {run.path} differ in volume by more than 2 %; compare runs of one state.")
 
 
 def _origins(free: Sequence[DielectricRun]) -> tuple[DipoleOrigins | None, list[str]]:
