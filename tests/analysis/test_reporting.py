@@ -88,7 +88,8 @@ def test_every_record_names_version_and_command():
 def test_figures_have_one_style_and_leave_the_settings_of_the_caller_alone(tmp_path):
     before = dict(matplotlib.rcParams)
     with figure_file(tmp_path / "x.svg", 2, (4.0, 2.0)) as (figure, panels):
-        panels[1].plot([0, 1], [0, 1], color=COLOURS[0], label="line")
+        lines = [panels[1].plot([0, 1], [k, 1], label="line")[0] for k in range(3)]
+        assert [line.get_color() for line in lines] == list(COLOURS[:3])
         assert not panels[1].legend().get_frame_on() and not panels[0].spines["top"].get_visible()
         assert figure.get_size_inches().tolist() == [4.0, 2.0] and len(panels) == 2
     assert COLOURS[0] in (tmp_path / "x.svg").read_text()
