@@ -19,7 +19,7 @@ _FILE_MODES = ("xyz", "pdb", "ase", "chk")
 
 @dataclass(frozen=True)
 class StartStructure:
-    """``symbols`` of the atoms as the file labels them and ``cell`` (3, 3), rows in Å; None for what is not told."""
+    """``symbols`` of the atoms as the file labels them and ``cell`` (3, 3), rows in Å; None where the input gives none."""
 
     symbols: tuple[str, ...] | None = None
     cell: np.ndarray | None = None
@@ -30,7 +30,7 @@ def read_start(simulation: SimulationFile, directory: Path) -> StartStructure:
 
     Elements of ``<initialize>`` act in their order, as in i-PI: a ``<cell>`` after a file replaces the file's.
 
-    Parameters: ``simulation``; ``directory`` in which the files that it names are looked for (a missing one is passed over).
+    Parameters: ``simulation``; ``directory`` in which the files that it names are looked for (a missing file is passed over).
     Raises :class:`UserError` for numbers or files that cannot be read.
     """
     if not simulation.systems:
@@ -51,7 +51,7 @@ def read_start(simulation: SimulationFile, directory: Path) -> StartStructure:
 
 
 def _combine(start: StartStructure, tag: str, found: StartStructure) -> StartStructure:
-    """What is known after an element: <labels> and <positions> name a file whose cell counts only for want of another."""
+    """The start after one more element; the cell in a file of <labels> or <positions> counts where no other cell is known."""
     replaces_cell = tag in ("file", "cell") or start.cell is None
     cell = found.cell if found.cell is not None and replaces_cell else start.cell
     replaces_symbols = tag in ("file", "labels") or start.symbols is None
