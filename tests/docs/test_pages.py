@@ -38,6 +38,15 @@ def test_commands_are_up_to_date():
         assert path.read_text() == text, "run: python docs/cli_reference.py"
 
 
+@pytest.mark.parametrize("name", ["driver.serve", "driver.launch", "driver.fields", "ipi_files"])
+def test_a_room_names_its_modules(name):
+    """The table in the docstring of a room has one row for each module."""
+    room = import_module(f"les_ipi.{name}")
+    rows = re.findall(r"^``(\w+)``", room.__doc__, re.MULTILINE)
+    modules = {path.stem for path in Path(room.__file__).parent.glob("*.py")} - {"__init__", "les_ipi_pes"}
+    assert len(rows) == len(set(rows)) and set(rows) == modules
+
+
 def test_pages_of_packages_are_up_to_date():
     for path, text in api_pages.pages().items():
         assert path.read_text() == text, "run: python docs/api_pages.py"

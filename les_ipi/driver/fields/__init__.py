@@ -3,6 +3,7 @@
 ================  ====================================================================================
 ``protocol``      the schema of ``field.toml`` and the field that it means at every time
 ``waveform``      amplitudes as pure functions of time
+``tabulated``     a field that is read from a text file and interpolated
 ``field_setup``   which field a run has, and what the drivers must send for it
 ``field_checks``  what a field cannot be combined with
 ``driven``        a field around i-PI's steps
