@@ -159,7 +159,7 @@ MEANING: dict[tuple[type[BaseModel], str], tuple[str, str]] = {
     (OptimiserConfig, "compile"): (
         "",
         "whether loss and gradient are compiled, which is 2-3 times faster after a minute or two; `auto`: for long trainings "
-        "on frames of similar size",
+        "on frames of similar size that all repeat alike (molecules, slabs or crystals)",
     ),
     (OptimiserConfig, "stages"): ("", "weights of the loss, one table for each stage"),
     (LossStage, "from_epoch"): ("epochs", "first epoch of the stage"),

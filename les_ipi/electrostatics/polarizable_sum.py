@@ -106,9 +106,7 @@ def polarizable_sum(
         gradient, strain = gradient + moved, strain + strained
     # |S|² of the permanent moments with themselves counts half: E = Σ W (½ |S_m|² + Re S_m* S_δ).
     power = (S * (S_total - 0.5 * S)).sum((0, 2))
-    strain = strain - 2.0 * ((slope * power)[:, None] * k.transpose(1, 2)) @ k
-    identity = torch.eye(3, dtype=strain.dtype, device=strain.device)
-    strain = strain - (weight * power).sum(1)[:, None, None] * identity
+    strain = strain + _strain_of_waves(power, weight, slope, k)
     return PolarizableSum(
         energy,
         response,
@@ -158,6 +156,13 @@ def _moved(moments: Multipoles, rows: Tensor) -> tuple[Tensor, Tensor]:
         gradient = gradient + 0.5 * torch.einsum("bnyzc,bnxyzc->bnx", moments.quadrupoles, third)
         strain = strain - torch.einsum("bnxzc,bnzyc->bxy", moments.quadrupoles, curvature)
     return gradient, strain
+
+
+def _strain_of_waves(power: Tensor, weight: Tensor, slope: Tensor, k: Tensor) -> Tensor:
+    """Part of the strain (B, 3, 3) that comes from the window and the volume, from |S|² and weights (B, K) and their slopes."""
+    strain = -2.0 * ((slope * power)[:, None] * k.transpose(1, 2)) @ k
+    identity = torch.eye(3, dtype=strain.dtype, device=strain.device)
+    return strain - (weight * power).sum(1)[:, None, None] * identity
 
 
 def _outer(field: Tensor, alpha: Tensor) -> Tensor:

@@ -17,8 +17,10 @@ from les_ipi.structures.system import places_by_boundary
 from les_ipi.training.compiled import CompiledLoss, _Loss, fields_of
 from les_ipi.training.data import Frame, Labels
 from les_ipi.training.loss import make_batch, make_tables, make_targets, training_loss
+from les_ipi.training.padding import CommonShapes
 from les_ipi.training.responses import dipole_difference_errors
-from les_ipi.training.training_config import LossStage
+from les_ipi.training.train import _worth_compiling
+from les_ipi.training.training_config import LossStage, OptimiserConfig
 
 SLAB = replace(water_cluster(2, 2, np.diag([6.0, 6.0, 30.0])), slab=True)
 #: No two neighbours in the list share a boundary and a size.
@@ -198,3 +200,20 @@ def test_the_traced_loss_of_a_list_is_the_eager_one() -> None:
             torch.testing.assert_close(found, reference, rtol=1e-8, atol=1e-10)
         losses.append(float(loss))
     assert losses[0] != losses[1]
+
+
+def test_a_list_of_several_boundaries_is_compiled_only_on_demand() -> None:
+    """Random batches of it have too many shapes; crystals alone, or molecules alone, are compiled."""
+    model = make_model()
+    crystal, molecule = water_cluster(8, 1, 6.4 * np.eye(3)), water_cluster(8, 1, None)
+    crystals, molecules = (
+        [Frame(s, Labels(), neighbor_matrix(s, model.cutoff)) for _ in range(2)] for s in (crystal, molecule)
+    )
+    for frames, choice, expected in (
+        (crystals, "auto", True),
+        (molecules, "auto", True),
+        ([*crystals, *molecules], "auto", False),
+        ([*crystals, *molecules], "always", True),
+    ):
+        settings = OptimiserConfig(max_epochs=5000, compile=choice)
+        assert _worth_compiling(CommonShapes(frames, model), settings, frames) == expected
