@@ -232,6 +232,10 @@ def test_unknown_property(model) -> None:
         (["--frames", "3"], "'3'"),
         (["--frames", "0:4:0"], "0:4:0"),
         (["--dtype", "float16"], "float16"),
+        (["--sum-rule", "ignore"], "ignore"),
+        (["--sum-rule", "raise"], "break the acoustic sum rule"),
+        (["--long-range-accuracy", "5"], "A long-range accuracy of 5.0"),
+        (["--device", "gpu"], "Unknown device 'gpu'"),
     ],
 )
 def test_wrong_option_values(monkeypatch, capsys, model, labelled, options, word) -> None:
