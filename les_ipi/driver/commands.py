@@ -25,6 +25,21 @@ class _Record(StrEnum):
     CURRENT = "current"
 
 
+_Drivers = Annotated[
+    int,
+    typer.Option(
+        min=0, help="Number of driver processes for an <ffsocket>; with 0 you start them with les-ipi driver."
+    ),
+]
+_FieldFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="Field protocol (TOML) for a field that changes with time; field, dipole, current, cell and work of every "
+        "step go to PREFIX.field."
+    ),
+]
+
+
 def _print_pes_path(wanted: bool) -> None:
     if wanted:
         from les_ipi.driver.serve.pes import SHIM
@@ -102,12 +117,7 @@ def run(
         str | None,
         typer.Option(help="Structure with the atoms in i-PI's order; without it, the start file that INPUT.xml names."),
     ] = None,
-    drivers: Annotated[
-        int,
-        typer.Option(
-            min=0, help="Number of driver processes for an <ffsocket>; with 0 you start them with les-ipi driver."
-        ),
-    ] = 1,
+    drivers: _Drivers = 1,
     directory: Annotated[
         Path | None, typer.Option(help="Directory of the run; without it, the directory of INPUT.xml.")
     ] = None,
@@ -129,13 +139,7 @@ def run(
     compile: Compile = None,
     long_range_accuracy: LongRangeAccuracy = None,
     sum_rule: SumRule = None,
-    field: Annotated[
-        Path | None,
-        typer.Option(
-            help="Field protocol (TOML) for a field that changes with time; field, dipole, current, cell and work of every "
-            "step go to PREFIX.field."
-        ),
-    ] = None,
+    field: _FieldFile = None,
     constant_field: ConstantField = None,
     voltage: Voltage = None,
 ) -> None:
