@@ -87,7 +87,7 @@ def test_born_charges_of_molecules_are_the_flow_of_charge(layers):
     torch.testing.assert_close(born.detach(), expected, rtol=0, atol=1e-9)
     ending_here = gradient(found.local_charges.sum(), leaves).edges.reshape(-1, 3)[batch.reverse]
     local = local_born_charges(found.local_charges, leaves.edges, ending_here)
-    assert (local - expected).abs().max() > 0.02 * expected.abs().max()
+    assert (local - expected).abs().max() > 0.1 * expected.abs().max()
     # Through the evaluator: physical charges, nothing projected.
     evaluated = evaluator_of(model, sum_rule="report")([MOLECULES], [BORN])[0].born_effective_charges
     np.testing.assert_allclose(evaluated, expected.numpy(), atol=1e-9)
