@@ -153,8 +153,8 @@ def _derivatives(function: Callable, edges: Tensor, *rest: Tensor | None) -> lis
     leaf = edges.detach().requires_grad_()
     energies, output = function(leaf, *rest)
     scalars = [energies.sum()]
-    if output is not None:
-        scalars += [sum(x.sum() for x in output if x is not None and x.requires_grad), energies.sum()]
+    if parts := [x.sum() for x in output or () if x is not None and x.requires_grad]:
+        scalars += [sum(parts), energies.sum()]
     return [torch.autograd.grad(scalar, leaf, retain_graph=True)[0] for scalar in scalars]
 
 
@@ -181,9 +181,13 @@ class LocalPass:
             outputs, weights = [], []
             if of_energy:
                 outputs, weights = [energy], [torch.ones_like(energy)]
-            if of_charges is not None:
+            # A head may give charges that do not depend on the edges.
+            if of_charges is not None and charges.requires_grad:
                 outputs.append(charges)
                 weights.append(of_charges[start : start + len(leaf)])
-            found += torch.autograd.grad(outputs, leaf, weights, retain_graph=not last)
+            if outputs:
+                found += torch.autograd.grad(outputs, leaf, weights, retain_graph=not last)
+            else:
+                found.append(torch.zeros_like(leaf))
             start += len(leaf)
         return torch.cat(found)

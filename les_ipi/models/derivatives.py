@@ -54,7 +54,9 @@ def gradient(scalar: Tensor, leaves: Leaves, create_graph: bool = False, with_ce
     ``with_cell`` False leaves the gradient of the cell out (zero), which only strains need.
     """
     inputs = [leaves.edges, leaves.positions, *([leaves.cell] if with_cell else [])]
-    found = torch.autograd.grad(scalar, inputs, create_graph=create_graph, retain_graph=True, allow_unused=True)
+    found = [None] * len(inputs)
+    if scalar.requires_grad:  # the sum of charges that are constants does not
+        found = torch.autograd.grad(scalar, inputs, create_graph=create_graph, retain_graph=True, allow_unused=True)
     found = [torch.zeros_like(x) if g is None else g for g, x in zip(found, inputs, strict=True)]
     return Leaves(*found) if with_cell else Leaves(*found, torch.zeros_like(leaves.cell))
 

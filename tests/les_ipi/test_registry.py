@@ -1,11 +1,14 @@
 """Short-range models and charge heads of others: by which names files ask for them, and what unknown names are told."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from physics_cases import TRICLINIC, evaluator_of, water_cluster
 from pydantic import ValidationError
 from toy_message_passing import ToyMessagePassing, ToySettings
 
+from les_ipi.conventions import Property
 from les_ipi.models import ChargesConfig, ModelConfig, ShortRangeConfig, build_model, register_head, registry
 from les_ipi.models.heads import ChargeHead, ChargeOutput
 
@@ -56,14 +59,30 @@ def test_a_head_is_known_once_it_is_registered(tables):
     short = ShortRangeConfig(cutoff=3.0, n_radial=3, l_max=2, channels=3, order=3, hidden=(4,))
     charges = ChargesConfig(head="formal", formal={"H": 1.0, "O": -2.0}, formal_scale=0.4)
     model = build_model(ModelConfig(species=("H", "O"), short_range=short, charges=charges)).double()
-    system = water_cluster(8, 2, TRICLINIC)
-    found = evaluator_of(model.eval().requires_grad_(False))([system], ["charges"])[0]
-    np.testing.assert_allclose(found.charges, 0.4 * np.tile([-2.0, 1.0, 1.0], 8), atol=1e-7)
+    expected = 0.4 * np.tile([-2.0, 1.0, 1.0], 8)
+    for cell in (TRICLINIC, None):
+        system = water_cluster(8, 2, cell)
+        check_constant_charges(model.eval().requires_grad_(False), system, expected)
+
+
+def check_constant_charges(model, system, expected):
+    """Charges that do not depend on the geometry: Born charges are q·1, and forces the slope of the energy, in both engines."""
+    wanted = {Property.FORCES, Property.VIRIAL, Property.CHARGES, Property.BORN_EFFECTIVE_CHARGES}
+    evaluator, step = evaluator_of(model), np.zeros_like(system.positions)
+    step[3, 1] = 1e-4
+    up, down = (evaluator([replace(system, positions=system.positions + s * step)], ["energy"])[0].energy for s in (1, -1))
+    for engine in (evaluator._engine, evaluator._general):
+        found = engine([system], wanted)[0]
+        np.testing.assert_allclose(found["charges"], expected, atol=1e-7)
+        np.testing.assert_allclose(found["born_effective_charges"], expected[:, None, None] * np.eye(3), atol=1e-7)
+        assert found["forces"][3, 1] == pytest.approx((down - up) / 2e-4, abs=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["mace", 3, ["ace"]])
 def test_unknown_kinds_are_told_the_known_ones(kind):
-    with pytest.raises(ValidationError, match="kind should be 'ace' or 'toy'"):
+    *others, last = map(repr, registry._SHORT_RANGE)
+    assert repr("ace") in others and "toy" in last
+    with pytest.raises(ValidationError, match=f"kind should be {', '.join(others)} or {last}"):
         ModelConfig(species=("H",), short_range={"kind": kind})
 
 
