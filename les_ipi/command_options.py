@@ -10,7 +10,8 @@ from les_ipi.driver.serve.options import ServeOptions
 def _option(name: str, *declarations: str, **settings: Any) -> Any:
     """The typer option of a field of :class:`ServeOptions`; its default is that of the field."""
     field = ServeOptions.model_fields[name]
-    shown = str(field.default) if isinstance(field.default, str) else True
+    default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
+    shown = True if default is None or isinstance(default, bool) else str(default)
     return typer.Option(*declarations, help=field.description, show_default=shown, **settings)
 
 

@@ -1,5 +1,6 @@
 """The base of all sets of options: immutable, validated, and read in the same way from Python, text and JSON."""
 
+import os
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -10,8 +11,8 @@ from les_ipi.errors import UserError
 class Options(BaseModel):
     """Named values of which some were given and the others have their defaults.
 
-    A value that is None or an empty text counts as not given. Texts become numbers and truth values, so that i-PI's
-    ``<parameters>``, the command line and the JSON of a child process are read by the same rules.
+    A value that is None or an empty text counts as not given, and a path counts as its text. Texts become numbers and truth
+    values, so that i-PI's ``<parameters>``, the command line and the JSON of a child process are read by the same rules.
     Raises ``UserError`` with one sentence for an unknown name and for a value that is not allowed.
     """
 
@@ -19,7 +20,7 @@ class Options(BaseModel):
 
     def __init__(self, **values: Any):
         try:
-            super().__init__(**{name: value for name, value in values.items() if value is not None and value != ""})
+            super().__init__(**_without_empty(values))
         except ValidationError as error:
             raise UserError(self._sentence(error)) from error
 
@@ -35,8 +36,7 @@ class Options(BaseModel):
 
     def changed(self, **values: Any) -> Self:
         """The same options with other values for the names given here; None and "" leave a value as it is."""
-        changes = {name: value for name, value in values.items() if value is not None and value != ""}
-        return type(self)(**self.given() | changes)
+        return type(self)(**self.given() | _without_empty(values))
 
     def texts(self) -> dict[str, str]:
         """Name → text of what was given, as i-PI's ``<parameters>`` carry it: the parts of a list are joined by ``;``."""
@@ -51,6 +51,11 @@ class Options(BaseModel):
         if first["type"] == "missing":
             return f"The option '{name}' is missing."
         return f"The option '{name}' is {first['input']!r}, which is not allowed: {first['msg']}."
+
+
+def _without_empty(values: dict[str, Any]) -> dict[str, Any]:
+    texts = {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in values.items()}
+    return {name: value for name, value in texts.items() if not (value is None or (isinstance(value, str) and not value))}
 
 
 def _text(value: Any) -> str:

@@ -8,6 +8,7 @@ from torch import Tensor
 from les_ipi.electrostatics.ewald import reciprocal_vectors
 from les_ipi.electrostatics.multipoles import (
     Multipoles,
+    Potentials,
     felt_by_atoms,
     interaction_energy,
     moment_rows,
@@ -110,16 +111,18 @@ def polarizable_sum(
     return PolarizableSum(
         energy,
         response,
-        Multipoles(
-            felt_total.potential,
-            None if moments.dipoles is None else -felt_total.field,
-            None if moments.quadrupoles is None else -0.5 * felt_total.field_gradient,
-        ),
+        _slope(felt_total, moments),
         None if kappa is None else -0.5 * felt.potential**2,
         None if alpha is None else _outer(felt.field, alpha),
         gradient,
         strain,
     )
+
+
+def _slope(felt: Potentials, moments: Multipoles) -> Multipoles:
+    """∂E/∂m of the permanent moments from the potentials of all moments."""
+    dipoles = None if moments.dipoles is None else -felt.field
+    return Multipoles(felt.potential, dipoles, None if moments.quadrupoles is None else -0.5 * felt.field_gradient)
 
 
 def _phases_at_a_time(positions: Tensor) -> int:

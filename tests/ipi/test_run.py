@@ -1,6 +1,7 @@
 """les-ipi run: stop and resume, recorded current, refusals."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from ipi_inputs import NVT
 from toy_programs import run_toy
 
 from les_ipi.errors import UserError
+from les_ipi.ipi_files import SimulationFile, read_parameters
 
 POSITIONS = "<trajectory filename='pos' stride='5' format='xyz'> positions{angstrom} </trajectory>"
 
@@ -102,6 +104,22 @@ def test_run_in_a_new_directory(make_input):
     assert not (path.parent / "RESTART").exists()
 
 
+@pytest.mark.timeout(60)
+def test_a_second_force_field_keeps_what_it_says_itself(make_input):
+    """Model and template are the same for both, and what the command line asks for; the rest is each force field's own."""
+    path = make_input(steps=1)
+    text = path.read_text()
+    first = re.search(r"<ffdirect name='les'>.*?</ffdirect>", text, re.S)[0]
+    own = "{model: other, template: other.xyz, dtype: float32, properties: charges, device: cpu}"
+    second = re.sub(r"\{.*\}", own, first).replace("name='les'", "name='coarse'")
+    path.write_text(text.replace(first, first + second))
+    run_toy(path, directory=path.parent / "run", sum_rule="report", threads=1)
+    written = SimulationFile(path.parent / "run" / "les_ipi_input.xml").direct
+    asked = {"model": "toy", "template": "start.xyz", "sum_rule": "report", "threads": "1"}
+    assert read_parameters(written[0]) == asked | {"dtype": "float64"}
+    assert read_parameters(written[1]) == asked | {"dtype": "float32", "properties": "charges", "device": "cpu"}
+
+
 def test_mistakes_get_one_sentence(make_input, tmp_path, free_port):
     import socket
 
@@ -142,7 +160,6 @@ def test_mistakes_get_one_sentence(make_input, tmp_path, free_port):
 
 @pytest.mark.timeout(60)
 def test_stale_socket_file_is_removed_and_a_live_one_respected(make_input):
-    import re
     import socket
 
     path = make_input("unix", steps=3)

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -50,6 +51,13 @@ def test_numbers_and_truth_values_as_ipi_reads_them():
     assert options.constant_field == (0.0, 0.0, 0.1)
 
 
+def test_paths_and_arrays_as_python_has_them(tmp_path):
+    options = ServeOptions(model=tmp_path, template=tmp_path / "start.xyz", constant_field=np.array([0.0, 0.0, 0.05]))
+    assert (options.model, options.template) == (str(tmp_path), str(tmp_path / "start.xyz"))
+    assert options.constant_field == (0.0, 0.0, 0.05)
+    assert options.changed(constant_field=np.array([0.0, 0.1, 0.0])).constant_field == (0.0, 0.1, 0.0)
+
+
 def test_nothing_is_given_by_none_and_empty_texts():
     options = ServeOptions(model="a", device=None, dtype="", voltage="", threads=None)
     assert options.given() == {"model": "a"} and not options.has_field
@@ -67,6 +75,7 @@ def test_nothing_is_given_by_none_and_empty_texts():
         ({"long_range_accuracy": "x"}, "A long-range accuracy of x was asked for: give a relative error between 0 and 0.1."),
         ({"threads": 0}, "The option 'threads' is 0, which is not allowed: Input should be greater than or equal to 1."),
         ({"compile": "perhaps"}, "The option 'compile' is 'perhaps', which is not allowed: "),
+        ({"properties": 5}, "Unknown property '5': the driver can send dipole, "),
         ({"properties": "color"}, "Unknown property 'color': the driver can send dipole, "),
         ({"constant_field": 5}, "The constant field is '5': give three numbers, as in '0;0;0.05'."),
         ({"voltage": "0;nan;1"}, "The voltage is '0;nan;1': give three numbers, as in '0;0;0.05'."),
@@ -128,3 +137,5 @@ def test_options_of_the_command_line_are_those_of_the_model():
     shown = {p.name: p for p in typer.main.get_command(app).params}
     for name in given:
         assert shown[name].help == ServeOptions.model_fields[name].description, name
+    defaults = {name: shown[name].show_default for name in ("device", "dtype", "sum_rule", "properties", "beads")}
+    assert defaults == {"device": "cpu", "dtype": "float32", "sum_rule": "project", "properties": "dipole", "beads": "1"}

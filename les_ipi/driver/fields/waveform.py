@@ -21,8 +21,6 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
-
-
 #: Signs of the five pulses of a PUND sequence: preset, positive, up, negative, down.
 PUND_SIGNS = (-1.0, 1.0, 1.0, -1.0, -1.0)
 

@@ -182,9 +182,17 @@ def _served(simulation: SimulationInput, options: RunOptions) -> ServeOptions:
 
 
 def _complete_force_fields(simulation: SimulationInput, served: ServeOptions) -> None:
-    """Write what is served into the ``<parameters>`` of every <ffdirect>."""
+    """Write what is served into the ``<parameters>`` of every <ffdirect>.
+
+    What the first one says itself is not written, so that another one can differ from it in all but model and template.
+    """
+    if not simulation.direct:
+        return
+    own = read_parameters(simulation.direct[0])
+    said = ServeOptions(**{name: value for name, value in own.items() if name in ServeOptions.names()}).texts()
+    new = {name: text for name, text in served.texts().items() if name in ("model", "template") or said.get(name) != text}
     for element in simulation.direct:
-        set_parameters(element, served.texts())
+        set_parameters(element, new)
 
 
 def _absolute_if_path(name: str | None, base: Path) -> str | None:

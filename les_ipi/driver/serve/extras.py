@@ -42,8 +42,9 @@ def parse_properties(names: str | Iterable[str]) -> tuple[Property, ...]:
 
     Returns a tuple without duplicates. Raises ``UserError`` for a name that is not in ``EXTRA_PROPERTIES``.
     """
-    if isinstance(names, str):
-        names = names.replace(";", ",").split(",")
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        # i-PI turns a text that looks like a number into one.
+        names = str(names).replace(";", ",").split(",")
     asked = [Property.DIPOLE]
     for name in (name.strip() for name in names):
         if not name:

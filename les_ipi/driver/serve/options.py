@@ -16,7 +16,7 @@ Vector = tuple[float, float, float]
 
 def parse_vector(value: str | Iterable[float] | None, name: str) -> Vector | None:
     """Three numbers from ``"0;0;0.05"`` (or with spaces, or a sequence); None and "" mean none. Raises ``UserError``."""
-    if value is None or value == "":
+    if value is None or (isinstance(value, str) and not value):
         return None
     written = isinstance(value, str) or not isinstance(value, Iterable)
     try:
