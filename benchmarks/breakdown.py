@@ -47,7 +47,7 @@ def parts(evaluator: Evaluator, system: AtomicSystem) -> list[dict]:
     products_per_ms, bytes_per_ms = machine()
     engine, model, N = evaluator._engine, evaluator.model, len(system.numbers)
     evaluator([system])
-    edges = engine.edges.packed
+    edges = engine.edges[system.boundary].packed
     positions = torch.from_numpy(system.positions)
     rows, n_blocks = LocalBlocks.padded_rows(N, "cpu")
     vectors, near = edges.pack(positions, torch.float32, rows * n_blocks)

@@ -178,9 +178,10 @@ def conductivity_summary(record: dict) -> list[str]:
         lines.append(f"Haven ratio {value_and_error(*record['haven_ratio'])}; {record['haven_definition']}.")
     if record["gauge_difference_S_m"]:
         value, error = record["gauge_difference_S_m"]
+        apart = f"{abs(value) / error:.1f} standard errors; " if error else ""  # none between dipoles that are the same
         lines.append(
             f"Gauge test: sigma({record['source']}) - sigma(integer charges) along the same trajectories = "
-            f"{value_and_error(value, error)} S/m ({abs(value) / error:.1f} standard errors; theory: 0)."
+            f"{value_and_error(value, error)} S/m ({apart}theory: 0)."
         )
     if record["transported_charge_ratio"]:
         ratio = value_and_error(*record["transported_charge_ratio"])

@@ -23,7 +23,7 @@ def dielectric(
 ) -> None:
     """Static susceptibility from dipole fluctuations and from the mean dipole in static fields, and whether they agree.
 
-    Runs in fields must begin in one structure, at best with opposite fields. 
+    Runs in fields must begin in one structure, at best with opposite fields.
     For water the alignment of the molecules is given too.
 
     Example: les-analysis dielectric runs/free runs/plus runs/minus --discard-ps 2

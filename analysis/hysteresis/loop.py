@@ -1,7 +1,7 @@
 """P-E loops with errors: coercive field, remanence, saturation, susceptibility, energies, closure.
 
-Every number is taken from local fits in each cycle (:mod:`cycles`), averaged over cycles and runs; its
-error is the delete-one jackknife over cycles (over runs where runs differ by more than their cycles).
+Every number is taken from local fits in each cycle (:mod:`les_ipi.analysis.hysteresis.cycles`), averaged over
+cycles and runs; its error is the delete-one jackknife over cycles (over runs where runs differ by more than their cycles).
 Source: IEEE Std 180-1986; Damjanovic, 10.1088/0034-4885/61/9/002.
 """
 

@@ -28,7 +28,7 @@ def infrared_record(
     """
     spectrum = study.spectrum
     found = measured.peaks({peak.name: (peak.low_cm1, peak.high_cm1) for peak in peaks}) if measured else {}
-    return {
+    record = {
         **provenance(command),
         "runs": list(study.run_paths),
         "model": study.model,
@@ -54,13 +54,14 @@ def infrared_record(
         "cepstral_coefficients": spectrum.cepstral_coefficients,
         "peaks": [vars(peak) | {"experiment_cm1": found.get(peak.name)} for peak in peaks],
         "experiment": measured.label if measured else None,
-        "wavenumber_cm1": plain(spectrum.wavenumber_cm1),
-        "n_alpha_cm1": plain(spectrum.n_alpha_cm1),
-        "n_alpha_error_cm1": plain(spectrum.n_alpha_error_cm1),
-        "cepstral_cm1": plain(spectrum.cepstral_cm1),
-        "cepstral_error_cm1": plain(spectrum.cepstral_error_cm1),
-        "experiment_cm1": plain(measured.at(spectrum.wavenumber_cm1)) if measured else None,
+        "wavenumber_cm1": spectrum.wavenumber_cm1,
+        "n_alpha_cm1": spectrum.n_alpha_cm1,
+        "n_alpha_error_cm1": spectrum.n_alpha_error_cm1,
+        "cepstral_cm1": spectrum.cepstral_cm1,
+        "cepstral_error_cm1": spectrum.cepstral_error_cm1,
+        "experiment_cm1": measured.at(spectrum.wavenumber_cm1) if measured else None,
     }
+    return plain(record)
 
 
 def write_infrared_csv(path: Path, record: dict[str, object]) -> None:
@@ -116,7 +117,7 @@ def infrared_summary(record: dict) -> list[str]:
         f"{record['temperature_K']:.4g} K, {record['volume_A3']:.5g} A^3.",
         f"Resolution {record['resolution_cm1']:.1f} cm-1 (FWHM), {record['n_segments']} segments in "
         f"{record['n_blocks']} blocks; Nyquist {record['nyquist_cm1']:.0f} cm-1.",
-        f"f-sum rule: integral / mean square current = {record['f_sum_ratio']:.4f} ({_verdict(record)})",
+        f"f-sum rule: integral / mean square current = {_f_sum(record)}",
     ]
     if record["f_sum_mass_ratio"] is not None:
         lines[-1] += f"; integral / sum |Z|^2/m = {record['f_sum_mass_ratio']:.4f}"
@@ -125,9 +126,11 @@ def infrared_summary(record: dict) -> list[str]:
     return lines
 
 
-def _verdict(record: dict) -> str:
-    """Segments weigh the ends of a run less than the mean square does: with few of them the two may
-    differ.
+def _f_sum(record: dict) -> str:
+    """The ratio and what it tells. Segments weigh the ends of a run less than the mean square does: with few of them the two
+    may differ.
     """
-    tolerance = max(0.05, record["n_segments"] ** -0.5)
-    return "pass" if abs(record["f_sum_ratio"] - 1.0) < tolerance else "check the sampling: expected 1"
+    ratio, tolerance = record["f_sum_ratio"], max(0.05, record["n_segments"] ** -0.5)
+    if ratio is None:
+        return "unknown, because the current vanishes"
+    return f"{ratio:.4f} ({'pass' if abs(ratio - 1.0) < tolerance else 'check the sampling: expected 1'})"

@@ -31,11 +31,11 @@ Temperature = Annotated[
     float | None, typer.Option(help="Temperature in K, instead of the one in the input.", callback=_kelvin)
 ]
 JsonFile = Annotated[
-    Path | None, typer.Option("--json", help="Record to write. Default: the command's name in the first run, .json.")
+    Path | None, typer.Option("--json", help="Record to write. Default: COMMAND.json in the first run directory.")
 ]
 CsvFile = Annotated[
-    Path | None, typer.Option("--csv", help="Table of curves to write. Default: the command's name in the first run, .csv.")
+    Path | None, typer.Option("--csv", help="Table of curves to write. Default: COMMAND.csv in the first run directory.")
 ]
 PlotFile = Annotated[
-    Path | None, typer.Option("--plot", help="Figure to write. Default: the command's name in the first run, .png.")
+    Path | None, typer.Option("--plot", help="Figure to write. Default: COMMAND.png in the first run directory.")
 ]

@@ -24,6 +24,8 @@ _STYLE = {
     "legend.fontsize": 9,
 }
 _DOTS_PER_INCH = 200
+#: Relative error below which the scatter of equal numbers is that of their rounding.
+_ROUNDING = 1e-12
 
 
 @contextmanager
@@ -47,13 +49,14 @@ def value_and_error(value: float | None, error: float | None, factor: float = 1.
     """A number with its standard error, to two digits of the error: ``0.996 ± 0.012``, ``(1.23 ± 0.12)e-05``.
 
     Parameters: ``value`` and ``error`` in one unit, None where they are unknown; ``factor`` to the unit that is shown;
-    ``missing`` what stands for an unknown value. A number without an error that tells its digits has four of them.
+    ``missing`` what stands for an unknown value. A number whose error tells nothing about its digits has four of them: without
+    an error, or with one that is only the rounding of the arithmetic.
     """
     if value is None or math.isnan(value):
         return missing
     value *= factor
     error = abs(factor * error) if error is not None else 0.0
-    if not (math.isfinite(value) and math.isfinite(error) and error > 0.0):
+    if not (math.isfinite(value) and math.isfinite(error) and error > _ROUNDING * abs(value)):
         return _four_digits(value)
     power = math.floor(math.log10(max(abs(value), error)))
     scale, form = (1.0, "{} ± {}") if -3 <= power < 6 else (10.0**power, f"({{}} ± {{}})e{power:+03d}")

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,9 @@ from ipi_runs import run_ipi, write_current, written_run
 from scipy import constants as si
 
 from les_ipi.analysis.cli import main
+from les_ipi.analysis.conductivity.estimators import ConductivityEstimate
+from les_ipi.analysis.conductivity.record import conductivity_record, conductivity_summary
+from les_ipi.analysis.conductivity.study import study_conductivity
 from les_ipi.analysis.runs.beads import sum_rule_current
 from les_ipi.analysis.runs.directory import RunDirectory
 from les_ipi.analysis.runs.static_field import read_field
@@ -76,6 +80,16 @@ def test_all_estimators_side_by_side(ion_runs, tmp_path, les_analysis):
     twice = les_analysis(runs[0], "--charges", "H=2,F=-2", "--json", files[0], "--csv", files[1], "--plot", files[2])
     assert json.loads(files[0].read_text())["transported_charge_ratio"][0] == pytest.approx(0.5, abs=0.02)
     assert "The ions carry 0.50" in twice.stdout
+
+
+def test_dipoles_that_are_the_same_pass_the_gauge_test(ion_runs):
+    """A model with constant charges: the difference of both conductivities is zero, and so is its error."""
+    run = RunDirectory(ion_runs[0][0])
+    study = study_conductivity([run], charges={"H": 1.0, "F": -1.0})
+    same = ConductivityEstimate("difference", 0.0, 0.0, "same trajectories")
+    lines = conductivity_summary(conductivity_record(replace(study, gauge=same), "les-analysis conductivity"))
+    (line,) = (line for line in lines if line.startswith("Gauge test"))
+    assert line.endswith("along the same trajectories = 0 S/m (theory: 0).")
 
 
 def test_charges_alone_and_default_files(ion_runs, les_analysis):

@@ -4,6 +4,7 @@ import ast
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
@@ -12,8 +13,13 @@ import pytest
 
 import les_ipi.analysis
 from les_ipi.analysis.cli import COMMANDS
+from les_ipi.analysis.infrared.peaks import Peak
+from les_ipi.analysis.infrared.record import infrared_record, infrared_summary
+from les_ipi.analysis.infrared.spectrum import infrared_spectrum
+from les_ipi.analysis.infrared.study import InfraredStudy
 from les_ipi.analysis.reporting.outputs import provenance, write_json
 from les_ipi.analysis.reporting.style import COLOURS, figure_file, plain, value_and_error
+from les_ipi.analysis.runs.signal import Signal
 from les_ipi.analysis.statistics.uncertainty import Estimate
 from les_ipi.analysis.structure.record import structure_record
 from les_ipi.analysis.structure.study import StructureStudy
@@ -30,6 +36,8 @@ from les_ipi.analysis.structure.sublattice import RadialDistribution
         (2.5e7, 3.1e6, "(2.50 ± 0.31)e+07"),
         (0.001, 25.0, "0 ± 25"),
         (0.0, 0.0, "0"),
+        (80.1, 4e-15, "80.1"),
+        (0.0, 2e-9, "(0.0 ± 2.0)e-09"),
         (0.996, None, "0.996"),
         (0.996, np.nan, "0.996"),
         (17234.0, None, "17230"),
@@ -79,6 +87,21 @@ def test_structure_writes_null_for_what_is_unknown():
     assert run["distributions"]["O-O"]["coordination"] == [0.0, None]
     assert run["polarization_C_m2"] == [[None, 0.0, 1.0]]
     assert run["lattice"]["a_A"] == {"value": 4.0, "error": None}
+
+
+def test_spectrum_without_sum_rules_is_written():
+    """A current that vanishes, and an error that is unknown, are null in the record and a word in the terminal."""
+    current = np.random.default_rng(0).normal(size=(20_000, 3))
+    spectrum = infrared_spectrum([Signal(current, "current", 1.0, 1000.0, 300.0)])
+    study = InfraredStudy(
+        spectrum=replace(spectrum, f_sum_ratio=np.float64(np.nan)), run_paths=("run",), symbols=("H",), n_beads=1,
+        source="current", reason="recorded", estimator="Welch", notes=(), warnings=(), mass_f_sum_ratio=None, model=None,
+    )  # fmt: skip
+    peak = Peak("band", 100.0, 200.0, None, None, None, None, 150.0, np.nan)
+    record = infrared_record(study, [peak], None, "les-analysis ir run")
+    json.dumps(record, allow_nan=False)
+    assert record["f_sum_ratio"] is None and record["peaks"][0]["centroid_error_cm1"] is None
+    assert any("mean square current = unknown, because the current vanishes;" in line for line in infrared_summary(record))
 
 
 def test_every_record_names_version_and_command():
