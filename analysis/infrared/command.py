@@ -21,7 +21,8 @@ def ir(
     discard_ps: DiscardPs = 0.0,
     temperature: Temperature = None,
     quantum_correction: Annotated[
-        str, typer.Option(help="harmonic (= classical linear response), none, standard, schofield or mixed.")
+        str,
+        typer.Option(help="Factor of a classical spectrum: harmonic (= linear response), none, standard, schofield or mixed."),
     ] = "harmonic",
     peaks: Annotated[str | None, typer.Option(help="Ranges to fit, cm-1, like 1500-1800,3000-3900.")] = None,
     experiment: Annotated[Path | None, typer.Option(help="Table of wavenumber and n*alpha to compare with.")] = None,

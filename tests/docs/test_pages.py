@@ -92,7 +92,9 @@ def test_keys_of_the_run_file_are_complete():
     assert [key for key in keys if f"`{key}`" not in text] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(DOCS)))
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *PAGES, *sorted((ROOT / "inputs").rglob("README.md"))], ids=lambda p: str(p.relative_to(ROOT))
+)
 def test_named_tests_and_files_exist(page):
     text = page.read_text()
     for file, name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text):
