@@ -5,7 +5,7 @@ group ``les_ipi.models``: the module is imported when a file or a card asks for 
 """
 
 from collections.abc import Callable, Iterable
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny
@@ -78,12 +78,21 @@ def _found(table: dict[str, Any], name: Any, what: str, others: Iterable[str]) -
     known = isinstance(name, str)
     if known and name not in table:
         for point in entry_points(group=ENTRY_POINTS):
-            point.load()
+            _load(point)
     if not known or name not in table:
         *first, last = (repr(choice) for choice in (*table, *others))
         choices = f"{', '.join(first)} or {last}" if first else last
         raise PydanticCustomError("unknown_name", "{what} should be {choices}", {"what": what, "choices": choices})
     return table[name]
+
+
+def _load(point: EntryPoint) -> None:
+    try:
+        point.load()
+    except Exception as error:  # a package of others can fail in any way
+        facts = {"module": point.value, "error": f"{type(error).__name__}: {error}"}
+        message = "the installed module '{module}', which registers models, cannot be imported ({error})"
+        raise PydanticCustomError("broken_package", message, facts) from error
 
 
 def _settings(value: Any) -> Any:

@@ -24,7 +24,7 @@ class Topology:
         An edge beyond the cutoff must not contribute, so the model multiplies what it receives by a function of the length
         of the edge that vanishes there.
         """
-        received = _Gather.apply(messages.flatten(1), self.neighbors, self.reverse)
+        received = _Gather.apply(messages.reshape(len(messages), -1), self.neighbors, self.reverse)
         received = received.view(*self.neighbors.shape, *messages.shape[1:])
         self._passed.append((messages, received))
         return received
@@ -59,7 +59,7 @@ class Topology:
         found = []
         for component in edges.unbind(-1):
             sources = [
-                _returned(-component[..., None] * slope.flatten(2), self.reverse).view_as(message)
+                _returned(-component[..., None] * slope.reshape(*component.shape, -1), self.reverse).view_as(message)
                 for slope, message in zip(slopes, sent, strict=True)
             ]
             (carried,) = torch.autograd.grad(sent, edges, sources, **options)

@@ -171,6 +171,26 @@ def test_messages_out_of_sight_are_refused(monkeypatch):
         evaluate([SMALL], [BORN])
 
 
+def test_messages_of_one_number_and_of_matrices_are_those_of_columns():
+    """The shape of what is sent plays no role: neither for what is received, nor for the charge that it carries."""
+    model = toy_model()
+    batch, leaves, _ = evaluation(model, MOLECULES)
+    distances = leaves.edges.norm(dim=-1)
+    weights = torch.exp(-distances) * (distances < model.cutoff)
+
+    def carried(shape: tuple[int, ...]) -> list[torch.Tensor]:
+        topology = Topology(batch.neighbors, batch.reverse)
+        received = topology.pass_messages(weights.sum(1).tanh().reshape(-1, *shape))
+        assert received.shape == (*weights.shape, *shape)
+        return topology.carried((weights * received.reshape(weights.shape)).sum(), leaves.edges)
+
+    column = carried((1,))
+    assert len(column) == 3 and column[0].abs().max() > 0.01
+    for shape in ((), (1, 1)):
+        for found, expected in zip(carried(shape), column, strict=True):
+            torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
 def test_driver_sends_the_exact_born_charges():
     """Energy, forces and Born charges at i-PI's side of the wire are those of the evaluator."""
     evaluate = evaluator_of(toy_model())

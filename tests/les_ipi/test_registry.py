@@ -20,6 +20,25 @@ def tables(monkeypatch):
         monkeypatch.setattr(registry, table, dict(getattr(registry, table)))
 
 
+def install(folder, module: str, monkeypatch) -> None:
+    """Make a module of a folder the entry point of a package that registers models."""
+    record = folder / "foreign-1.0.dist-info"
+    record.mkdir()
+    (record / "METADATA").write_text("Metadata-Version: 2.1\nName: foreign\nVersion: 1.0\n")
+    (record / "entry_points.txt").write_text(f"[les_ipi.models]\nforeign = {module}\n")
+    monkeypatch.syspath_prepend(folder)
+
+
+def test_a_package_that_cannot_be_imported_is_named(tmp_path, monkeypatch, tables):
+    """Known models do not ask for it; an unknown name gets a sentence, not the traceback of the package."""
+    (tmp_path / "broken_model.py").write_text("import no_such_package_anywhere\n")
+    install(tmp_path, "broken_model", monkeypatch)
+    assert ModelConfig(species=("H",), short_range={"kind": "ace"}).short_range.kind == "ace"
+    with pytest.raises(ValidationError, match="'broken_model', which registers models, cannot be imported") as caught:
+        ModelConfig(species=("H",), short_range={"kind": "foreign"})
+    assert "ModuleNotFoundError: No module named 'no_such_package_anywhere'" in caught.value.errors()[0]["msg"]
+
+
 def test_a_package_registers_its_model_by_an_entry_point(tmp_path, monkeypatch, tables):
     """An installed package is imported when a card or a training file asks for its name, not before."""
     (tmp_path / "foreign_model.py").write_text(
@@ -27,11 +46,7 @@ def test_a_package_registers_its_model_by_an_entry_point(tmp_path, monkeypatch, 
         "from les_ipi.models import register_short_range\n"
         'register_short_range("foreign", ToySettings, ToyMessagePassing)\n'
     )
-    record = tmp_path / "foreign-1.0.dist-info"
-    record.mkdir()
-    (record / "METADATA").write_text("Metadata-Version: 2.1\nName: foreign\nVersion: 1.0\n")
-    (record / "entry_points.txt").write_text("[les_ipi.models]\nforeign = foreign_model\n")
-    monkeypatch.syspath_prepend(tmp_path)
+    install(tmp_path, "foreign_model", monkeypatch)
     config = ModelConfig.model_validate({"species": ["H"], "short_range": {"kind": "foreign", "width": 2}})
     model = build_model(config)
     assert isinstance(model.short_range, ToyMessagePassing) and model.short_range.width == 2
