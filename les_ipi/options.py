@@ -1,7 +1,7 @@
 """The base of all sets of options: immutable, validated, and read in the same way from Python, text and JSON."""
 
 import os
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -11,16 +11,20 @@ from les_ipi.errors import UserError
 class Options(BaseModel):
     """Named values of which some were given and the others have their defaults.
 
-    A value that is None or an empty text counts as not given, and a path counts as its text. Texts become numbers and truth
-    values, so that i-PI's ``<parameters>``, the command line and the JSON of a child process are read by the same rules.
+    A value that is None counts as not given, and so does an empty text, except for the options of which it is a proper value
+    (:attr:`may_be_empty`). A path counts as its text. Texts become numbers and truth values, so that i-PI's
+    ``<parameters>``, the command line and the JSON of a child process are read by the same rules.
     Raises ``UserError`` with one sentence for an unknown name and for a value that is not allowed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True, protected_namespaces=())
 
+    #: Names of options of which an empty text is a value.
+    may_be_empty: ClassVar[frozenset[str]] = frozenset()
+
     def __init__(self, **values: Any):
         try:
-            super().__init__(**_without_empty(values))
+            super().__init__(**self._present(values))
         except ValidationError as error:
             raise UserError(self._sentence(error)) from error
 
@@ -36,11 +40,21 @@ class Options(BaseModel):
 
     def changed(self, **values: Any) -> Self:
         """The same options with other values for the names given here; None and "" leave a value as it is."""
-        return type(self)(**self.given() | _without_empty(values))
+        return type(self)(**self.given() | self._present(values))
 
     def texts(self) -> dict[str, str]:
         """Name → text of what was given, as i-PI's ``<parameters>`` carry it: the parts of a list are joined by ``;``."""
         return {name: _text(value) for name, value in self.given().items()}
+
+    @classmethod
+    def _present(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """The values that count as given, paths as texts."""
+        texts = {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in values.items()}
+        return {
+            name: value
+            for name, value in texts.items()
+            if value is not None and not (isinstance(value, str) and not value and name not in cls.may_be_empty)
+        }
 
     @classmethod
     def _sentence(cls, error: ValidationError) -> str:
@@ -51,11 +65,6 @@ class Options(BaseModel):
         if first["type"] == "missing":
             return f"The option '{name}' is missing."
         return f"The option '{name}' is {first['input']!r}, which is not allowed: {first['msg']}."
-
-
-def _without_empty(values: dict[str, Any]) -> dict[str, Any]:
-    texts = {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in values.items()}
-    return {name: value for name, value in texts.items() if not (value is None or (isinstance(value, str) and not value))}
 
 
 def _text(value: Any) -> str:

@@ -105,6 +105,14 @@ def test_run_in_a_new_directory(make_input):
 
 
 @pytest.mark.timeout(60)
+def test_the_address_may_be_the_whole_path_of_a_socket(make_input, tmp_path):
+    path = make_input("unix", steps=2)
+    text = re.sub("<address>.*</address>", f"<address>/tmp/ipi-{tmp_path.name[-20:]}</address>", path.read_text())
+    path.write_text(text.replace("<simulation ", "<simulation sockets_prefix='' "))
+    assert run_toy(path, model="toy").step == 2
+
+
+@pytest.mark.timeout(60)
 def test_a_second_force_field_keeps_what_it_says_itself(make_input):
     """Model and template are the same for both, and what the command line asks for; the rest is each force field's own."""
     path = make_input(steps=1)

@@ -44,6 +44,13 @@ def test_every_option_survives_text_json_and_python():
     assert EvaluationOptions(**options.given(EvaluationOptions)).given() == dict(list(options.given().items())[:6])
 
 
+def test_an_empty_prefix_of_sockets_is_a_prefix():
+    """With sockets_prefix='' i-PI takes the address as the whole path of its socket."""
+    options = DriverOptions(model="a", unix="/tmp/water", prefix="")
+    assert options.prefix == "" and DriverOptions(**json.loads(options.model_dump_json())).prefix == ""
+    assert DriverOptions(prefix=None).prefix == DriverOptions().prefix == "/tmp/ipi_"
+
+
 def test_numbers_and_truth_values_as_ipi_reads_them():
     """i-PI turns what looks like a number or a truth value into one before the PES sees it."""
     options = ServeOptions(model=1, template="a", compile="False", threads=2.0, beads="4", constant_field="0 0 0.1")

@@ -7,6 +7,7 @@
 import json
 import signal
 import sys
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -20,6 +21,8 @@ from les_ipi.errors import UserError
 
 class DriverOptions(ServeOptions):
     """What a driver serves and where; exactly one of ``unix`` (socket name) and ``port`` (with ``host``) is given."""
+
+    may_be_empty: ClassVar[frozenset[str]] = frozenset({"prefix"})
 
     unix: str | None = Field(None, description="<address> of an <ffsocket mode='unix'>.")
     host: str = Field("localhost", description="<address> of an <ffsocket mode='inet'>.")
