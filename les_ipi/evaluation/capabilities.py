@@ -62,7 +62,7 @@ class HeadAbilities:
 
     @classmethod
     def of_card(cls, card: dict[str, Any]) -> "HeadAbilities":
-        """The same from the card of a model, which a driver knows of every evaluator."""
+        """Abilities from the card of a model, which is all that a driver knows of an evaluator."""
         name, level = card.get("charge_head", ""), card.get("multipole_level") or ""
         return cls(
             name, bool(card.get("dipole_single_valued")), name == "multipole", "iq" in level, "iu" in level,

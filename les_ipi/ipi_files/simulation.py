@@ -110,7 +110,7 @@ class SimulationFile:
 
     @property
     def served(self) -> dict[str, str]:
-        """What all force fields are told in their ``<parameters>``, empty if nothing."""
+        """The ``<parameters>`` of all force fields together; the last one counts where names repeat; empty without any."""
         return {key: value for element in self.root.iter() for key, value in read_parameters(element).items()}
 
     # -- outputs ---------------------------------------------------------------------------------------------

@@ -41,9 +41,9 @@ class Equivariants(NamedTuple):
 class ShortRangeModel(nn.Module):
     """A model of what atoms have from the edges within its cutoff: the base class of every short-range model.
 
-    A subclass sets ``cutoff`` in Å and ``n_features`` and fulfils :meth:`forward`. Everything else is offered by those that
-    can: ``energy_networks``, :meth:`set_linear_energies`, :meth:`standardise`, :meth:`with_tensors`. Asking for what a model
-    does not offer is refused in a sentence by those who ask.
+    A subclass sets ``cutoff`` in Å and ``n_features``, and implements :meth:`forward`. The other parts are optional:
+    ``energy_networks``, :meth:`set_linear_energies`, :meth:`standardise`, and :meth:`with_tensors`. Heads and trainings that
+    need a part which the model does not have end with a ``UserError``.
 
     A model is registered with :func:`les_ipi.models.registry.register_short_range`.
     """

@@ -180,7 +180,7 @@ def _check_oxidation_numbers(config: ModelConfig) -> None:
         found = f'"{charges.head}"' + (f" of level {charges.level}" if charges.head == "multipole" else "")
         raise UserError(
             'formal_scale = "oxidation" is for heads whose atoms carry their formal charges, transfer and multipole of level u '
-            f"or uQ, but this head is {found}: take one of them, or give a number as formal_scale."
+            f"or uQ, but this head is {found}: choose one of these heads, or give a number as formal_scale."
         )
     if dipoles and charges.channels > 1:
         raise UserError(f'formal_scale = "oxidation" has one charge for each atom, not {charges.channels}: set channels = 1.')

@@ -72,7 +72,7 @@ def networks_per_file(model: LESModel, n_files: int) -> Iterator[None]:
     if first is None:
         raise UserError(
             'energy_networks = "per_file" is not possible with this short-range model, which has no energy networks: '
-            "leave it out."
+            "remove the entry."
         )
     networks = FileNetworks(first, n_files, len(model.species), short_range.n_features)
     short_range.energy_networks = networks.to(model.energy_scale)

@@ -23,7 +23,7 @@ _REQUEST_OF = {
     "quadrupole": Request.QUADRUPOLE_LABEL,
     "polarizability": Request.POLARIZABILITY_LABEL,
 }
-#: Losses that take what frames there are with a boundary that they are for, and leave out the others.
+#: Losses that use only the frames with a boundary for which they are defined, and ignore the other frames.
 _OF_SOME_FRAMES = (Request.DIPOLE_DIFFERENCE_LABEL, Request.QUADRUPOLE_LABEL)
 
 
@@ -68,8 +68,9 @@ def check_oxidation_numbers(model: LESModel, frames: list[Frame]) -> None:
 
 
 def _check_head(model: LESModel, name: str, labelled: list[Frame]) -> None:
-    """Raise ``UserError`` if the head cannot give what frames are labelled with: all of them, or, of labels that only some
-    boundaries have, none of them.
+    """Raise ``UserError`` if the head cannot give a label that frames have.
+
+    Most losses need the label for every labelled frame. Those of ``_OF_SOME_FRAMES`` need it for at least one.
     """
     head, request = HeadAbilities.of_head(model.head), _REQUEST_OF[name]
     facts = {"loss": name, "count": sum(f.system.periodic for f in labelled)}

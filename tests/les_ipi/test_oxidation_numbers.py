@@ -116,7 +116,7 @@ def test_the_sign_is_that_of_the_oxidation_numbers(tmp_path):
 @pytest.mark.parametrize(
     ("formal", "head", "charges", "message"),
     [
-        ("{ Na = 1, Cl = -1 }", "latent", "", 'this head is "latent": take one of them'),
+        ("{ Na = 1, Cl = -1 }", "latent", "", 'this head is "latent": choose one of these heads'),
         ("{ Na = 1, Cl = -1 }", "multipole", 'level = "uiq"', 'this head is "multipole" of level uiq'),
         ("{ Na = 1, Cl = -1 }", "multipole", 'level = "u"\nchannels = 2', "one charge for each atom, not 2"),
         ("{ Na = 1 }", "transfer", "", "formal has none of Cl"),

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from physics_cases import evaluator_of, make_model, water_cluster
 
+from les_ipi.driver.serve.force_server import ForceServer
+from les_ipi.driver.serve.template import Template
 from les_ipi.errors import UserError
 from les_ipi.structures.system import AtomicSystem
+from les_ipi.units import BOHR_A
 
 CELL = np.array([[6.4, 0.2, 0.0], [0.7, 6.3, 0.0], [0.5, -0.3, 22.0]])
 BASIC = ["energy", "forces", "virial"]
@@ -102,4 +105,11 @@ def test_what_a_slab_cannot_give_is_refused():
         evaluator("latent")([replace(system, positions=folded)], ["energy"])
     with pytest.raises(UserError, match="of a slab are not defined"):
         evaluator("uQiqiu")([system], ["dipole"])
+    # i-PI gets energy, forces and virial of such a slab, and no dipole.
+    evaluate, template = evaluator("uQiqiu"), Template(system.numbers, True, 0.0, "start.xyz", slab=True)
+    evaluate.card |= {"charge_head": "multipole", "multipole_level": "uQiqiu"}
+    reply = ForceServer(evaluate, template)([system.cell.T / BOHR_A], [system.positions.ravel() / BOHR_A])[0]
+    assert np.isfinite(reply.virial).all() and reply.extras == "{}"
+    with pytest.raises(UserError, match="of a slab are not defined"):
+        ForceServer(evaluate, template, "BEC")
     assert evaluator("latent")([system], ["born_effective_charges"])[0].born_effective_charges.shape == (24, 3, 3)

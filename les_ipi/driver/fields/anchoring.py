@@ -1,4 +1,4 @@
-"""``les-ipi anchors``: the dipole of finished crystal runs, computed from the atoms of every frame: it does not drift."""
+"""``les-ipi anchors``: the dipole of finished crystal runs from the atoms of every frame, so that it does not drift."""
 
 import json
 from collections.abc import Iterator

@@ -9,7 +9,7 @@ charges                    ``charges``  (N,)          e
 piezoelectric              ``piezoelectric``  (27,)   e·bohr; [polarization, strain a, b], times the volume
 =========================  =========  ==============  ===========================================
 
-i-PI parses the text at every evaluation, so it is kept short: the dipole always, the rest on request. A
+i-PI parses the text at every evaluation, so it is kept short: the dipole wherever there is one, the rest on request. A
 ``%``-template is three times faster than ``json.dumps`` of nested lists and half as long.
 """
 
@@ -30,7 +30,7 @@ from les_ipi.conventions import (
 from les_ipi.driver.serve.wire import dipole_to_wire
 from les_ipi.errors import UserError
 
-#: What can be asked for; the dipole is sent whether asked for or not.
+#: What can be asked for; a dipole that exists is sent whether asked for or not.
 EXTRA_PROPERTIES = (Property.DIPOLE, Property.BORN_EFFECTIVE_CHARGES, Property.CHARGES, Property.PIEZOELECTRIC)
 
 _ALIASES = {alias: Property(name) for name, aliases in LABEL_ALIASES.items() if name in EXTRA_PROPERTIES
