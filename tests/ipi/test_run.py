@@ -126,6 +126,10 @@ def test_a_second_force_field_keeps_what_it_says_itself(make_input):
     asked = {"model": "toy", "template": "start.xyz", "sum_rule": "report", "threads": "1"}
     assert read_parameters(written[0]) == asked | {"dtype": "float64"}
     assert read_parameters(written[1]) == asked | {"dtype": "float32", "properties": "charges", "device": "cpu"}
+    # What the command line asks for reaches both, also where the first one says the same.
+    run_toy(path, directory=path.parent / "again", dtype="float64")
+    for element in SimulationFile(path.parent / "again" / "les_ipi_input.xml").direct:
+        assert read_parameters(element)["dtype"] == "float64"
 
 
 def test_mistakes_get_one_sentence(make_input, tmp_path, free_port):

@@ -90,7 +90,7 @@ def run(options: RunOptions, programs: Programs | None = None, load=load_evaluat
     served = _served(simulation, options)
     run_file = directory / RUN_FILE if options.resume else None
     field, served = FieldSetup.of(simulation, directory, run_file, options.field, served)
-    _complete_force_fields(simulation, served)
+    _complete_force_fields(simulation, served, options)
     evaluator, structure = load(served.model), read_template(directory / served.template)
     field.check(simulation, evaluator.card, structure, options.drivers)
     server = ForceServer.of(evaluator, structure, served)
@@ -181,16 +181,18 @@ def _served(simulation: SimulationInput, options: RunOptions) -> ServeOptions:
     return ServeOptions(**given | options.given(ServeOptions) | {"model": model, "template": template})
 
 
-def _complete_force_fields(simulation: SimulationInput, served: ServeOptions) -> None:
+def _complete_force_fields(simulation: SimulationInput, served: ServeOptions, options: RunOptions) -> None:
     """Write what is served into the ``<parameters>`` of every <ffdirect>.
 
-    What the first one says itself is not written, so that another one can differ from it in all but model and template.
+    Model, template and what ``options`` give are written everywhere. What only the first <ffdirect> says itself is not, so that
+    another one can differ from it.
     """
     if not simulation.direct:
         return
     own = read_parameters(simulation.direct[0])
     said = ServeOptions(**{name: value for name, value in own.items() if name in ServeOptions.names()}).texts()
-    new = {name: text for name, text in served.texts().items() if name in ("model", "template") or said.get(name) != text}
+    everywhere = {"model", "template", *options.given(ServeOptions)}
+    new = {name: text for name, text in served.texts().items() if name in everywhere or said.get(name) != text}
     for element in simulation.direct:
         set_parameters(element, new)
 
