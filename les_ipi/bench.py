@@ -23,10 +23,19 @@ WARM_UP = 3
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Cost of one evaluation of ``n_beads`` structures of ``n_atoms`` atoms.
+    """Cost of one evaluation of several copies of a structure, as ``les-ipi bench`` reports it.
 
-    ``ms_median`` and ``ms_best`` wall time of a call, ms; ``us_per_atom`` median per atom and bead, µs;
-    ``atom_steps_per_second`` atoms × beads evaluated in a second; ``peak_memory_MB`` of the process, or of the GPU.
+    =====================  ======================================================================
+    field                  meaning, unit
+    =====================  ======================================================================
+    n_atoms                atoms of the structure
+    n_beads                copies that one call evaluates
+    ms_median              median wall time of a call, ms
+    ms_best                shortest wall time of a call, ms
+    us_per_atom            median wall time per atom and bead, µs
+    atom_steps_per_second  atoms × beads that are evaluated in a second
+    peak_memory_MB         largest memory of the process, or of the GPU if the model runs there, MB
+    =====================  ======================================================================
     """
 
     n_atoms: int
@@ -41,7 +50,17 @@ class Benchmark:
 def benchmark(
     evaluator: Evaluator, system: AtomicSystem, n_beads: int, properties: Iterable[Property | str], n_calls: int
 ) -> Benchmark:
-    """Time ``n_calls`` evaluations of ``n_beads`` copies of a structure whose atoms move a little between calls."""
+    """Measure how long evaluations of a structure take while its atoms move a little between the calls.
+
+    Parameters:
+        evaluator: the evaluator with the model and device to measure.
+        system: the structure; every call displaces its atoms by about 0.01 Å from where they are in it.
+        n_beads: number of copies of the structure that every call evaluates together.
+        properties: what every call computes.
+        n_calls: number of calls that are timed, after three that are not.
+
+    Returns the measured times and memory.
+    """
     wanted, rng = tuple(properties), np.random.default_rng(0)
     times = []
     for call in track(range(WARM_UP + n_calls), description="Evaluating", transient=True):

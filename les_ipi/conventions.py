@@ -10,7 +10,7 @@ import numpy as np
 
 
 class Property(StrEnum):
-    """What an evaluation can return, with shape and unit in :class:`les_ipi.evaluation.evaluator.Results`."""
+    """Names of what an evaluation can return; :class:`les_ipi.evaluation.evaluator.Results` gives shapes and units."""
 
     ENERGY = "energy"
     FORCES = "forces"
@@ -24,7 +24,11 @@ class Property(StrEnum):
 
 
 class SumRule(StrEnum):
-    """What to do about Σ_i Z_i ≠ Q·1 with the total charge Q (acoustic sum rule of the Born charges)."""
+    """What to do when Born charges break the acoustic sum rule Σ_i Z_i = Q·1, where Q is the total charge.
+
+    ``project`` subtracts the mean excess from every atom, ``report`` leaves the Born charges as they are, and
+    ``raise`` refuses an excess of more than 1e-6 e per atom.
+    """
 
     PROJECT = "project"
     REPORT = "report"
@@ -80,16 +84,25 @@ LARGEST_FIELD_V_A = 5.0
 
 
 def born_to_ipi(born_effective_charges: np.ndarray) -> np.ndarray:
-    """Reorder Born effective charges for i-PI: ``[atom, P, R]`` → ``(3N, 3)`` with rows (atom, R), columns P.
+    """Reorder Born effective charges into i-PI's array, with rows (atom, displacement) and columns polarization.
 
-    Parameters: ``born_effective_charges`` of shape (N, 3, 3), unit e. Returns an array of shape (3N, 3), unit e.
+    Parameters:
+        born_effective_charges: array (N, 3, 3) ``[atom, polarization, displacement]`` in e.
+
+    Returns an array (3N, 3) in e.
     """
     born = np.asarray(born_effective_charges)
     return born.transpose(0, 2, 1).reshape(-1, 3)
 
 
 def born_from_ipi(rows: np.ndarray) -> np.ndarray:
-    """Inverse of :func:`born_to_ipi`: (..., 3N, 3) → (..., N, 3, 3) ``[atom, polarization, displacement]``, unit e."""
+    """Reorder Born effective charges from i-PI's array into that of the package; the inverse of :func:`born_to_ipi`.
+
+    Parameters:
+        rows: array (..., 3N, 3) in e, with rows (atom, displacement) and columns polarization.
+
+    Returns an array (..., N, 3, 3) ``[atom, polarization, displacement]`` in e.
+    """
     rows = np.asarray(rows)
     blocks = rows.reshape(*rows.shape[:-2], -1, 3, 3)
     return np.swapaxes(blocks, -1, -2)

@@ -56,15 +56,23 @@ class Results:
 
 
 class Evaluator:
-    """Evaluates a model on lists of structures, reusing neighbour lists between calls.
+    """Evaluates a model on lists of structures and reuses the neighbour lists of the call before.
 
-    The structures of consecutive calls are matched by their place in the list (bead k stays at place k).
+    Structures of consecutive calls are matched by their place in the list, so bead k of a simulation should stay at
+    place k. :meth:`load` is the usual way to make an evaluator from a model folder or a shipped model.
 
-    Parameters: ``model`` and ``card`` as from :func:`les_ipi.models.load_model`; ``dtype`` of the network arithmetic
-    (geometry and sums of reference energies are always float64); ``skin`` Å of the Verlet lists; ``sum_rule`` for Born
-    charges; ``compile`` fuses the local part of a model (tens of seconds once, then twice as fast); ``long_range_accuracy``
-    relative error of the long-range potential and forces of large systems with charges alone, None for about the rounding
-    error of ``dtype``.
+    Parameters:
+        model: the model, as :func:`les_ipi.models.load_model` returns it.
+        card: the model's card, as :func:`les_ipi.models.load_model` returns it.
+        device: where the model is evaluated, for example "cpu", "cuda" or "cuda:1".
+        dtype: arithmetic of the networks; geometry and sums of reference energies are always in float64.
+        skin: distance in Å by which neighbour lists reach beyond the cutoff, so that they can be kept while atoms
+            move.
+        sum_rule: what to do when the Born charges of a structure do not add up to its total charge.
+        compile: True fuses the local part of the model into compiled code, which takes tens of seconds once and then
+            makes it twice as fast.
+        long_range_accuracy: relative error allowed for the long-range potential and forces of large systems with
+            charges alone; None means about the rounding error of ``dtype``.
     """
 
     def __init__(
@@ -89,11 +97,18 @@ class Evaluator:
 
     @classmethod
     def load(cls, model: str | Path, options: EvaluationOptions | None = None, **settings: Any) -> "Evaluator":
-        """Evaluator of a model folder or shipped model.
+        """Make an evaluator from a model folder or from the name of a shipped model.
 
-        Parameters: ``options``, see :class:`EvaluationOptions`, or its fields as keywords: ``device``, ``dtype``
-        ("float32" or "float64"), ``threads`` of torch, ``compile``, ``long_range_accuracy``, and ``sum_rule``
-        ("project", "report" or "raise"). Raises ``UserError`` for an unknown model, option, dtype, device or sum rule.
+        Parameters:
+            model: path of a model folder, or name of a shipped model.
+            options: an :class:`EvaluationOptions`, or None for its defaults.
+            settings: fields of :class:`EvaluationOptions` as keywords, which replace those of ``options``. These are
+                ``device``, ``dtype`` ("float32" or "float64"), ``threads`` (number of threads that torch uses),
+                ``compile``, ``long_range_accuracy`` and ``sum_rule`` ("project", "report" or "raise").
+
+        Returns the evaluator.
+
+        Raises ``UserError`` for an unknown model, option, dtype, device or sum rule.
         """
         chosen = EvaluationOptions(**(options.given(EvaluationOptions) if options else {}) | settings)
         dtype = getattr(torch, chosen.dtype)
@@ -106,12 +121,14 @@ class Evaluator:
 
     @property
     def cutoff(self) -> float:
-        """Short-range cutoff in Å."""
+        """Short-range cutoff of the model in Å."""
         return self.model.cutoff
 
     @property
     def single_valued(self) -> bool:
-        """Whether the dipole is a function of the (unwrapped) positions, so that a field has an energy."""
+        """Whether the dipole is a single-valued function of the unwrapped positions, so that an energy in a field is
+        defined.
+        """
         return self.model.head is not None and self.model.head.single_valued_polarization
 
     def _has(self, ability: str) -> bool:
@@ -124,13 +141,20 @@ class Evaluator:
         properties: Iterable[Property | str] = (Property.ENERGY, Property.FORCES),
         fields: np.ndarray | None = None,
     ) -> list[Results]:
-        """Evaluate structures; only what is asked for is computed.
+        """Evaluate a list of B structures; only the properties that are asked for are computed.
 
-        Parameters: ``fields`` (B, 3), macroscopic fields in V/Å: energy, forces and virial are then those of the enthalpy
-        U − E·M at fixed Cartesian field, at no extra cost; only for models with :attr:`single_valued`, and isolated systems
-        with a multipole or equilibration head, whose response to the field makes the enthalpy quadratic in it.
-        Raises ``UserError`` for an unknown element or property, charges asked from a model without charges, or a field on
-        a model whose dipole is not single-valued.
+        Parameters:
+            systems: the structures, which may differ in size, cell and boundary.
+            properties: what to compute, as :class:`Property` or its text, for example "dipole".
+            fields: array (B, 3) with the macroscopic electric field in V/Å on every structure, or None for no field.
+                Energy, forces and virial are then those of the enthalpy U − E·M at fixed Cartesian field, at no extra
+                cost. This is possible for models with :attr:`single_valued`, and for isolated systems with a
+                multipole or equilibration head, whose response to the field makes the enthalpy quadratic in it.
+
+        Returns a list with one :class:`Results` for each structure, in the order of ``systems``.
+
+        Raises ``UserError`` for an unknown element or property, for charges of a model without charges, and for a
+        field on a model whose dipole is not single-valued.
         """
         wanted = _known(properties)
         requests = [*(name for name in Property if name in wanted), *([] if fields is None else [Request.ENTHALPY])]

@@ -8,7 +8,7 @@ from les_ipi.models.topology import Topology
 
 
 class LocalOutput(NamedTuple):
-    """Per-atom output of a short-range model.
+    """What a short-range model returns for every atom.
 
     ========  =======  ==========================================================
     field     shape    meaning, unit
@@ -23,7 +23,7 @@ class LocalOutput(NamedTuple):
 
 
 class Equivariants(NamedTuple):
-    """Features that turn with the structure, of order one: what dipoles and quadrupoles are read from.
+    """Features that turn with the structure and are of order one; atomic dipoles and quadrupoles are read from them.
 
     ========  ==========  ==================================================================================
     field     shape       meaning
@@ -39,11 +39,12 @@ class Equivariants(NamedTuple):
 
 
 class ShortRangeModel(nn.Module):
-    """A model of what atoms have from the edges within its cutoff: the base class of every short-range model.
+    """Base class of every short-range model, which describes an atom by the edges to its neighbours within a cutoff.
 
-    A subclass sets ``cutoff`` in Å and ``n_features``, and implements :meth:`forward`. The other parts are optional:
-    ``energy_networks``, :meth:`set_linear_energies`, :meth:`standardise`, and :meth:`with_tensors`. Heads and trainings that
-    need a part which the model does not have end with a ``UserError``.
+    A subclass sets ``cutoff`` in Å and ``n_features``, the length F of the feature vector of an atom, and implements
+    :meth:`forward`. The other parts are optional: ``energy_networks``, :meth:`set_linear_energies`,
+    :meth:`standardise` and :meth:`with_tensors`. Heads and trainings that need a part which the model does not have
+    end with a ``UserError``.
 
     A model is registered with :func:`les_ipi.models.registry.register_short_range`.
     """
@@ -64,22 +65,38 @@ class ShortRangeModel(nn.Module):
         self.energy_networks: nn.Module | None = None
 
     def forward(self, edges: Tensor, near: Tensor, species: Tensor, topology: Topology | None = None) -> LocalOutput:
-        """Evaluate A atoms with M padded neighbours.
+        """Evaluate A atoms with M padded neighbours each. Edges that are longer than the cutoff must not contribute.
 
-        Parameters: ``edges`` (A, M, 3) Å, centre to neighbour; ``near`` (A, M) and ``species`` (A,) elements of neighbours
-        and centres as rows of the species list; ``topology`` the way of messages, None for a local model. Edges longer than
-        the cutoff must not contribute.
+        Parameters:
+            edges: tensor (A, M, 3) of vectors from every atom (the centre) to its neighbours, Å.
+            near: tensor (A, M) with the elements of the neighbours, as rows of the species list.
+            species: tensor (A,) with the elements of the centres, as rows of the species list.
+            topology: the object through which messages are passed, or None for a local model.
+
+        Returns the energies (A,) in eV and the features (A, F) of the atoms.
         """
         raise NotImplementedError
 
     def n_tensors(self, l: int) -> int:
-        """Number of equivariant features of rank l = 1 or 2, which heads with dipoles or quadrupoles need; 0 if not offered."""
+        """Number of equivariant features of one rank, which heads with dipoles or quadrupoles need.
+
+        Parameters:
+            l: the rank, 1 for vectors or 2 for traceless tensors.
+
+        Returns the number of features; 0 if the model does not offer this rank.
+        """
         return 0
 
     def with_tensors(
         self, edges: Tensor, near: Tensor, species: Tensor, topology: Topology | None = None
     ) -> tuple[LocalOutput, Equivariants]:
-        """:meth:`forward`, and the equivariant features that :meth:`n_tensors` counts."""
+        """Evaluate as :meth:`forward` does, and return the equivariant features that :meth:`n_tensors` counts as
+        well.
+
+        The parameters are those of :meth:`forward`.
+
+        Returns the output of :meth:`forward` and the equivariant features.
+        """
         raise NotImplementedError
 
     def standardise(
@@ -90,11 +107,22 @@ class ShortRangeModel(nn.Module):
         topology: Topology | None = None,
         real: Tensor | None = None,
     ) -> None:
-        """Adapt scales inside the model to a sample of atoms before training; a model without any does nothing.
+        """Adapt the scales inside the model to a sample of atoms, before a training. A model without such scales does
+        nothing.
 
-        Parameters: as :meth:`forward`; ``real`` (A,) True for the atoms that count, None for all.
+        Parameters:
+            edges: as for :meth:`forward`.
+            near: as for :meth:`forward`.
+            species: as for :meth:`forward`.
+            topology: as for :meth:`forward`.
+            real: tensor (A,) that is True for the atoms that count, or None if all of them count.
         """
 
     def set_linear_energies(self, weights: Tensor) -> None:
-        """Make the energy w_z·B of the features B, for the start of a training: ``weights`` (n_species, F)."""
+        """Make the energy of an atom of element z the linear function w_z·B of its features B, as the start of a
+        training.
+
+        Parameters:
+            weights: tensor (n_species, F) with the coefficients w_z, in the unit of the energies of :meth:`forward`.
+        """
         raise NotImplementedError

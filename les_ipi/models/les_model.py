@@ -22,26 +22,27 @@ from les_ipi.structures.batch import Batch
 
 
 class Evaluation(NamedTuple):
-    """One evaluation of the model on a batch; everything is differentiable.
+    """Result of one evaluation of a model on a batch; all tensors in it can be differentiated.
 
     ===================  =========  ================================================================
     field                shape      meaning, unit
     ===================  =========  ================================================================
-    energy               (B,)       eV, without the constant reference energies
+    energy               (B,)       energy without the constant reference energies, eV
     charges              (B, N, C)  latent charges as they enter the Ewald sum, e
-    local_charges        (A,)       latent charges before the neutrality projection, sum of channels (equilibration: the
-                                    charges), e
+    local_charges        (A,)       latent charges before the neutrality projection, summed over channels, e; for the
+                                    equilibration head they are the charges themselves
     dipole               (B, 3)     latent dipole of the given positions, e·Å
-    translating_charges  (B, N)     charge that a translation of the atom by a lattice vector moves, e
+    translating_charges  (B, N)     charge that moves along when the atom is translated by a lattice vector, e
     screening            (B,)       ε_e, dimensionless
-    atomic_dipole        (B, 3)     Σ (u + Δu) of a head that has them, a part of ``dipole``, e·Å; or None
+    atomic_dipole        (B, 3)     Σ (u + Δu) of a head with atomic dipoles, which is a part of ``dipole``, e·Å; or None
     polarizable                     moments and response parameters; None for charges of an equilibrium
     quadrupole           (B, 3, 3)  latent traceless second moment of isolated structures about the centre of mass, e·Å²;
-                                    None for others
+                                    None for other structures
     topology                        the messages that were passed, or None for a local model
     ===================  =========  ================================================================
 
-    Latent means: not yet multiplied by √ε_e (the evaluator does it). ``charges`` and ``dipole`` include what is induced.
+    Latent quantities are not yet multiplied by √ε_e; the evaluator does this. ``charges`` and ``dipole`` include what
+    is induced.
     """
 
     energy: Tensor
@@ -57,18 +58,25 @@ class Evaluation(NamedTuple):
 
 
 class LESModel(nn.Module):
-    """E = E_short(edges) + E_long(r, h, q(edges)) + Σ E0_Z.
+    """The complete potential: a short-range model, the latent Ewald sum of its charges and constant reference
+    energies.
+
+        E = E_short(edges) + E_long(r, h, q(edges)) + Σ E0_Z
+
+    Here r are the positions, h is the cell and q are the latent charges, which a charge head makes from the
+    neighbourhood of every atom. :func:`build_model` makes such a model from its hyper-parameters.
 
     Parameters:
-        species: atomic numbers, in the order of every per-element table.
-        short_range: see :class:`ShortRangeModel`.
-        head: a charge head, or None for a purely short-range model.
+        species: atomic numbers of the elements, in the order of every table that has one row for each element.
+        short_range: the short-range model, see :class:`ShortRangeModel`.
+        head: the charge head, or None for a model without charges.
         kernel: smearing and window of the long-range sum.
-        energy_scale: eV, multiplies the short-range energy so that raw network outputs stay of order one.
-        core: optional core repulsion.
-        charge_descriptor: features for the charge head, if not those of the short-range model.
-        epsilon_infinity: electronic dielectric constant of the medium.
-        state: optional embedding of the total charge and spin.
+        energy_scale: energy in eV that multiplies the short-range energy, so that raw network outputs stay of order
+            one.
+        core: repulsion of atoms that are very close, or None.
+        charge_descriptor: features for the charge head alone, or None if it reads those of the short-range model.
+        epsilon_infinity: electronic dielectric constant of the medium, dimensionless.
+        state: embedding of the total charge and the spin, or None if the networks do not depend on them.
 
     Source: doi:10.1038/s41524-025-01577-7.
     """
@@ -102,7 +110,9 @@ class LESModel(nn.Module):
 
     @property
     def blockwise(self) -> bool:
-        """Whether atoms depend on their own edges alone, so that :meth:`local` may be called for some of them at a time."""
+        """Whether an atom depends on its own edges alone, so that :meth:`local` may be called for some atoms at a
+        time.
+        """
         return self.short_range.local
 
     def forward(
@@ -115,13 +125,25 @@ class LESModel(nn.Module):
         local: Callable[..., tuple[Tensor, ChargeOutput | None]] | None = None,
         closed: bool = False,
     ) -> Evaluation:
-        """Evaluate with explicit geometric leaves.
+        """Evaluate a batch as a differentiable function of its edges, positions and cells.
 
-        Parameters: ``edges`` (A, M, 3), ``positions`` (B, N, 3), ``cell`` (B, 3, 3), all Å: the three leaves from which
-        every derivative (forces, virial, Born charges) is taken; topology and species come from ``batch``. With ``field``
-        (B, 3), the macroscopic field in V/Å, the energy is the enthalpy: exact for isolated systems and single-valued heads,
-        whereas −E·P of fluctuating charges in a cell depends on the images of the given positions. ``local`` is a faster
-        way to evaluate :meth:`local`; ``closed`` allows closed forms where only the energy is differentiated, and once.
+        Forces, virial and Born charges are derivatives with respect to these three tensors. Elements, neighbours and
+        everything else that is not differentiated come from ``batch``. B structures have N rows and M neighbours
+        each, and A = B·N.
+
+        Parameters:
+            batch: the structures.
+            edges: tensor (A, M, 3) of vectors from every atom to its neighbours, Å.
+            positions: tensor (B, N, 3) of atomic positions, Å.
+            cell: tensor (B, 3, 3) of lattice vectors as rows, Å.
+            field: tensor (B, 3) of macroscopic electric fields in V/Å, or None. With a field the energy is the
+                enthalpy. This is exact for isolated systems and for heads with a single-valued dipole, whereas −E·P
+                of fluctuating charges in a cell depends on which periodic images the positions are.
+            local: a faster function with the arguments and result of :meth:`local`, or None for :meth:`local` itself.
+            closed: True allows closed forms, which are faster, where only the energy is differentiated, and only
+                once.
+
+        Returns the energies, latent charges and moments of the batch as an :class:`Evaluation`.
         """
         B, N = batch.n_structures, batch.n_rows
         mask = batch.atom_mask.to(positions.dtype)
@@ -211,11 +233,17 @@ class LESModel(nn.Module):
         state: Tensor | None = None,
         topology: Topology | None = None,
     ) -> tuple[Tensor, ChargeOutput | None]:
-        """What atoms have from their neighbourhood: short-range energies (A,) in eV and charges.
+        """Evaluate what atoms have from their neighbourhood: short-range energies and the output of the charge head.
 
-        Parameters: ``edges`` (A, M, 3) Å; ``near`` (A, M) and ``species`` (A,) elements of neighbours and centres;
-        ``state`` (A, 2) charge and spin per atom of the structure, which only a model with a state embedding needs;
-        ``topology`` for a short-range model that passes messages.
+        Parameters:
+            edges: tensor (A, M, 3) of vectors from every atom to its neighbours, Å.
+            near: tensor (A, M) with the elements of the neighbours, as rows of the species list.
+            species: tensor (A,) with the elements of the atoms, as rows of the species list.
+            state: tensor (A, 2) with charge and spin per atom of the structure, which only a model with a state
+                embedding needs.
+            topology: neighbours of every atom, which only a short-range model that passes messages needs.
+
+        Returns energies (A,) in eV, and the :class:`ChargeOutput` of the head or None for a model without charges.
         """
         tensors = None
         if self.head is not None and self.head.equivariant and self.charge_descriptor is None:
@@ -241,9 +269,11 @@ class LESModel(nn.Module):
 
     @torch.no_grad()
     def standardise(self, *batches: Batch) -> None:
-        """Adapt the scales inside the short-range model and the descriptor of the charges to a sample, before training.
+        """Adapt the scales inside the short-range model and the descriptor of the charges to sample structures,
+        before a training.
 
-        Parameters: ``batches`` of any boundary whose tables have the same number of columns.
+        Parameters:
+            batches: the sample, as batches of any boundary whose tables have the same number of columns.
         """
         rows = [len(batch.species) for batch in batches]
         starts = [sum(rows[:place]) for place in range(len(batches))]
@@ -264,9 +294,16 @@ class LESModel(nn.Module):
         return ((wanted[:, None] - charges.sum(1)) / mask.sum(1))[:, None]
 
     def screening(self, periodic: bool) -> float:
-        """ε_e without explicit polarizabilities: ε_∞ in a periodic medium, 1 for an isolated system; dimensionless.
+        """Electronic screening ε_e of a structure without explicit polarizabilities.
 
-        Physical charges, dipoles and Born charges are √ε_e times the latent ones. Source: doi:10.1038/s41524-025-01911-z.
+        Physical charges, dipoles and Born charges are √ε_e times the latent ones.
+
+        Parameters:
+            periodic: True for a periodic medium, False for an isolated structure.
+
+        Returns ε_∞ for a periodic medium and 1 for an isolated structure; dimensionless.
+
+        Source: doi:10.1038/s41524-025-01911-z.
         """
         return self.epsilon_infinity if periodic else 1.0
 

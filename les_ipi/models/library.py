@@ -8,12 +8,23 @@ SHIPPED = Path(__file__).parent / "shipped"
 
 
 def shipped_models() -> dict[str, Path]:
-    """Name → folder of every shipped model."""
+    """List the models that come with the program.
+
+    Returns a dictionary from the name of every shipped model to its folder.
+    """
     return {p.name: p for p in sorted(SHIPPED.glob("*")) if (p / "card.json").is_file()}
 
 
 def find_model(model: str | Path) -> Path:
-    """Folder of a model given by path or by shipped name. Raises ``UserError`` with the known names otherwise."""
+    """Find the folder of a model.
+
+    Parameters:
+        model: path of a model folder, or name of a shipped model.
+
+    Returns the path of the folder.
+
+    Raises ``UserError``, which lists the names of the shipped models, if there is no such model.
+    """
     path = Path(model)
     if path.name == "card.json":
         path = path.parent

@@ -28,7 +28,11 @@ _OUTSIDE = {"kind", "core_cutoff"}
 
 
 class ShortRangeConfig(ShortRangeSettings):
-    """``[short_range]`` of the native model: see :class:`les_ipi.models.ace.ClusterExpansion`."""
+    """Settings of the native short-range model, the table ``[short_range]`` with ``kind = "ace"``.
+
+    The parameters are explained at :class:`les_ipi.models.ace.ClusterDescriptor`; ``hidden`` lists the widths of the
+    hidden layers of the energy network of every element.
+    """
 
     kind: Literal["ace"] = Field(
         NATIVE, description="the short-range model: `ace` is the native one, packages can register others"
@@ -59,16 +63,29 @@ class _Strict(BaseModel):
 
 
 class ChargesConfig(_Strict):
-    """``[charges]``: the long-range part. ``head = "none"`` gives a short-range model.
+    """Settings of the long-range part of a model, the table ``[charges]`` of a training file.
 
-    ``sigma`` Å; ``k_cutoff`` 1/Å; ``formal`` maps element symbols to formal charges that are scaled by a learned factor;
-    ``epsilon_infinity`` is the electronic dielectric constant of the medium. ``formal_scale = "oxidation"`` keeps that factor
-    at 1/√ε_∞, so that atoms carry their oxidation numbers over a closed path. This is for a ``transfer`` head, and for a
-    ``multipole`` head of level u or uQ, whose charges are then these numbers alone. ``descriptor`` gives the charges features
-    of their own, usually of a shorter range: charges that see only the nearest atoms are better determined by few data.
-    ``level`` names the moments of a ``multipole`` head as in the literature: u dipoles, Q quadrupoles, iq induced charges, iu
-    induced dipoles, whose polarizabilities are tensors if ``anisotropic``; ``polarizability_scale`` maps elements to the
-    polarizability in Å³ that they start from.
+    Attributes:
+        head: name of the charge head; "none" gives a model without charges.
+        level: moments and response of a ``multipole`` head, named as in the literature: q charges, u dipoles, Q
+            quadrupoles, iq induced charges, iu induced dipoles.
+        anisotropic: whether the polarizabilities of induced dipoles are tensors (True) or numbers.
+        polarizability_scale: element symbols and the polarizability in Å³ from which each starts.
+        channels: number of independent latent charges of every atom.
+        hidden: widths of the hidden layers of the networks of the head.
+        formal: element symbols and formal charges in e, which are scaled by a learned factor λ.
+        formal_scale: first value of λ. "oxidation" keeps λ at 1/√ε_∞, so that atoms carry their oxidation numbers
+            over a closed path. This is for a ``transfer`` head, and for a ``multipole`` head of level u or uQ, whose
+            charges are then these numbers alone.
+        descriptor: settings of features for the charges alone, usually of a shorter range, or None; charges that see
+            only the nearest atoms are better determined by few data.
+        transfer_cutoff: length in Å of the edges along which a ``transfer`` head moves charge.
+        transfer_n_radial: number of radial functions of a ``transfer`` head.
+        sigma: width of the Gaussian charges in Å.
+        k_cutoff: largest wave vector of the long-range sum in 1/Å.
+        smooth: whether the sum goes to zero smoothly at this wave vector (True) or is cut off there.
+        remove_self: whether the interaction of every Gaussian charge with itself is removed.
+        epsilon_infinity: electronic dielectric constant of the medium, dimensionless.
     """
 
     head: HeadName = "latent"
@@ -104,12 +121,19 @@ class ChargesConfig(_Strict):
 
     @property
     def first_formal_scale(self) -> float:
-        """Factor λ of the formal charges at the start of a training; it stays there if formal charges are oxidation numbers."""
+        """Factor λ of the formal charges at the start of a training, which stays there if formal charges are
+        oxidation numbers.
+        """
         return self.epsilon_infinity**-0.5 if self.formal_scale == "oxidation" else self.formal_scale
 
 
 class StateConfig(_Strict):
-    """``[state]``: total charge and spin as inputs of the networks, see :class:`les_ipi.models.state.StateEmbedding`."""
+    """Settings of the table ``[state]``, which makes total charge and spin inputs of the networks.
+
+    The fields are ``channels``, the length of the vector that represents a charge state; ``spin``, whether the spin
+    multiplicity is an input as well; and ``hidden``, the widths of the hidden layers. See
+    :class:`les_ipi.models.state.StateEmbedding`.
+    """
 
     channels: int = Field(4, ge=1)
     spin: bool = False
@@ -117,7 +141,14 @@ class StateConfig(_Strict):
 
 
 class ModelConfig(_Strict):
-    """Everything needed to rebuild a model before its weights are loaded."""
+    """Hyper-parameters of a model: everything that is needed to rebuild it before its weights are loaded.
+
+    Attributes:
+        species: symbols of the elements, in the order of every table that has one row for each element.
+        short_range: settings of the short-range model.
+        charges: settings of the charge head and of the long-range sum.
+        state: settings of total charge and spin as inputs, or None if the model does not depend on them.
+    """
 
     species: tuple[str, ...]
     short_range: ShortRangeTable = ShortRangeConfig()
@@ -133,10 +164,16 @@ register_short_range(NATIVE, ShortRangeConfig, _native)
 
 
 def build_model(config: ModelConfig) -> LESModel:
-    """Construct a model with fresh weights. Elements without an entry in ``formal`` have formal charge zero.
+    """Build a model with fresh weights.
 
-    Raises ``UserError`` for oxidation numbers with a head that does not carry them, or not of all elements, and for a number of
-    channels that is not the number of shells.
+    Parameters:
+        config: hyper-parameters of the model. Elements without an entry in ``charges.formal`` have formal charge
+            zero.
+
+    Returns the model.
+
+    Raises ``UserError`` for oxidation numbers with a head that does not carry them, or if an element has none, and
+    for ``first_channels = "shells"`` with a number of channels that is not the number of shells.
     """
     from ase.data import atomic_numbers
 

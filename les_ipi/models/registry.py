@@ -22,11 +22,15 @@ NATIVE = "ace"
 
 
 class ShortRangeSettings(BaseModel):
-    """What every table ``[short_range]`` has; the settings of a model inherit from it.
+    """Settings that every table ``[short_range]`` of a training file has; the settings of a model inherit from this
+    class.
 
-    ``kind`` is the name that the model is registered with. ``core_cutoff`` maps pairs such as ``"O-O"`` to the distance in Å
-    where their ZBL repulsion ends. ``"auto"`` lets training choose it from the shortest distances of the data; a model that is
-    built without data then has none.
+    Attributes:
+        kind: the name with which the model is registered.
+        cutoff: distance in Å within which atoms are neighbours.
+        core_cutoff: pairs of elements such as "O-O" and the distances in Å where their ZBL repulsion ends. "auto"
+            lets the training choose them from the shortest distances of the data; a model that is built without data
+            then has no repulsion.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -37,7 +41,9 @@ class ShortRangeSettings(BaseModel):
 
 
 class ShortRangeEntry(NamedTuple):
-    """A registered short-range model: the schema of its settings, and what builds it from them and the atomic numbers."""
+    """A registered short-range model: the class of its settings, and the function that builds it from settings and
+    elements.
+    """
 
     settings: type[ShortRangeSettings]
     build: Callable[[Any, list[int]], "ShortRangeModel"]
@@ -50,27 +56,38 @@ _HEADS: dict[str, type["ChargeHead"]] = {}
 def register_short_range(
     name: str, settings: type[ShortRangeSettings], build: Callable[[Any, list[int]], "ShortRangeModel"]
 ) -> None:
-    """Let ``[short_range] kind = name`` in training files and model cards mean this model.
+    """Register a short-range model under a name that training files and model cards use as ``[short_range] kind =
+    name``.
 
-    Parameters: ``settings`` schema of the table; ``build`` makes the model with fresh weights from the settings and the atomic
-    numbers of the species list.
+    Parameters:
+        name: the value of ``kind`` that chooses this model.
+        settings: class with the settings of the model, derived from :class:`ShortRangeSettings`.
+        build: function that makes the model with fresh weights from its settings and from the list of atomic numbers
+            of the elements.
     """
     _SHORT_RANGE[name] = ShortRangeEntry(settings, build)
 
 
 def register_head(head: type["ChargeHead"]) -> type["ChargeHead"]:
-    """Class decorator: let ``[charges] head = head.name`` in training files and model cards mean this charge head."""
+    """Class decorator that registers a charge head, so that files and cards can name it as ``[charges] head =
+    head.name``.
+
+    Parameters:
+        head: the class of the head, with its name in the attribute ``name``.
+
+    Returns the same class.
+    """
     _HEADS[head.name] = head
     return head
 
 
 def short_range_entry(kind: str) -> ShortRangeEntry:
-    """The short-range model of this name. Raises a pydantic error that names the known ones."""
+    """Find the short-range model that is registered under a name. Raises a pydantic error that names the known ones."""
     return _found(_SHORT_RANGE, kind, "kind", ())
 
 
 def charge_head(name: str) -> type["ChargeHead"]:
-    """The charge head of this name. Raises a pydantic error that names the known ones."""
+    """Find the charge head that is registered under a name. Raises a pydantic error that names the known ones."""
     return _found(_HEADS, name, "Input", ("none",))
 
 

@@ -21,7 +21,14 @@ UNITS = {"energy": "eV", "length": "angstrom", "charge": "e", "born_effective_ch
 
 
 def conventions(config: ModelConfig) -> dict[str, Any]:
-    """What a reader of the weights must know to reproduce the numbers; stored in every card."""
+    """Collect what a reader of the weights must know to reproduce the numbers; every model card contains it.
+
+    Parameters:
+        config: hyper-parameters of the model.
+
+    Returns a dictionary of index orders, signs, and the parameters of the long-range sum with their units in the
+    names.
+    """
     charges = config.charges
     return {
         "born_index_order": "[atom, polarization, displacement]",
@@ -36,7 +43,15 @@ def conventions(config: ModelConfig) -> dict[str, Any]:
 
 
 def save_model(folder: Path, model: LESModel, config: ModelConfig, card: dict[str, Any]) -> None:
-    """Write weights and card; ``card`` holds name, training data, licence and held-out errors."""
+    """Write a model folder with ``model.safetensors`` (the weights) and ``card.json`` (the card).
+
+    Parameters:
+        folder: folder to write, which is made if it does not exist; its name is the name of the model unless ``card``
+            has one.
+        model: the model whose weights are saved.
+        config: hyper-parameters with which the model was built.
+        card: what else the card should say, such as name, training data, licence and held-out errors.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "model.safetensors")
     head = model.head
@@ -57,7 +72,15 @@ def save_model(folder: Path, model: LESModel, config: ModelConfig, card: dict[st
 
 
 def read_card(folder: Path) -> dict[str, Any]:
-    """The JSON card of a model folder. Raises ``UserError`` if it is missing, unreadable or of another format."""
+    """Read the card of a model, which describes how it was built and trained.
+
+    Parameters:
+        folder: model folder.
+
+    Returns the content of ``card.json``.
+
+    Raises ``UserError`` if the card is missing, unreadable or of another format.
+    """
     path = folder / "card.json"
     if not path.is_file():
         raise UserError(f"No model card at {path}: a model is a folder with card.json and model.safetensors.")
@@ -91,7 +114,16 @@ def _hyper_parameters(folder: Path, card: dict[str, Any]) -> ModelConfig:
 
 
 def load_model(folder: Path, dtype: torch.dtype = torch.float64) -> tuple[LESModel, dict[str, Any]]:
-    """Model in evaluation mode and its card. Raises ``UserError`` for a missing, damaged or mismatched file."""
+    """Load a model from its folder, ready for evaluation.
+
+    Parameters:
+        folder: model folder with ``card.json`` and ``model.safetensors``.
+        dtype: arithmetic of the networks; reference energies are always in float64.
+
+    Returns the model, in evaluation mode, and its card.
+
+    Raises ``UserError`` for a file that is missing or damaged, and for weights that do not fit the card.
+    """
     card = read_card(folder)
     weights = folder / "model.safetensors"
     if not weights.is_file():

@@ -5,13 +5,16 @@ from torch import Tensor
 
 
 class Topology:
-    """Which atom every edge ends on, and the messages that a model has passed along the edges in one evaluation.
+    """The atoms on which edges end, and the messages that a model has passed along the edges in one evaluation.
 
-    A model that passes messages calls :meth:`pass_messages` for every layer of them and takes neighbours' messages from
-    nowhere else: what goes through here is known to :meth:`carried`, which exact Born charges need.
+    A model that passes messages calls :meth:`pass_messages` for every layer of them and takes neighbours' messages
+    from nowhere else, because :meth:`carried`, which exact Born charges need, knows only the messages that were
+    passed here.
 
-    Parameters: ``neighbors`` (A, M) row of the neighbour, the atom itself where padded; ``reverse`` (A, M) flat place of the
-    reverse edge in the table of A·M edges, the edge itself where padded.
+    Parameters:
+        neighbors: tensor (A, M) with the row of the neighbour on which every edge ends; the atom itself where padded.
+        reverse: tensor (A, M) with the place of the reverse edge in the flat table of A·M edges; the edge itself
+            where padded.
     """
 
     def __init__(self, neighbors: Tensor, reverse: Tensor):
@@ -19,10 +22,15 @@ class Topology:
         self._passed: list[tuple[Tensor, Tensor]] = []
 
     def pass_messages(self, messages: Tensor) -> Tensor:
-        """Messages m_j of the atoms (A, ...) as their neighbours k receive them along the edges k → j, (A, M, ...).
+        """Pass the messages m_j of the atoms to their neighbours k along the edges k → j.
 
-        An edge beyond the cutoff must not contribute, so the model multiplies what it receives by a function of the length
-        of the edge that vanishes there.
+        An edge beyond the cutoff must not contribute, so the model has to multiply what it receives by a function of
+        the length of the edge that vanishes there.
+
+        Parameters:
+            messages: tensor (A, ...) with the message of every atom.
+
+        Returns a tensor (A, M, ...) with the messages that every atom receives along its edges.
         """
         received = _Gather.apply(messages.reshape(len(messages), -1), self.neighbors, self.reverse)
         received = received.view(*self.neighbors.shape, *messages.shape[1:])
@@ -31,20 +39,27 @@ class Topology:
 
     @property
     def unused(self) -> bool:
-        """Whether no messages have been passed here."""
+        """Whether no messages have been passed through this object."""
         return not self._passed
 
     def carried(self, charge: Tensor, edges: Tensor, create_graph: bool = False) -> list[Tensor]:
-        """H_e^a = Σ_k (r_k − r_c)_a ∂q_k/∂e for every edge e of a centre c: what messages carry away from the centre.
+        """Compute what messages carry away from the centre c of every edge e, as exact Born charges need it.
 
-        The charge q_k of an atom depends on an edge e of another atom c through messages, which travel from c to k along
-        edges e_kj = r_j − r_k. A path of messages may have any number of steps: every step k ← j adds −(e_kj)_a to its weight,
-        so that the sources −(e_kj)_a ∂(Σq)/∂m_kj of all layers, brought back together, give the sum over paths.
+            H_e^a = Σ_k (r_k − r_c)_a ∂q_k/∂e
 
-        Parameters: ``charge`` Σ q, the sum of all charges, e; ``edges`` (A, M, 3) Å, the leaf that the model was evaluated
-        with; ``create_graph`` keeps the graph for another derivative.
-        Returns: for a = x, y, z a table (A, M, 3) in e, whose last index is that of ∂e; an empty list if no charge flows
-        along messages.
+        The charge q_k of an atom depends on an edge e of another atom c through messages, which travel from c to k
+        along edges e_kj = r_j − r_k. A path of messages may have any number of steps: every step k ← j adds −(e_kj)_a
+        to its weight, so that the sources −(e_kj)_a ∂(Σq)/∂m_kj of all layers, brought back together, give the sum
+        over paths.
+
+        Parameters:
+            charge: the sum Σ q of all charges, e.
+            edges: tensor (A, M, 3) of edge vectors in Å with which the model was evaluated.
+            create_graph: True keeps the graph, so that the result can be differentiated again.
+
+        Returns a list of three tables (A, M, 3) in e for a = x, y, z, whose last index is that of ∂e; the list is
+        empty if no charge flows along messages.
+
         Source: derived in docs/explanation/physics.md.
         """
         passed = [(sent, received) for sent, received in self._passed if sent.requires_grad]

@@ -12,7 +12,7 @@ from les_ipi.errors import UserError
 
 @dataclass(frozen=True)
 class AtomicSystem:
-    """A structure as the evaluator takes it.
+    """A structure in the form in which the evaluator takes it.
 
     ==============  =======  ====================================================
     field           shape    meaning, unit
@@ -20,10 +20,11 @@ class AtomicSystem:
     numbers         (N,)     atomic numbers
     positions       (N, 3)   Å, unwrapped (never folded into the cell)
     cell            (3, 3)   Å, rows are lattice vectors; zeros if not periodic
-    periodic        bool     True: periodic, see ``slab``; False: isolated
+    periodic        bool     True for crystals, liquids and slabs (see ``slab``); False for an isolated structure
     total_charge    float    e
-    slab            bool     True: periodic along the first two lattice vectors only, vacuum along the third
-    multiplicity    int      spin multiplicity 2S + 1, read by models with ``[state] spin = true`` only
+    slab            bool     True if the structure is periodic along the first two lattice vectors only, with vacuum along
+                             the third
+    multiplicity    int      spin multiplicity 2S + 1, which only models with ``[state] spin = true`` read
     ==============  =======  ====================================================
     """
 
@@ -37,10 +38,20 @@ class AtomicSystem:
 
     @classmethod
     def from_ase(cls, atoms) -> "AtomicSystem":
-        """Convert an ``ase.Atoms``; ``pbc = T T F`` is a slab; total charge and multiplicity are in ``info``.
+        """Convert an ``ase.Atoms`` object.
 
-        Raises ``UserError`` for periodicity along one direction, or two others, a singular cell, or a total charge or
-        multiplicity that is no number, or contradicts itself under two names.
+        The periodicity ``pbc = T T T`` means bulk, ``T T F`` a slab and ``F F F`` an isolated structure. The total
+        charge in e and the spin multiplicity are read from ``atoms.info`` (keys ``charge`` or ``total_charge``, and
+        ``spin_multiplicity`` or ``multiplicity``); without them they are 0 and 1.
+
+        Parameters:
+            atoms: the structure, with positions and cell in Å.
+
+        Returns the structure as an :class:`AtomicSystem`.
+
+        Raises ``UserError`` for a structure that is periodic in any other way, for a periodic structure whose cell
+        has no volume, and for a total charge or multiplicity that is not a number or has different values under its
+        two names.
         """
         pbc = np.asarray(atoms.pbc, dtype=bool)
         slab = bool(pbc[0] and pbc[1] and not pbc[2])
@@ -68,20 +79,24 @@ class AtomicSystem:
 
     @property
     def boundary(self) -> Boundary:
-        """How the structure repeats."""
+        """How the structure repeats: isolated, slab or periodic."""
         if self.slab:
             return Boundary.SLAB
         return Boundary.PERIODIC if self.periodic else Boundary.ISOLATED
 
     @property
     def volume(self) -> float:
-        """Cell volume in Å³ (0 for an isolated system)."""
+        """Volume of the cell in Å³, or 0 for an isolated structure."""
         return float(abs(np.linalg.det(self.cell))) if self.periodic else 0.0
 
     def check_vacuum(self) -> None:
-        """Raise ``UserError`` for a slab whose vacuum is too thin for the two-dimensional correction, or that is cut in two.
+        """Check that a slab has enough vacuum for the two-dimensional correction of the long-range sum.
 
-        Images along the third vector are felt as exp(−2π d/a): the vacuum d must not be thinner than the largest period a.
+        Periodic images along the third lattice vector are felt as exp(−2π d/a), so the vacuum d must not be thinner
+        than the largest in-plane period a.
+
+        Raises ``UserError`` if the vacuum is too thin, or if the atoms are folded across it so that the slab is cut
+        in two.
         """
         area = np.cross(self.cell[0], self.cell[1])
         normal = area / np.linalg.norm(area)
@@ -97,7 +112,13 @@ class AtomicSystem:
 
 
 def places_by_boundary(systems: Sequence[AtomicSystem]) -> dict[Boundary, list[int]]:
-    """Places in a list of the structures of each boundary that occurs, in rising order."""
+    """Sort the structures of a list by their boundary.
+
+    Parameters:
+        systems: the structures.
+
+    Returns a dictionary from every boundary that occurs to the places of its structures in the list, in rising order.
+    """
     places: dict[Boundary, list[int]] = {}
     for place, system in enumerate(systems):
         places.setdefault(system.boundary, []).append(place)
@@ -105,9 +126,15 @@ def places_by_boundary(systems: Sequence[AtomicSystem]) -> dict[Boundary, list[i
 
 
 def charge_and_multiplicity(info: Mapping[str, Any]) -> tuple[float, int]:
-    """Total charge in e (0 if not given) and spin multiplicity 2S + 1 (1 if not given) of the information of a frame.
+    """Read the total charge and the spin multiplicity from the information of a frame.
 
-    Raises ``UserError`` for a value that is no number, no multiplicity, or two names that contradict each other.
+    Parameters:
+        info: the key-value pairs of a frame, such as ``atoms.info`` of ASE.
+
+    Returns the total charge in e (0 if the frame has none) and the multiplicity 2S + 1 (1 if the frame has none).
+
+    Raises ``UserError`` for a value that is not a number, for a multiplicity that is not a whole number from 1 on,
+    and for two names of the same quantity that contradict each other.
     """
     multiplicity = _number_of(info, SPIN_MULTIPLICITY_NAMES, 1.0)
     if multiplicity < 1 or multiplicity != int(multiplicity):
