@@ -16,10 +16,16 @@ _TURNING = 0.9  # of the cosine after 1/16 of a run may be left after half of it
 
 
 def find_molecules(symbols: Sequence[str], positions: np.ndarray, cell: np.ndarray) -> np.ndarray:
-    """Atoms of every water molecule by distance: each hydrogen belongs to the nearest oxygen.
+    """Find the atoms of every water molecule by distance: each hydrogen belongs to the oxygen nearest to it.
 
-    Parameters: ``symbols`` (N,); ``positions`` (N, 3) Å; ``cell`` (3, 3) rows, Å. Returns (M, 3), indices of O, H, H. Raises
-    :class:`UserError` when an oxygen has not two hydrogens within 1.4 Å.
+    Parameters:
+        symbols: (N,) chemical symbols of the atoms.
+        positions: (N, 3) positions of the atoms, Å.
+        cell: (3, 3) lattice vectors as rows, Å.
+
+    Returns an array (M, 3) with the indices of the atoms O, H, H of each of the M molecules.
+
+    Raises :class:`UserError` when an oxygen does not have exactly two hydrogens within 1.4 Å.
     """
     names = np.array(symbols)
     oxygens, hydrogens = np.flatnonzero(names == "O"), np.flatnonzero(names == "H")
@@ -39,10 +45,16 @@ def find_molecules(symbols: Sequence[str], positions: np.ndarray, cell: np.ndarr
 
 
 def molecular_axes(positions: np.ndarray, cell: np.ndarray, molecules: np.ndarray) -> np.ndarray:
-    """Axes of water molecules, from O to the middle of its hydrogens, the direction of the molecular dipole.
+    """Compute the axes of water molecules, from O to the middle of both H, which is the direction of the dipole.
 
-    Parameters: ``positions`` (T, N, 3) unwrapped, Å; ``cell`` (3, 3) rows, Å; ``molecules`` (M, 3) from
-    :func:`find_molecules`. Returns (T, M, 3), Å. Raises :class:`UserError` when a bond is longer than 1.8 Å.
+    Parameters:
+        positions: (T, N, 3) unwrapped positions of the atoms in T frames, Å.
+        cell: (3, 3) lattice vectors as rows, Å, the same in all frames.
+        molecules: (M, 3) indices of the atoms O, H, H of each molecule, from :func:`find_molecules`.
+
+    Returns an array (T, M, 3) of axes that are not normalized, Å.
+
+    Raises :class:`UserError` when an O-H bond is longer than 1.8 Å in some frame.
     """
     oxygen, first, second = (positions[:, molecules[:, k]] for k in range(3))
     box = triclinic_box(*cell)
@@ -54,17 +66,25 @@ def molecular_axes(positions: np.ndarray, cell: np.ndarray, molecules: np.ndarra
 
 
 def alignment(axes: np.ndarray, direction: np.ndarray) -> np.ndarray:
-    """Mean cosine between the axes of molecules and a direction, ⟨cos θ⟩, frame by frame.
+    """Compute the alignment ⟨cos θ⟩ of each frame: the mean cosine between the axes of its molecules and a direction.
 
-    Parameters: ``axes`` (T, M, 3) from :func:`molecular_axes`; ``direction`` (3,) unit vector. Returns (T,).
+    Parameters:
+        axes: (T, M, 3) axes of the molecules, from :func:`molecular_axes`.
+        direction: (3,) unit vector of the direction.
+
+    Returns an array (T,) without unit, in -1..1.
     """
     return ((axes @ direction) / np.linalg.norm(axes, axis=-1)).mean(axis=1)
 
 
 @dataclass(frozen=True)
 class DipoleOrigins:
-    """Constants that itinerant dipoles are off the dipole of the cell, ``offsets_eA`` (R, 3) of R runs; ``scale_e`` c, and what
-    the molecular axes explain of the variance of the dipoles, ``correlation`` R².
+    """Origins of the dipoles of several runs: how far itinerant dipoles are off the dipole of the cell.
+
+    Attributes:
+        offsets_eA: (R, 3) constant of each of R runs, e Å.
+        scale_e: factor c between the sum of the molecular axes and the dipole, e.
+        correlation: R², the part of the variance of the dipoles that the molecular axes explain.
     """
 
     offsets_eA: np.ndarray
@@ -73,15 +93,21 @@ class DipoleOrigins:
 
 
 def dipole_origins(dipoles: Sequence[np.ndarray], axes: Sequence[np.ndarray]) -> DipoleOrigins:
-    """Origins of the itinerant dipoles of a liquid of molecules without a field, from their axes.
+    """Determine the origins of the itinerant dipoles of a molecular liquid without a field from its molecular axes.
 
-    M_r(t) = M0_r + c Σ_m a_m(t) + noise: c from least squares of the fluctuations of all runs together, M0_r from the means. A
-    liquid has no mean axis, so M_r − M0_r has the mean zero, however short the run. What relaxes slowly in the noise is taken
-    for a part of M0: the variance of M_r − M0_r is too small by at most the share 1 − R².
+    The model is M_r(t) = M0_r + c Σ_m a_m(t) + noise. The factor c follows from least squares of the fluctuations of
+    all runs together, and M0_r from the means. A liquid has no mean axis, so M_r − M0_r has the mean zero, however
+    short the run is. Whatever relaxes slowly in the noise is taken for a part of M0: the variance of M_r − M0_r is too
+    small by at most the share 1 − R².
 
-    Parameters: ``dipoles`` (T_r, 3) e Å and ``axes`` (T_r, M, 3) Å of each run, at the same times. Returns
-    :class:`DipoleOrigins`. Raises :class:`UserError` for molecules that librate without turning (ice, whose mean axis need not
-    vanish), and for axes that explain less than 0.8 of the variance.
+    Parameters:
+        dipoles: one array (T_r, 3) for each run, its itinerant dipole, e Å.
+        axes: one array (T_r, M, 3) for each run, the axes of its molecules at the same times, Å.
+
+    Returns :class:`DipoleOrigins`.
+
+    Raises :class:`UserError` for molecules that librate without turning, as in ice, whose mean axis need not vanish,
+    and for axes that explain less than 0.8 of the variance of the dipoles.
     """
     for record in axes:
         early, late = (_mean_cosine(record, len(record) // part) for part in (16, 2))

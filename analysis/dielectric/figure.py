@@ -14,9 +14,13 @@ _UNIT = E_A2_C_M2 * UC_CM2_PER_C_M2  # e/Å² in µC/cm²
 
 
 def plot_dielectric(path: Path, study: DielectricStudy) -> None:
-    """Draw P(E) with both slopes and P(t) of every run.
+    """Draw the polarization of every run against time and, for runs in fields, P(E) with the slopes of both methods.
 
-    Parameters: ``path`` of the image; ``study``. Bars and bands are two standard errors.
+    Bars and bands are two standard errors.
+
+    Parameters:
+        path: file of the image; its ending decides the format.
+        study: result of :func:`study_dielectric`.
     """
     draw = (_series,) if study.response is None else (_series, _response)
     with figure_file(path, len(draw), (4.8 * len(draw), 3.8)) as (_, axes):

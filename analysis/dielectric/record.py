@@ -13,7 +13,16 @@ from les_ipi.units import E_A2_C_M2
 
 
 def dielectric_record(study: DielectricStudy, command: str) -> dict[str, object]:
-    """A study as a JSON object; susceptibilities have no unit, other units are in the names, errors are one standard error."""
+    """Write a study as a JSON object with provenance.
+
+    Susceptibilities have no unit, other units are in the names, and errors are one standard error.
+
+    Parameters:
+        study: result of :func:`study_dielectric`.
+        command: command line to be stored with the numbers.
+
+    Returns a dictionary that holds only types of JSON.
+    """
     response = study.response
     record = {
         **provenance(command),
@@ -49,7 +58,10 @@ def dielectric_record(study: DielectricStudy, command: str) -> dict[str, object]
 
 
 def dielectric_table(runs: list[dict]) -> Table:
-    """Runs of a record as a terminal table: field, length, polarization and alignment."""
+    """Show the runs of a record as a terminal table of field, length, polarization and alignment.
+
+    Parameters: ``runs``, the list under the key ``runs`` of :func:`dielectric_record`.
+    """
     table = Table(
         "run", "field (V/Å)", "length (ps)", "P (µC/cm²)", "<cos>", title="Runs (± one standard error)"
     )
@@ -62,7 +74,10 @@ def dielectric_table(runs: list[dict]) -> Table:
 
 
 def dielectric_summary(record: dict) -> list[str]:
-    """Sentences under the table: both susceptibilities, whether they agree, the static permittivity."""
+    """Write the sentences under the table: both susceptibilities, whether they agree, and the static permittivity.
+
+    Parameters: ``record`` from :func:`dielectric_record`. Returns a list of sentences.
+    """
     lines = ["P is the change since the start of a run."]
     fluctuation, response = record["susceptibility_fluctuation"], record["susceptibility_field"]
     if fluctuation:

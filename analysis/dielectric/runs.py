@@ -20,9 +20,19 @@ _LEAST_FRAMES = 16
 
 @dataclass(frozen=True)
 class DielectricRun:
-    """One run: static ``field`` (3,) V/Å, zero without one; ``dipole`` (T, 3) e Å since the start, every ``dt_fs`` from
-    ``begin_fs``; ``start`` (N, 3) Å, the first positions, or None where they are not those of the first dipole; of water
-    molecules ``cosine`` ⟨cos θ⟩, ``axes`` (F, M, 3) Å and ``dipole_at_axes`` (F, 3) at common times, or None.
+    """What one run contributes to the static dielectric response.
+
+    Attributes:
+        path: directory of the run.
+        field: (3,) static field, V/Å; zero for a run without a field.
+        dipole: (T, 3) itinerant dipole since the start of the run, e Å.
+        dt_fs: time between two records of the dipole, fs.
+        begin_fs: time of the first record of the dipole, fs.
+        volume_A3: volume of the cell, Å³.
+        start: (N, 3) first positions, Å, or None where they were not recorded together with the first dipole.
+        cosine: mean alignment ⟨cos θ⟩ of water molecules with the direction of the fields, or None.
+        axes: (F, M, 3) axes of water molecules, Å, at the times that they share with the dipole, or None.
+        dipole_at_axes: (F, 3) dipole at these common times, e Å, or None.
     """
 
     path: str
@@ -37,7 +47,12 @@ class DielectricRun:
     dipole_at_axes: np.ndarray | None
 
     def began_like(self, other: "DielectricRun") -> bool:
-        """Whether both dipoles are relative to one structure."""
+        """Whether this run and another one began in the same structure, so that both dipoles have one origin.
+
+        Start positions count as the same when they agree to 0.001 Å.
+
+        Parameters: ``other``, the other run.
+        """
         return (
             self.start is not None and other.start is not None and np.abs(self.start - other.start).max() < _SAME_START_A
         )
@@ -46,10 +61,17 @@ class DielectricRun:
 def read_dielectric_run(
     run: RunDirectory, field: np.ndarray | None, direction: np.ndarray | None, discard_ps: float
 ) -> tuple[DielectricRun, list[str]]:
-    """Read a run.
+    """Read the dipole of a run and, for water, the axes and the alignment of its molecules.
 
-    Parameters: ``run``; its static ``field`` (3,) V/Å, or None; ``direction`` (3,) of the fields of all runs, or None;
-    ``discard_ps``. Returns the run and warnings. Raises :class:`UserError` for dipoles that are not finite or do not fluctuate.
+    Parameters:
+        run: directory of the run.
+        field: (3,) static field of this run, V/Å, or None for a run without a field.
+        direction: (3,) unit vector along which the fields of all runs lie, or None when no run has a field.
+        discard_ps: time dropped from the start of the run as equilibration, ps.
+
+    Returns the :class:`DielectricRun` and a list of warnings.
+
+    Raises :class:`UserError` for a dipole that is not finite or never changes.
     """
     whole, warnings = _dipole(run)
     series = whole.after(discard_ps)

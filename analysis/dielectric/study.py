@@ -22,13 +22,23 @@ from les_ipi.errors import UserError
 
 @dataclass(frozen=True)
 class DielectricStudy:
-    """Susceptibilities of runs of one system.
+    """Static susceptibilities of runs of one system, from fluctuations of the dipole, from static fields, or from both.
 
-    ``means_eA`` mean dipole of each run along ``direction`` (3,) of the fields (z without fields); ``fluctuation`` from runs
-    without a field, None without such runs: mean of x, y and z (``isotropic``) or along the field, and ``components`` of each;
-    ``origins`` of their dipoles where molecules tell them;
-    ``response`` from runs in fields with a common start, None without them; ``epsilon_infinity`` of the model, or None;
-    ``reliable`` whether the runs without a field are long enough.
+    Attributes:
+        runs: the runs, in the order in which they were given.
+        means_eA: mean dipole of each run along ``direction`` (along z when no run has a field), e Å.
+        direction: (3,) unit vector along the fields, or None when no run has a field.
+        isotropic: whether the three directions count as equivalent.
+        components: susceptibilities from fluctuations along x, y and z; empty when every run has a field.
+        fluctuation: susceptibility from the runs without a field, or None when there are no such runs. It is the mean
+            of x, y and z when ``isotropic`` is true, and the one along the field otherwise.
+        origins: origins of the dipoles of the runs without a field where molecules determine them, or None.
+        response: susceptibility from the runs in fields that have a common start, or None when there are none.
+        epsilon_infinity: electronic permittivity ε_∞ of the model, or None when the model does not state it.
+        temperature_K: temperature of the runs, K.
+        volume_A3: mean volume of the cell over the runs, Å³.
+        reliable: whether the runs without a field are long enough against the correlation time of the dipole.
+        warnings: sentences without a full stop on what limits trust in the numbers.
     """
 
     runs: tuple[DielectricRun, ...]
@@ -47,7 +57,10 @@ class DielectricStudy:
 
     @property
     def pull(self) -> float | None:
-        """Difference of both susceptibilities in combined standard errors."""
+        """Difference between the susceptibility from fields and the one from fluctuations, in combined standard errors.
+
+        It is None when one of the two is missing.
+        """
         if self.fluctuation is None or self.response is None:
             return None
         other = self.response.susceptibility
@@ -55,7 +68,10 @@ class DielectricStudy:
 
     @property
     def permittivity(self) -> Estimate | None:
-        """ε_s = ε_∞ + χ from the susceptibility that can be trusted and has the smaller error; None without one, or ε_∞."""
+        """Static permittivity ε_s = ε_∞ + χ, from the susceptibility that can be trusted and has the smaller error.
+
+        It is None without such a susceptibility, or when ε_∞ is unknown.
+        """
         found = [self.fluctuation] if self.fluctuation and self.reliable else []
         found += [self.response.susceptibility] if self.response and self.response.fits else []
         if not found or self.epsilon_infinity is None:
@@ -67,11 +83,19 @@ class DielectricStudy:
 def study_dielectric(
     directories: Sequence[RunDirectory], discard_ps: float = 0.0, isotropic: bool = True, temperature_K: float | None = None
 ) -> DielectricStudy:
-    """Static susceptibility from runs without a field, from runs in static fields, or both.
+    """Compute the static susceptibility from runs without a field, from runs in static fields, or from both.
 
-    Parameters: ``directories``; ``discard_ps`` of each; ``isotropic``: the three directions are equivalent (liquids, cubic
-    crystals); ``temperature_K`` instead of the input's. Returns :class:`DielectricStudy`. Raises :class:`UserError` for fields
-    that change or are not along one line, different systems or states, and runs in fields without a common start.
+    Parameters:
+        directories: directories of the runs, all of one system in one state.
+        discard_ps: time dropped from the start of each run as equilibration, ps.
+        isotropic: whether the three directions are equivalent, as in liquids and cubic crystals. Fluctuations along x,
+            y and z are then pooled; otherwise only those along the fields count.
+        temperature_K: temperature of all runs, K; by default the one of the i-PI input.
+
+    Returns :class:`DielectricStudy`.
+
+    Raises :class:`UserError` for fields that change or do not lie along one line, for runs of different systems or
+    states, and for runs in fields that did not begin in one structure.
     """
     first = require_alike(directories)
     kelvin = temperature_K or first.temperature_K

@@ -20,10 +20,14 @@ _LEAST_LENGTH, _LEAST_LENGTH_ZERO_MEAN, _LEAST_TOTAL = 6.0, 2.0, 40.0  # in unit
 
 @dataclass(frozen=True)
 class Stationary:
-    """Second moments of pooled records, each of which fluctuates about an unknown mean of its own, or about zero.
+    """Second moments of pooled stationary records that fluctuate about unknown means of their own, or about zero.
 
-    ``variance``; ``inefficiency`` g, records that count as one for the mean; ``samples`` independent samples of the square;
-    ``reliable``: False when the records are too short against their correlation time for their own mean to be told apart.
+    Attributes:
+        variance: variance σ², in the square of the unit of the records.
+        inefficiency: g, the number of successive values that count as one independent value for the mean.
+        samples: number of independent values of the square.
+        reliable: False when the records are too short, compared with their correlation time, for their own mean to be
+            told from a slow fluctuation.
     """
 
     variance: float
@@ -32,21 +36,27 @@ class Stationary:
     reliable: bool
 
     def mean_error(self, length: int) -> float:
-        """Standard error of the mean of ``length`` successive records, sqrt(g σ²/T)."""
+        """Standard error sqrt(g σ²/T) of the mean of ``length`` = T successive values."""
         return float(np.sqrt(self.inefficiency * self.variance / length))
 
 
 def stationary(records: Sequence[np.ndarray], zero_mean: bool = False) -> Stationary:
-    """Variance and correlation of stationary records, corrected for their unknown means (not if ``zero_mean``).
+    """Compute the variance and the correlation of stationary records, corrected for their unknown means.
 
-    Deviations from the mean of a record of length T lack the variance of that mean, v = σ² g/T, at every lag:
-    C(t) = C_dev(t) + v and g = 1 + 2 Σ_t (1 − t/T) C(t)/C(0) up to the first C(t) ≤ 0, solved together.
+    Deviations from the mean of a record of length T lack the variance of that mean, v = σ² g/T, at every lag. Therefore
+    C(t) = C_dev(t) + v and g = 1 + 2 Σ_t (1 − t/T) C(t)/C(0), summed up to the first C(t) ≤ 0, are solved together.
 
-    Records count as reliable when each holds 6 g (2 g with a known mean) and all together 40 g: with less the correlation is
-    not known well enough, and those that happen to look fast would pass.
+    The records count as reliable when each of them holds 6 g values (2 g with a known mean) and all of them together
+    hold 40 g. With fewer values the correlation is not known well enough, and records that happen to look fast would
+    pass.
 
-    Parameters: ``records``, each (T,); ``zero_mean``: their mean is known to vanish. Returns :class:`Stationary`. Raises
-    :class:`UserError` for fewer than 16 values.
+    Parameters:
+        records: arrays (T_r,) of equally spaced values, in any unit.
+        zero_mean: whether the mean of the records is known to vanish, so that nothing is corrected.
+
+    Returns :class:`Stationary`.
+
+    Raises :class:`UserError` when a record has fewer than 16 values.
     """
     records = [np.asarray(record, dtype=float) for record in records]
     if min(record.size for record in records) < 16:
@@ -84,14 +94,21 @@ def stationary(records: Sequence[np.ndarray], zero_mean: bool = False) -> Statio
 def fluctuation_susceptibility(
     dipoles: Sequence[np.ndarray], volume_A3: float, temperature_K: float, zero_mean: bool = False
 ) -> tuple[Estimate, bool]:
-    """Susceptibility from the fluctuations of the cell dipole without a field, χ = ⟨δM²⟩/(ε0 V k_B T) along one direction.
+    """Compute the static susceptibility from the fluctuations of the cell dipole without a field.
 
-    Directions that are equivalent by symmetry are pooled: give their components as records of their own. The error is that
-    of a Gaussian process, σ² √(2/n) with n independent squares.
+    Along one direction χ = ⟨δM²⟩/(ε0 V k_B T). To pool directions that are equivalent by symmetry, give their
+    components as records of their own. The error is that of a Gaussian process, χ √(2/n) with n independent values of
+    the square.
 
-    Parameters: ``dipoles`` components (T,), e Å, of the itinerant dipole (its origin does not matter; of path integrals the
-    mean over beads); ``volume_A3``; ``temperature_K``; ``zero_mean``: the origin is known and the mean vanishes. Returns χ
-    and whether the runs are long enough.
+    Parameters:
+        dipoles: arrays (T_r,) of one component of the itinerant dipole each, e Å. Its origin does not matter. For path
+            integrals it is the mean over the beads.
+        volume_A3: volume of the cell, Å³.
+        temperature_K: temperature, K.
+        zero_mean: whether the origin of the dipoles is known and their mean vanishes.
+
+    Returns χ (no unit) with its error, and whether the runs are long enough for it.
+
     Source: Neumann, 10.1080/00268978300102721.
     """
     moments = stationary(dipoles, zero_mean)
@@ -102,10 +119,14 @@ def fluctuation_susceptibility(
 
 @dataclass(frozen=True)
 class FieldResponse:
-    """Mean dipoles in fields as a polynomial, M = M0 + ε0 V (χ E + χ3 E³).
+    """Mean dipoles in static fields as a polynomial of the field, M = M0 + ε0 V (χ E + χ3 E³).
 
-    ``susceptibility`` χ; ``cubic`` χ3 in Å²/V², None where fewer than four fields differ; ``offset_eA`` M0; ``probability`` of
-    so bad a fit by chance, None without spare data.
+    Attributes:
+        susceptibility: linear susceptibility χ, without unit.
+        cubic: cubic coefficient χ3, Å²/V², or None when fewer than four fields differ.
+        offset_eA: dipole M0 without a field, e Å.
+        probability: probability of a fit at least as bad by chance, or None when there are no more data than
+            coefficients.
     """
 
     susceptibility: Estimate
@@ -115,16 +136,22 @@ class FieldResponse:
 
     @property
     def fits(self) -> bool:
-        """Whether the means are such a polynomial within their errors, as far as there are data to tell."""
+        """Whether the means agree with the polynomial within their errors; true when data are too few to tell."""
         return self.probability is None or self.probability >= _UNLIKELY
 
 
 def field_response(fields: np.ndarray, dipoles: np.ndarray, errors: np.ndarray, volume_A3: float) -> FieldResponse:
-    """Susceptibility from mean dipoles in static fields, weighted least squares.
+    """Compute the static susceptibility from mean dipoles in static fields by weighted least squares.
 
-    Parameters: ``fields`` (R,) V/Å along one line; ``dipoles`` (R,) mean itinerant dipole along it since a common start, e Å;
-    ``errors`` (R,) standard errors; ``volume_A3``. Returns :class:`FieldResponse`. Raises :class:`UserError` for one
-    field only, and for errors of zero.
+    Parameters:
+        fields: (R,) field of each run along one common line, V/Å.
+        dipoles: (R,) mean itinerant dipole of each run along this line since the common start, e Å.
+        errors: (R,) standard errors of the mean dipoles, e Å.
+        volume_A3: volume of the cell, Å³.
+
+    Returns :class:`FieldResponse`.
+
+    Raises :class:`UserError` when all runs have the same field, and for errors that are not positive.
     """
     fields = np.asarray(fields, dtype=float)
     if not (errors > 0).all():

@@ -10,9 +10,14 @@ from les_ipi.analysis.structure.study import StructureStudy
 
 
 def plot_structure(path: Path, studies: Sequence[StructureStudy]) -> None:
-    """Draw lattice parameters, c/a and P against temperature (two temperatures or more) or time, and g(r) if there.
+    """Draw the lattice parameters, c/a and the polarization, and g(r) where it was computed.
 
-    Parameters: ``path`` of the image; ``studies`` one a run. Error bars are two standard errors.
+    With two temperatures or more the curves are against temperature, otherwise against time. Error bars are two
+    standard errors.
+
+    Parameters:
+        path: file of the image; its ending decides the format.
+        studies: results of :func:`study_structure`, one for each run.
     """
     temperatures = {study.temperature_K for study in studies}
     against_temperature = len(temperatures) > 1 and None not in temperatures

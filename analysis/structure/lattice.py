@@ -10,10 +10,13 @@ LATTICE_PARAMETERS = ("a_A", "b_A", "c_A", "alpha_deg", "beta_deg", "gamma_deg")
 
 
 def lattice_parameters(cells: np.ndarray, supercell: tuple[int, int, int] = (1, 1, 1)) -> np.ndarray:
-    """Lengths and angles of cells.
+    """Compute the lengths and angles of unit cells from lattice vectors.
 
-    Parameters: ``cells`` (..., 3, 3) rows of lattice vectors, Å; ``supercell`` number of unit cells along each.
-    Returns (..., 6): a, b, c of the unit cell in Å, α, β, γ in degrees.
+    Parameters:
+        cells: (..., 3, 3) lattice vectors of the simulation cell as rows, Å.
+        supercell: number of unit cells along each lattice vector.
+
+    Returns an array (..., 6) with a, b, c of the unit cell in Å and α, β, γ in degrees.
     """
     cells = np.asarray(cells, dtype=float)
     lengths = np.linalg.norm(cells, axis=-1)
@@ -24,12 +27,18 @@ def lattice_parameters(cells: np.ndarray, supercell: tuple[int, int, int] = (1, 
 
 
 def lattice_estimates(series: CellSeries, supercell: tuple[int, int, int] = (1, 1, 1)) -> dict[str, Estimate]:
-    """Mean lattice parameters, volume and tetragonality of a run with errors for correlated samples.
+    """Compute the mean lattice parameters, volume and tetragonality of a run, with errors for correlated samples.
 
-    ``tetragonality`` is c/a = l_max/√(l_1 l_2) of lengths against time, the polar axis being the longest on average: in a
-    cubic crystal it lies above 1 by about its own error. ``volume_A3`` is that of the unit cell.
+    ``tetragonality`` is c/a = l_max/√(l_1 l_2) of the lengths at each time, where the polar axis is the one that is
+    longest on average. In a cubic crystal it therefore lies above 1 by about its own error. ``volume_A3`` is that of
+    the unit cell.
 
-    Parameters: ``series``; ``supercell``. Returns name → :class:`Estimate`; ``polar_axis`` is 0, 1 or 2 (error 0).
+    Parameters:
+        series: cells of the run against time.
+        supercell: number of unit cells along each lattice vector.
+
+    Returns a dictionary name → :class:`Estimate` with the names of :data:`LATTICE_PARAMETERS`, ``volume_A3``,
+    ``tetragonality`` and ``polar_axis``, which is 0, 1 or 2 with the error 0.
     """
     values = lattice_parameters(series.cells, supercell)
     result = {name: Estimate(*mean_and_error(values[:, k])) for k, name in enumerate(LATTICE_PARAMETERS)}

@@ -19,8 +19,13 @@ PBTIO3_CHARGES = {"Pb": 3.90, "Ti": 7.06, "O": (-5.83, -2.56)}
 
 @dataclass(frozen=True)
 class PerovskiteCells:
-    """Which atoms make up each unit cell: ``b`` (C,), ``oxygens`` (C, 6), ``corners`` (C, 8) atom indices, and the
-    Cartesian ``axis`` (C, 6) 0, 1, 2 of each B-O line.
+    """Which atoms make up each of the C unit cells of a perovskite.
+
+    Attributes:
+        b: (C,) index of the B atom at the centre of each unit cell.
+        oxygens: (C, 6) indices of its six O atoms.
+        corners: (C, 8) indices of its eight A atoms.
+        axis: (C, 6) Cartesian axis 0, 1 or 2 along which each line B-O lies.
     """
 
     b: np.ndarray
@@ -32,11 +37,18 @@ class PerovskiteCells:
 def find_cells(
     symbols: tuple[str, ...], positions: np.ndarray, cell: np.ndarray, a: str, b: str, x: str = "O"
 ) -> PerovskiteCells:
-    """Unit cells of a perovskite from one frame, best the ideal or the start structure.
+    """Find the unit cells of a perovskite in one frame, best in the ideal structure or in that at the start of a run.
 
-    Parameters: ``symbols`` (N,); ``positions`` (N, 3) Å; ``cell`` (3, 3) rows, Å, pseudo-cubic axes near x, y, z;
-    ``a``, ``b``, ``x`` symbols. Returns :class:`PerovskiteCells`. Raises :class:`UserError` when the six nearest ``x`` and
-    eight nearest ``a`` of each ``b`` do not share themselves out evenly: no perovskite, or too distorted.
+    Parameters:
+        symbols: (N,) chemical symbols of the atoms.
+        positions: (N, 3) positions of the atoms, Å.
+        cell: (3, 3) lattice vectors as rows, Å, with the pseudo-cubic axes near x, y and z.
+        a, b, x: chemical symbols of the elements A, B and X of the perovskite ABX3.
+
+    Returns :class:`PerovskiteCells`.
+
+    Raises :class:`UserError` when the six nearest ``x`` and the eight nearest ``a`` of each ``b`` are not shared evenly
+    between the unit cells, which means that the structure is no perovskite or is too distorted.
     """
     kind = np.array(symbols)
     index = {name: np.flatnonzero(kind == name) for name in (a, b, x)}
@@ -61,14 +73,25 @@ def local_polarization(
     symbols: tuple[str, ...],
     charges: Mapping[str, float | tuple[float, float]],
 ) -> np.ndarray:
-    """Polarization of every unit cell.
+    """Compute the polarization of every unit cell of a perovskite from displacements and fixed Born charges.
 
-    p = (e/Ω) [½ Σ_6 Z_O r_O + ⅛ Σ_8 Z_A r_A], r from the B atom to nearest images, Ω = V/C. The mean over cells is the
-    polarization of the crystal relative to the centrosymmetric one, in one branch.
+        p = (e/Ω) [½ Σ_6 Z_O r_O + ⅛ Σ_8 Z_A r_A]
 
-    Parameters: ``positions`` (T, N, 3) Å; ``cells`` (T, 3, 3) or (3, 3) Å; ``units``; ``symbols`` (N,); ``charges``
-    symbol → Z* in e, for O a pair (along B-O-B, across). Returns (T, C, 3) in e/Å². Raises :class:`UserError` for missing
-    charges or a sum Z_A + Z_B + Z_O∥ + 2 Z_O⊥ beyond 0.3 e; a smaller one is shared out over the five atoms.
+    Here r are the vectors from the B atom to the nearest images of the atoms, and Ω = V/C is the volume of one of the C
+    unit cells. The mean over the cells is the polarization of the crystal relative to the centrosymmetric one, in one
+    branch.
+
+    Parameters:
+        positions: (T, N, 3) positions of the atoms in T frames, Å.
+        cells: (T, 3, 3) lattice vectors as rows, Å, or (3, 3) for a constant cell.
+        units: atoms of each unit cell, from :func:`find_cells`.
+        symbols: (N,) chemical symbols of the atoms.
+        charges: Born charge Z* of each element by its symbol, e; for O a pair, along the line B-O-B and across it.
+
+    Returns an array (T, C, 3), e/Å².
+
+    Raises :class:`UserError` for missing charges and for a sum Z_A + Z_B + Z_O∥ + 2 Z_O⊥ beyond 0.3 e. A smaller sum is
+    subtracted in equal parts from the five atoms.
     """
     names = [symbols[group.flat[0]] for group in (units.corners, units.b, units.oxygens)]
     missing = [name for name in names if name not in charges]

@@ -22,15 +22,23 @@ _TITLES = {
 
 
 def structure_record(studies: Sequence[StructureStudy], command: str) -> dict[str, object]:
-    """Studies as a JSON object: ``runs``, each with ``lattice``, ``order``, ``distributions``, series, notes, warnings.
+    """Write studies as a JSON object with provenance; values come with one standard error, and units are in the names.
 
-    Values come with one standard error; units are in the names.
+    Parameters:
+        studies: results of :func:`study_structure`, one for each run.
+        command: command line to be stored with the numbers.
+
+    Returns a dictionary whose key ``runs`` holds ``lattice``, ``order``, ``distributions``, time series, notes and
+    warnings of each run.
     """
     return plain({**provenance(command), "runs": [_run(study) for study in studies]})
 
 
 def structure_table(runs: list[dict]) -> Table:
-    """Estimates of a record as a terminal table, one column for each run."""
+    """Show the estimates of a record as a terminal table with one column for each run.
+
+    Parameters: ``runs``, the list under the key ``runs`` of :func:`structure_record`.
+    """
     table = Table("", title="Structure (± one standard error)")
     for run in runs:
         kelvin = run["temperature_K"]

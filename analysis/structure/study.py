@@ -21,11 +21,22 @@ Charges = Mapping[str, float | tuple[float, float]]
 
 @dataclass(frozen=True)
 class StructureStudy:
-    """Structure of one run.
+    """Structure of one run: its lattice, the order of its sublattices, and its radial distribution functions.
 
-    ``lattice`` and ``order`` name (with unit) → :class:`Estimate`; ``lengths_A`` (T, 3) of the unit cell at
-    ``time_fs`` (T,); ``polarization_C_m2`` (F, 3) mean over unit cells at ``frame_time_fs`` (F,), or None;
-    ``distributions`` pair → :class:`RadialDistribution`; ``notes`` and ``warnings``.
+    Attributes:
+        path: directory of the run.
+        temperature_K: temperature of the run, K, or None when the input does not state one.
+        supercell: number of unit cells along each lattice vector.
+        lattice: mean lattice parameters by name, with the unit in the name, from :func:`lattice_estimates`.
+        order: polarizations, Lindemann ratios and mean-square displacements by name, with the unit in the name.
+        time_fs: (T,) times of the records of the cell, fs.
+        lengths_A: (T, 3) lengths a, b, c of the unit cell at these times, Å.
+        frame_time_fs: (F,) times of the frames with positions, fs, or None when no positions were needed.
+        polarization_C_m2: (F, 3) mean polarization over the unit cells at these times, C/m², or None without Born
+            charges.
+        distributions: radial distribution function of each pair, under names such as ``O-H``.
+        notes: sentences on how the numbers were obtained.
+        warnings: sentences on what limits trust in the numbers.
     """
 
     path: str
@@ -50,12 +61,20 @@ def study_structure(
     pairs: Sequence[tuple[str, str]] = (),
     discard_ps: float = 0.0,
 ) -> StructureStudy:
-    """Lattice parameters, perovskite polarization, Lindemann ratios and radial distributions of a run.
+    """Compute lattice parameters, perovskite polarization, Lindemann ratios and radial distributions of a run.
 
-    Parameters: ``run``; ``charges`` Born charges of A, B and X of a perovskite, in this order (those of PbTiO3 are
-    known); ``supercell`` unit cells along each vector, found for a perovskite; ``sublattices`` elements for Lindemann
-    ratios; ``pairs`` of elements for g(r); ``discard_ps``. Returns :class:`StructureStudy`. Raises :class:`UserError` when
-    a record is missing.
+    Parameters:
+        run: directory of the run.
+        charges: Born charges of the elements A, B and X of a perovskite, e, in this order, or None for no polarization;
+            those of PbTiO3 are known and need not be given.
+        supercell: number of unit cells along each lattice vector; for a perovskite it is found by default.
+        sublattices: chemical symbols of the elements whose Lindemann ratios are wanted.
+        pairs: pairs of chemical symbols whose radial distribution functions g(r) are wanted.
+        discard_ps: time dropped from the start of the run as equilibration, ps.
+
+    Returns :class:`StructureStudy`.
+
+    Raises :class:`UserError` when a record that is needed is missing.
     """
     series = read_cells(run)
     equilibrated = series.after(discard_ps)
@@ -107,12 +126,19 @@ def study_structure(
 
 
 def order_estimates(mean_polarization: np.ndarray) -> dict[str, Estimate]:
-    """Order parameters from the polarization of the crystal against time.
+    """Compute order parameters from the polarization of the crystal against time.
 
-    ``polarization_a_C_m2`` ... mean components; ``order_parameter_C_m2`` ⟨|P|⟩, which stays positive in a finite
-    paraelectric cell; ``rms_polarization_C_m2`` √⟨P²⟩.
+    ========================  ==========================================================================
+    Name                      Meaning
+    ========================  ==========================================================================
+    polarization_x_C_m2 ...   mean of each component x, y, z
+    order_parameter_C_m2      ⟨|P|⟩, which stays positive in a finite paraelectric cell
+    rms_polarization_C_m2     √⟨P²⟩
+    ========================  ==========================================================================
 
-    Parameters: ``mean_polarization`` (T, 3) C/m². Returns name → :class:`Estimate`.
+    Parameters: ``mean_polarization`` (T, 3), the mean over the unit cells in each of T frames, C/m².
+
+    Returns a dictionary name → :class:`Estimate`.
     """
     result = {
         f"polarization_{axis}_C_m2": Estimate(*mean_and_error(mean_polarization[:, k])) for k, axis in enumerate("xyz")

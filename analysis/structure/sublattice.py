@@ -15,13 +15,21 @@ from les_ipi.errors import UserError
 def lindemann_ratio(
     positions: np.ndarray, cells: np.ndarray, neighbour_distance: float | None = None
 ) -> tuple[Estimate, Estimate]:
-    """Rms displacement of a sublattice about its mean sites, over the distance between nearest mean sites.
+    """Compute the Lindemann ratio: rms displacement of a sublattice over the distance between nearest mean sites.
 
-    δ = √⟨u²⟩/d, u the displacement in the mean cell relative to the sublattice as a whole (its q = 0 mode is left out).
-    Around 0.1-0.15 at melting; in a liquid it grows with the length of the run.
+    δ = √⟨u²⟩/d, where u is the displacement from the mean site in the mean cell, relative to the sublattice as a whole
+    (its q = 0 mode is left out). The ratio is around 0.1-0.15 at melting; in a liquid it grows with the length of the
+    run.
 
-    Parameters: ``positions`` (T, N, 3) unwrapped, Å; ``cells`` (T, 3, 3) or (3, 3); ``neighbour_distance`` d in Å
-    instead of the one found. Returns (δ, ⟨u²⟩ in Å²). Raises :class:`UserError` for fewer than two atoms or frames.
+    Parameters:
+        positions: (T, N, 3) unwrapped positions of the atoms of the sublattice, Å.
+        cells: (T, 3, 3) lattice vectors as rows, Å, or (3, 3) for a constant cell.
+        neighbour_distance: distance d between nearest mean sites, Å; by default it is found from the mean sites.
+
+    Returns δ (no unit) and ⟨u²⟩ (Å²), both with errors.
+
+    Raises :class:`UserError` for fewer than two atoms or two frames.
+
     Source: Lindemann, Phys. Z. 11, 609 (1910).
     """
     positions = np.asarray(positions, dtype=float)
@@ -39,9 +47,13 @@ def lindemann_ratio(
 
 
 def nearest_distance(sites: np.ndarray, cell: np.ndarray) -> float:
-    """Mean distance from a site to its nearest one over periodic images.
+    """Compute the mean distance from a site to the site nearest to it, over periodic images.
 
-    Parameters: ``sites`` (N, 3) reduced coordinates, N ≥ 2; ``cell`` (3, 3) rows, Å. Returns Å.
+    Parameters:
+        sites: (N, 3) reduced coordinates of the sites, N ≥ 2.
+        cell: (3, 3) lattice vectors as rows, Å.
+
+    Returns the distance in Å.
     """
     box = triclinic_box(*cell)
     positions = ((sites - np.floor(sites)) @ triclinic_vectors(box)).astype(np.float32)
@@ -57,8 +69,13 @@ def nearest_distance(sites: np.ndarray, cell: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class RadialDistribution:
-    """g(r): ``r_A`` (B,) middles of the bins, ``g`` (B,), ``error`` (B,) over blocks, ``coordination`` (B,) number of
-    neighbours up to the end of each bin.
+    """Radial distribution function g(r) in B bins.
+
+    Attributes:
+        r_A: (B,) middles of the bins, Å.
+        g: (B,) values of g(r), without unit.
+        error: (B,) standard error over blocks of time; NaN when there is only one block.
+        coordination: (B,) mean number of neighbours up to the end of each bin.
     """
 
     r_A: np.ndarray
@@ -76,12 +93,22 @@ def radial_distribution(
     blocks: int = 10,
     start: int = 0,
 ) -> RadialDistribution:
-    """Radial distribution function of two selections, by MDAnalysis, with jackknife errors over blocks of time.
+    """Compute the radial distribution function of two selections, with jackknife errors over blocks of time.
 
-    Parameters: ``universe`` with a box; ``first``, ``second`` selections such as ``element O``, the same or without
-    common atoms; ``r_max`` Å, by default half the shortest width of the cell; ``bins``; ``blocks``;
-    ``start`` first frame. Returns :class:`RadialDistribution`. Raises :class:`UserError` for empty or overlapping
-    selections, or too long a range.
+    The function itself is that of MDAnalysis.
+
+    Parameters:
+        universe: trajectory with a periodic box.
+        first, second: MDAnalysis selections such as ``element O``; they are the same, or have no common atoms.
+        r_max: largest distance, Å; by default half the shortest width of the cell.
+        bins: number of bins between 0 and ``r_max``.
+        blocks: largest number of blocks of time for the errors.
+        start: index of the first frame that is used.
+
+    Returns :class:`RadialDistribution`.
+
+    Raises :class:`UserError` for selections that are invalid, empty or overlapping, for a run without a cell, and for a
+    range beyond half the cell.
     """
     groups = []
     for selection in (first, second):
