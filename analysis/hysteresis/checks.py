@@ -11,9 +11,13 @@ LARGEST_OPENING = 0.05
 
 
 def loop_warnings(loop: HysteresisLoop, discarded_cycles: int = 0) -> list[str]:
-    """Sentences on a loop, none when it is saturated, closed and well sampled.
+    """List what limits trust in a loop; the list is empty when the loop is saturated, closed and well sampled.
 
-    Parameters: ``loop``; ``discarded_cycles`` already dropped. Returns sentences without a full stop.
+    Parameters:
+        loop: the loop to be judged.
+        discarded_cycles: number of cycles that were already dropped from the start of each run.
+
+    Returns a list of sentences without a full stop.
     """
     checks = (_cycles, _switching, _remanence, _saturation, _closure, _steadiness, _work)
     return [line for check in checks for line in check(loop, discarded_cycles)]

@@ -33,28 +33,37 @@ BASE = (
 
 @dataclass(frozen=True)
 class Cycle:
-    """Indices of one cycle: ``falling`` and ``rising`` branches, first and last record included; ``start``, ``stop``."""
+    """One cycle of a loop as ranges of records.
+
+    Attributes:
+        falling: records of the branch from the positive to the negative tip of the field, both tips included.
+        rising: records of the branch from the negative to the positive tip, both tips included.
+    """
 
     falling: slice
     rising: slice
 
     @property
     def start(self) -> int:
-        """Record of the first tip."""
+        """Index of the record of the first tip."""
         return min(self.falling.start, self.rising.start)
 
     @property
     def stop(self) -> int:
-        """One past the record of the last tip."""
+        """Index one past the record of the last tip."""
         return max(self.falling.stop, self.rising.stop)
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Widths of the local fits, the same for all cycles.
+    """Widths of the local fits, which are the same for all cycles of a loop.
 
-    ``rising``, ``falling``: half-widths of the crossings in records; ``remanence``: half-width in V/Å; ``tip_plus``,
-    ``tip_minus``: field at the tips, V/Å (the second negative).
+    Attributes:
+        rising: half-width of the fit of the coercive field on rising branches, in records.
+        falling: the same on falling branches.
+        remanence: half-width of the fit around E = 0, V/Å.
+        tip_plus: field at the positive tips, V/Å.
+        tip_minus: field at the negative tips, V/Å; a negative number.
     """
 
     rising: int
@@ -65,10 +74,16 @@ class Windows:
 
 
 def find_tips(field: np.ndarray, constant_voltage: bool = False) -> np.ndarray:
-    """Records at which the field turns, alternately at its largest and its smallest values.
+    """Find the records at which the field turns, alternately at its largest and its smallest values.
 
-    Parameters: ``field`` (T,); ``constant_voltage``: the field follows the length of the cell. Returns indices. Raises
-    :class:`UserError` for a field that never changes sign, and for an amplitude that changes from cycle to cycle.
+    Parameters:
+        field: (T,) field along its direction, V/Å.
+        constant_voltage: whether the field follows the length of the cell, so that its tips may differ more.
+
+    Returns the indices of the tips in order.
+
+    Raises :class:`UserError` for a field that never changes sign, and for an amplitude that changes from cycle to
+    cycle.
     """
     high, low = field.max(), field.min()
     if high <= 0.0 or low >= 0.0 or min(high, -low) < 0.2 * max(high, -low):
@@ -100,9 +115,16 @@ def _middle(field: np.ndarray, tip: int) -> int:
 
 
 def find_cycles(field: np.ndarray, constant_voltage: bool = False) -> list[Cycle]:
-    """Complete cycles of a field, tip to tip.
+    """Find the complete cycles of a field, from tip to tip.
 
-    Parameters as for :func:`find_tips`. Returns cycles in order. Raises :class:`UserError` when there is none.
+    Parameters:
+        field: (T,) field along its direction, V/Å.
+        constant_voltage: whether the field follows the length of the cell, so that its tips may differ more.
+
+    Returns a list of :class:`Cycle` in order.
+
+    Raises :class:`UserError` for a field that is not a periodic sweep, when there is no complete cycle, and when a
+    branch holds fewer than 32 records.
     """
     tips = find_tips(field, constant_voltage)
     cycles = []
@@ -120,18 +142,25 @@ def find_cycles(field: np.ndarray, constant_voltage: bool = False) -> list[Cycle
 
 
 def change_point(values: np.ndarray) -> int:
-    """Where a noisy series passes from negative to positive: the minimum of its running sum.
+    """Find where a noisy series passes from negative to positive values, as the minimum of its running sum.
 
-    No value is read: the split is the one with most weight below zero before and above zero after it. Parameters:
-    ``values`` (T,). Returns k, the number of records before the passage (0 or T when there is none).
+    No single value decides: the split is the one with most weight below zero before it and above zero after it.
+
+    Parameters: ``values`` (T,).
+
+    Returns k, the number of records before the passage (0 or T when there is none).
     """
     return int(np.argmin(np.concatenate([[0.0], np.cumsum(values)])))
 
 
 def passage(values: np.ndarray, half_width: int) -> float:
-    """Passage of a noisy series through zero from below, in records: root of a cubic fitted around the change point.
+    """Find where a noisy series passes through zero from below, as the root of a cubic fitted around its change point.
 
-    Parameters: ``values`` (T,); ``half_width`` records to either side. Returns a position, NaN without a passage.
+    Parameters:
+        values: (T,) equally spaced values.
+        half_width: number of records that the fit takes in to either side.
+
+    Returns the position of the passage in records, or NaN when there is none.
     """
     k = change_point(values)
     window = np.arange(max(k - half_width, 0), min(k + half_width, values.size))
@@ -145,11 +174,16 @@ def passage(values: np.ndarray, half_width: int) -> float:
 
 
 def passage_half_width(branches: list[np.ndarray], scale: float) -> int:
-    """Half-width of the window in which passages are fitted, from all branches aligned at their change points.
+    """Choose the half-width of the fits of passages from all branches together, aligned at their change points.
 
-    The window grows until the mean over both its halves, sign-reversed before the passage, is
-    :data:`CROSSING_FRACTION` of ``scale``. Parameters: ``branches`` series that rise through zero; ``scale`` of P.
-    Returns records.
+    The window grows until the mean over both of its halves, with the sign reversed before the passage, is
+    :data:`CROSSING_FRACTION` of ``scale``.
+
+    Parameters:
+        branches: series that rise through zero.
+        scale: polarization at the tips, in the unit of the branches.
+
+    Returns the half-width in records.
     """
     longest = max(branch.size for branch in branches)
     total, count = np.zeros(longest + 1), np.zeros(longest + 1)
@@ -164,15 +198,28 @@ def passage_half_width(branches: list[np.ndarray], scale: float) -> int:
 
 
 def centred(field: np.ndarray, polarization: np.ndarray, cycle: Cycle) -> np.ndarray:
-    """Polarization of a cycle minus the mean of its values at both tips: the origin when P is only relative."""
+    """Centre the polarization between the two tips of a cycle, which gives it an origin where it is only relative.
+
+    Parameters:
+        field: (T,) field of the run along its direction, V/Å.
+        polarization: (T,) polarization of the run, e/Å².
+        cycle: the cycle whose tips count.
+
+    Returns the polarization (T,) minus the mean of its values at both tips, e/Å².
+    """
     at = [_tip_mean(field, polarization, cycle, sign) for sign in (1, -1)]
     return polarization - 0.5 * sum(at)
 
 
 def choose_windows(field: np.ndarray, polarizations: list[np.ndarray], cycles: list[Cycle]) -> Windows:
-    """Widths of the local fits for all cycles of one field.
+    """Choose the widths of the local fits for all cycles of one field.
 
-    Parameters: ``field`` (T,); ``polarizations`` (T,) for each cycle; ``cycles``. Returns :class:`Windows`.
+    Parameters:
+        field: (T,) field of the run along its direction, V/Å.
+        polarizations: polarization (T,) of the run for each cycle, e/Å², centred for that cycle where P is relative.
+        cycles: the cycles.
+
+    Returns :class:`Windows`.
     """
     tips = [np.median([extreme(field[c.start : c.stop]) for c in cycles]) for extreme in (np.max, np.min)]
     swing = np.median([
@@ -191,11 +238,21 @@ def choose_windows(field: np.ndarray, polarizations: list[np.ndarray], cycles: l
 
 
 def measure_cycle(field: np.ndarray, polarization: np.ndarray, cycle: Cycle, windows: Windows) -> dict[str, float]:
-    """Numbers of one cycle by name (:data:`BASE`), in V/Å, e/Å² and their products; NaN where P does not pass zero.
+    """Measure the numbers of one cycle by local fits.
 
-    E_c from a cubic of P against time around its passage; P_r and χ(0) from a cubic of P(E) around E = 0; P_s and χ
-    from a line through |E| > 0.8 E_max of both branches; area −∮P dE (= ∮E dP of the closed loop); recoverable energy
-    ∫_{P_r}^{P_max} E dP of both discharges; closure from cubics around the first and last tip.
+    The coercive fields come from a cubic of P against time around its passage through zero, P_r and χ(0) from a cubic
+    of P(E) around E = 0, and P_s and χ from a line through |E| > 0.8 E_max of both branches. The area is −∮P dE, which
+    is ∮E dP of the closed loop. The recoverable energy is ∫_{P_r}^{P_max} E dP of both discharges, and the closure
+    comes from quadratics around the first and the last tip.
+
+    Parameters:
+        field: (T,) field of the run along its direction, V/Å.
+        polarization: (T,) polarization of the run, e/Å².
+        cycle: the cycle to be measured.
+        windows: widths of the fits, from :func:`choose_windows`.
+
+    Returns the numbers by name (:data:`BASE`) in V/Å, e/Å² and their products; those that need a passage of P through
+    zero are NaN when there is none.
     """
     p_rising, p_falling = polarization[cycle.rising], polarization[cycle.falling]
     e_rising, e_falling = field[cycle.rising], field[cycle.falling]

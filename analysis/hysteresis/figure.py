@@ -14,9 +14,13 @@ from les_ipi.units import E_A2_C_M2
 
 
 def plot_hysteresis(path: Path, study: HysteresisStudy) -> None:
-    """Draw loops, with single cycles under the mean, and switching; beside them E_c(f) and Merz' law where fitted.
+    """Draw the loops, with single cycles under the mean, and the switching curves.
 
-    Parameters: ``path`` of the image (`.png`, `.pdf`, ...); ``study``.
+    Beside them stand E_c against frequency and Merz' law where these were fitted.
+
+    Parameters:
+        path: file of the image; its suffix decides the format (`.png`, `.pdf`, ...).
+        study: result of :func:`study_hysteresis`.
     """
     panels = [_draw_loops] * bool(study.loops) + [_draw_frequency] * bool(study.frequency)
     panels += [_draw_switching] * bool(study.switching) + [_draw_merz] * bool(study.merz)

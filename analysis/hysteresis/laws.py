@@ -11,7 +11,14 @@ from les_ipi.errors import UserError
 
 @dataclass(frozen=True)
 class LineFit:
-    """Weighted straight line y = a + b·x: ``intercept``, ``slope``, and χ² for ``degrees_of_freedom``."""
+    """Weighted straight line y = a + b·x.
+
+    Attributes:
+        intercept: a with its error.
+        slope: b with its error.
+        chi_square: sum of the squared residuals over the squared errors.
+        degrees_of_freedom: number of points minus two.
+    """
 
     intercept: Estimate
     slope: Estimate
@@ -20,9 +27,16 @@ class LineFit:
 
 
 def weighted_line(x: np.ndarray, y: np.ndarray, error: np.ndarray) -> LineFit:
-    """Least squares with known errors, errors of the parameters from them alone.
+    """Fit a straight line by least squares with known errors; the errors of its parameters follow from these alone.
 
-    Parameters: ``x``, ``y``, ``error`` (n,), n ≥ 3, error > 0. Raises :class:`UserError` for fewer or missing errors.
+    Parameters:
+        x: (n,) abscissas with at least three different values.
+        y: (n,) ordinates.
+        error: (n,) standard errors of the ordinates, all positive.
+
+    Returns :class:`LineFit`.
+
+    Raises :class:`UserError` for fewer than three different abscissas and for missing errors.
     """
     x, y, error = (np.asarray(values, dtype=float) for values in (x, y, error))
     if np.unique(x).size < 3:
@@ -44,7 +58,13 @@ def weighted_line(x: np.ndarray, y: np.ndarray, error: np.ndarray) -> LineFit:
 
 @dataclass(frozen=True)
 class MerzLaw:
-    """t0 = t_∞ exp(E_a/E): ``activation_field_V_A``, ``limiting_time_fs`` and the line it comes from."""
+    """Merz' law of switching times, t0 = t_∞ exp(E_a/E).
+
+    Attributes:
+        activation_field_V_A: activation field E_a, V/Å.
+        limiting_time_fs: switching time t_∞ in an infinite field, fs.
+        line: the straight line of ln t0 against 1/E from which both come.
+    """
 
     activation_field_V_A: Estimate
     limiting_time_fs: Estimate
@@ -52,10 +72,17 @@ class MerzLaw:
 
 
 def merz_law(fields: Sequence[float], times: Sequence[Estimate]) -> MerzLaw:
-    """Merz' law from switching times at several fields, ln t = ln t_∞ + E_a/E.
+    """Fit Merz' law to switching times at several fields, ln t0 = ln t_∞ + E_a/E.
 
-    Parameters: ``fields`` V/Å; ``times`` with errors, fs. Returns :class:`MerzLaw`. Raises :class:`UserError` for fewer
-    than three fields. Source: Merz, 10.1103/PhysRev.95.690.
+    Parameters:
+        fields: field of each switching time, V/Å; the sign does not matter.
+        times: switching times t0 with their errors, fs.
+
+    Returns :class:`MerzLaw`.
+
+    Raises :class:`UserError` for fewer than three fields and for missing errors.
+
+    Source: Merz, 10.1103/PhysRev.95.690.
     """
     values, errors = np.array([t.value for t in times]), np.array([t.error for t in times])
     line = weighted_line(1.0 / np.abs(np.asarray(fields, dtype=float)), np.log(values), errors / values)
@@ -65,7 +92,13 @@ def merz_law(fields: Sequence[float], times: Sequence[Estimate]) -> MerzLaw:
 
 @dataclass(frozen=True)
 class FrequencyLaw:
-    """E_c = E_1 (f/1 GHz)^b: ``exponent`` b, ``coercive_field_1GHz_MV_cm`` E_1 and the line it comes from."""
+    """Power law of the coercive field in the frequency, E_c = E_1 (f/1 GHz)^b.
+
+    Attributes:
+        exponent: b, without unit.
+        coercive_field_1GHz_MV_cm: E_1, the coercive field at 1 GHz, MV/cm.
+        line: the straight line of ln E_c against ln f from which both come.
+    """
 
     exponent: Estimate
     coercive_field_1GHz_MV_cm: Estimate
@@ -73,11 +106,18 @@ class FrequencyLaw:
 
 
 def frequency_law(frequencies_GHz: Sequence[float], coercive_MV_cm: Sequence[Estimate]) -> FrequencyLaw:
-    """Power law of the coercive field in the frequency, ln E_c = ln E_1 + b ln f.
+    """Fit a power law to the coercive field at several frequencies, ln E_c = ln E_1 + b ln(f/1 GHz).
 
-    Parameters: ``frequencies_GHz``; ``coercive_MV_cm`` with errors. Returns :class:`FrequencyLaw`. Raises
-    :class:`UserError` for fewer than three frequencies. Source: Orihara, Hashimoto and Ishibashi,
-    10.1143/JPSJ.63.1031.
+    Parameters:
+        frequencies_GHz: frequency of each loop, GHz.
+        coercive_MV_cm: coercive field of each loop with its error, MV/cm.
+
+    Returns :class:`FrequencyLaw`.
+
+    Raises :class:`UserError` for fewer than three frequencies, for missing errors, and for coercive fields that are not
+    positive.
+
+    Source: Orihara, Hashimoto and Ishibashi, 10.1143/JPSJ.63.1031.
     """
     values = np.array([e.value for e in coercive_MV_cm])
     errors = np.array([e.error for e in coercive_MV_cm])

@@ -26,14 +26,30 @@ BRANCH_POINTS = 200
 
 
 def hysteresis_loop(drives: Sequence[Drive], discard_cycles: int = 0) -> HysteresisLoop:
-    """Metrics of a loop with errors over the cycles of one or several runs at the same field.
+    """Compute the metrics of a P-E loop with errors over the cycles of one or several runs in the same field.
 
-    E_c = (E_c⁺ − E_c⁻)/2, imprint (E_c⁺ + E_c⁻)/2, P_r = (P_r⁺ − P_r⁻)/2, P_s from P = ±P_s + ε0χE at |E| > 0.8 E_max,
-    squareness P_r/P_s, area −∮P dE, efficiency W_rec/(W_rec + area). Where P is relative, each cycle is centred between
-    its tips.
+    ===========  ==============================================
+    Metric       Definition
+    ===========  ==============================================
+    E_c          (E_c⁺ − E_c⁻)/2
+    imprint      (E_c⁺ + E_c⁻)/2
+    P_r          (P_r⁺ − P_r⁻)/2
+    P_s          from P = ±P_s + ε0χE at |E| > 0.8 E_max
+    squareness   P_r/P_s
+    area         −∮P dE
+    efficiency   W_rec/(W_rec + area)
+    ===========  ==============================================
 
-    Parameters: ``drives`` runs; ``discard_cycles`` complete cycles dropped from the start of each. Returns
-    :class:`HysteresisLoop`. Raises :class:`UserError` when there is no complete cycle, or fields differ.
+    Where the origin of P is arbitrary, each cycle is centred between its tips.
+
+    Parameters:
+        drives: field and polarization of each run, from :func:`drive_of_table`.
+        discard_cycles: number of complete cycles dropped from the start of each run.
+
+    Returns :class:`HysteresisLoop`.
+
+    Raises :class:`UserError` when there is no complete cycle, when no cycle switches, and when the runs differ in
+    amplitude or period by more than 3 %.
     """
     if not drives:
         raise UserError("There is no run to analyse.")
@@ -98,7 +114,16 @@ def hysteresis_loop(drives: Sequence[Drive], discard_cycles: int = 0) -> Hystere
 def choose_windows_of(
     drives: Sequence[Drive], polarizations: list[np.ndarray], cycles: list[Cycle], owners: list[int]
 ) -> Windows:
-    """One set of fit windows for the cycles of all runs: the widths of each run, averaged by cycle."""
+    """Choose one set of fit windows for the cycles of all runs: the widths of each run, averaged over the cycles.
+
+    Parameters:
+        drives: the runs.
+        polarizations: polarization (T,) of its run for each cycle, e/Å², from :func:`centred` where P is relative.
+        cycles: the cycles of all runs.
+        owners: index of the run of each cycle.
+
+    Returns :class:`Windows`.
+    """
     parts = []
     for number, drive in enumerate(drives):
         mine = [k for k, owner in enumerate(owners) if owner == number]
@@ -121,7 +146,14 @@ def _on_grid(values: np.ndarray, cycle: Cycle) -> np.ndarray:
 
 
 def drive_condition(drive: Drive, cycles: Sequence[Cycle]) -> np.ndarray:
-    """Amplitude [V/Å], period [fs] and mean volume [Å³] of a run, means over its cycles, (3,)."""
+    """Compute the amplitude [V/Å], the period [fs] and the mean volume [Å³] of a run over its cycles.
+
+    Parameters:
+        drive: the run.
+        cycles: its cycles, in order.
+
+    Returns an array (3,) of these three numbers.
+    """
     amplitude = np.mean([0.5 * np.ptp(drive.field[c.start : c.stop]) for c in cycles])
     return np.array([amplitude, (cycles[-1].stop - 1 - cycles[0].start) / len(cycles) * drive.dt_fs, drive.volume_A3])
 

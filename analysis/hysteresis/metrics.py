@@ -56,13 +56,26 @@ METRICS: dict[str, Callable[[_Means], np.ndarray]] = {
 
 @dataclass(frozen=True)
 class HysteresisLoop:
-    """A loop at one amplitude and frequency, from one or several runs.
+    """P-E loop at one amplitude and frequency, from one or several runs.
 
-    ``metrics`` name (with unit) → :class:`Estimate`; ``per_cycle`` name → (n_cycles,), the same names; ``run_of_cycle``
-    (n_cycles,); ``switched`` (n_cycles,) cycles that count; ``field_V_A`` (2B,) of the mean loop, falling then rising;
-    ``polarization_C_m2``, ``polarization_error_C_m2`` (2B,) its mean and standard error; ``cycles_C_m2``
-    (n_cycles, 2B); ``steady_from_cycle`` first cycle from which the loop no longer changes; ``notes`` how P was made
-    and fitted; ``warnings`` what limits trust; ``labels`` of the runs.
+    Curves consist of a falling and a rising branch with B points each, in this order.
+
+    Attributes:
+        metrics: numbers of the loop by name, with the unit in the name, each with its standard error.
+        per_cycle: (n_cycles,) values of the same numbers in each single cycle, by the same names.
+        run_of_cycle: (n_cycles,) index of the run to which each cycle belongs.
+        switched: (n_cycles,) whether a cycle switched; only those that did count in ``metrics`` and in the mean loop.
+        field_V_A: (2B,) field of the mean loop, V/Å.
+        polarization_C_m2: (2B,) polarization of the mean loop, C/m².
+        polarization_error_C_m2: (2B,) its standard error, C/m²; NaN for a single cycle.
+        cycles_C_m2: (n_cycles, 2B) polarization of each cycle, C/m².
+        amplitude_V_A: amplitude of the field, V/Å.
+        period_fs: period of the field, fs.
+        volume_A3: mean volume of the cell, Å³.
+        steady_from_cycle: first cycle from which on the loop no longer changes.
+        notes: sentences on how P was made and fitted.
+        warnings: sentences on what limits trust in the loop.
+        labels: name of each run.
     """
 
     metrics: dict[str, Estimate]
@@ -83,7 +96,7 @@ class HysteresisLoop:
 
     @property
     def n_cycles(self) -> int:
-        """Number of complete cycles, of all runs."""
+        """Number of complete cycles of all runs together."""
         return self.run_of_cycle.size
 
     @property
@@ -93,7 +106,19 @@ class HysteresisLoop:
 
 
 def estimate_metrics(base: _Means, owners: np.ndarray) -> tuple[dict[str, Estimate], list[str]]:
-    """Metrics of the mean cycle with jackknife errors, and a note on runs that differ."""
+    """Compute the metrics of the mean cycle with jackknife errors.
+
+    The errors are over cycles; a metric in which three or more runs differ by more than their cycles has its error over
+    runs.
+
+    Parameters:
+        base: (n_cycles,) values of each number that :func:`measure_cycle` gives, and of ``volume`` and ``work``, by
+            name.
+        owners: (n_cycles,) index of the run of each cycle.
+
+    Returns the estimates by name (:data:`METRICS`), and a list with one note on the metrics in which runs differ, or
+    none.
+    """
     count = owners.size
     runs = np.unique(owners)
     means = {name: values.mean() for name, values in base.items()}

@@ -17,11 +17,20 @@ from les_ipi.units import EPSILON_0
 
 @dataclass(frozen=True)
 class Drive:
-    """Field and polarization along the direction of the field.
+    """Field and polarization of a run along the direction of its field.
 
-    ``time_fs`` (T,); ``field`` (T,) V/Å, at ``constant_voltage`` as the cell makes it; ``polarization`` (T,) e/Å²;
-    ``absolute``: False when the origin of P is arbitrary; ``volume_A3`` mean volume; ``work_eV`` (T,) accumulated work or
-    None; ``direction`` (3,); ``waveform`` or None; ``label``; ``notes`` on how P was made.
+    Attributes:
+        time_fs: (T,) times of the records, fs.
+        field: (T,) field, V/Å; at constant voltage it varies with the length of the cell.
+        polarization: (T,) polarization, continuous in time, e/Å².
+        absolute: False when the origin of the polarization is arbitrary.
+        volume_A3: mean volume of the cell, Å³.
+        work_eV: (T,) work of the field accumulated since the start, eV, or None.
+        direction: (3,) unit vector along the field.
+        waveform: name of the waveform of the field, or None.
+        label: name of the run in messages.
+        notes: sentences on how the polarization was made.
+        constant_voltage: whether the voltage is prescribed and the cell changes, so that the field follows its length.
     """
 
     time_fs: np.ndarray
@@ -38,20 +47,27 @@ class Drive:
 
     @property
     def dt_fs(self) -> float:
-        """Spacing of the records, fs."""
+        """Time between two records, fs."""
         return float((self.time_fs[-1] - self.time_fs[0]) / (self.time_fs.size - 1))
 
 
 def unfold_dipole(
     dipole: np.ndarray, cells: np.ndarray, current: np.ndarray | None = None, dt_fs: float | None = None
 ) -> np.ndarray:
-    """Continuous dipole from one that is only known modulo e times a lattice vector.
+    """Make a continuous dipole from one that is only known modulo e times a lattice vector.
 
-    From step to step M changes by what the current carries, ½(J_t + J_{t+1})Δt (nothing without a current), plus the
-    smallest lattice remainder. The first record keeps its branch.
+    From one record to the next M changes by what the current carries, ½(J_t + J_{t+1})Δt (nothing without a current),
+    plus the smallest remainder modulo the lattice. The first record keeps its branch.
 
-    Parameters: ``dipole`` (T, 3) e Å; ``cells`` (3, 3) or (T, 3, 3) Å; ``current`` (T, 3) e Å/fs with ``dt_fs``, or
-    None. Returns (T, 3), e Å. Raises :class:`UserError` when a step is too long to tell the branch.
+    Parameters:
+        dipole: (T, 3) dipole of the cell, e Å.
+        cells: (3, 3) lattice vectors as rows, Å, or (T, 3, 3) for a cell that changes.
+        current: (T, 3) current, e Å/fs, or None.
+        dt_fs: time between two records, fs; needed together with a current.
+
+    Returns the continuous dipole (T, 3), e Å.
+
+    Raises :class:`UserError` when the dipole moves so far between two records that its branch is ambiguous.
     """
     cells = np.broadcast_to(cells, (len(dipole), 3, 3))
     reduced = _reduced(dipole, cells)
@@ -71,17 +87,25 @@ def unfold_dipole(
 
 
 def integrated_current(current: np.ndarray, dt_fs: float) -> np.ndarray:
-    """Itinerant dipole relative to the start, M(t) − M(0) = ∫_0^t J dt' by the trapezoidal rule.
+    """Integrate the current to the itinerant dipole since the start, by the trapezoidal rule.
 
-    Parameters: ``current`` (T, 3) e Å/fs; ``dt_fs``. Returns (T, 3), e Å.
+        M(t) − M(0) = ∫_0^t J dt'
+
+    Parameters:
+        current: (T, 3) current, e Å/fs.
+        dt_fs: time between two records, fs.
+
+    Returns an array (T, 3), e Å.
     """
     return cumulative_trapezoid(current, dx=dt_fs, axis=0, initial=0.0)
 
 
 def field_direction(field: np.ndarray) -> np.ndarray:
-    """Unit vector along which a field oscillates, its largest component positive.
+    """Determine the unit vector along which a field oscillates; its largest component is positive.
 
-    Parameters: ``field`` (T, 3). Raises :class:`UserError` for no field, or for one that turns by more than 5 %.
+    Parameters: ``field`` (T, 3), V/Å. Returns an array (3,).
+
+    Raises :class:`UserError` for a field that is zero throughout, and for one whose direction turns by more than 5 %.
     """
     if not np.abs(field).max() > 0:
         raise UserError("The field is zero throughout; there is no loop in this run.")
@@ -95,11 +119,19 @@ def field_direction(field: np.ndarray) -> np.ndarray:
 def drive_of_table(
     table: FieldTable, source: str = "dipole", folded: bool = False, volume: str = "instantaneous", discard_ps: float = 0.0
 ) -> Drive:
-    """Field and branch-continuous polarization of a field-driven run, along the direction of its field.
+    """Take the field and the polarization P = M·n/V of a run along the direction n of its field, continuous in time.
 
-    P = M·n/V. Parameters: ``table``; ``source``: ``dipole`` (column M) or ``current`` (∫J dt); ``folded``: M is known
-    only modulo a quantum; ``volume``: ``instantaneous`` V(t) or ``mean``; ``discard_ps`` dropped from the start.
-    Returns :class:`Drive`. Raises :class:`UserError` for unknown choices and for jumps of M by a quantum.
+    Parameters:
+        table: field table of the run, with the dipole, the current and the cell at each record.
+        source: ``dipole`` for the recorded dipole (column M), or ``current`` for the integral ∫J dt of the current.
+        folded: whether the dipole is only known modulo a quantum of polarization and is to be unfolded.
+        volume: ``instantaneous`` for the volume V(t) of each record, or ``mean`` for its mean.
+        discard_ps: time dropped from the start of the run as equilibration, ps.
+
+    Returns :class:`Drive`.
+
+    Raises :class:`UserError` for unknown choices, for a field that is zero or turns, when too few records are left, and
+    for jumps of the dipole by a quantum of polarization.
     """
     if source not in ("dipole", "current") or volume not in ("instantaneous", "mean"):
         raise UserError(f"Choose dipole or current, and instantaneous or mean volume, not '{source}', '{volume}'.")
@@ -136,7 +168,7 @@ def drive_of_table(
 
 
 def susceptibility(slope: float | np.ndarray) -> float | np.ndarray:
-    """χ = (1/ε0) dP/dE (no unit) from a slope in e/(V Å)."""
+    """Compute χ = (1/ε0) dP/dE (no unit) from the slope dP/dE in e/(V Å)."""
     return slope / EPSILON_0
 
 

@@ -35,11 +35,18 @@ _ROWS = (
 
 
 def hysteresis_record(study: HysteresisStudy, command: str) -> dict[str, object]:
-    """A study as a JSON object; numbers that do not exist (an error from one cycle) are null.
+    """Write a study as a JSON object with provenance.
 
-    Keys: ``loops`` (``metrics`` name → value and error, one standard error; ``per_cycle``; ``mean_loop``; ``amplitude_*``,
-    ``frequency_GHz``, ``notes``, ``warnings``), ``switching``, ``frequency_law``, ``merz_law``, ``temperature_K``,
-    ``runs``, ``version``, ``command``. Units are in the names; P in C/m².
+    Numbers that do not exist, such as an error from one cycle, are null. Units are in the names, polarizations are in
+    C/m², and errors are one standard error.
+
+    Parameters:
+        study: result of :func:`study_hysteresis`.
+        command: command line to be stored with the numbers.
+
+    Returns a dictionary with the keys ``loops`` (each with ``metrics`` name → value and error, ``per_cycle``,
+    ``mean_loop``, ``amplitude_*``, ``frequency_GHz``, ``notes``, ``warnings``), ``switching``, ``frequency_law``,
+    ``merz_law``, ``temperature_K``, ``runs``, ``version`` and ``command``.
     """
     record = {
         **provenance(command),
@@ -55,7 +62,10 @@ def hysteresis_record(study: HysteresisStudy, command: str) -> dict[str, object]
 
 
 def loop_table(loops: list[dict]) -> Table:
-    """Numbers of the loops of a record as a terminal table, one column for each loop."""
+    """Show the numbers of the loops of a record as a terminal table with one column for each loop.
+
+    Parameters: ``loops``, the list under the key ``loops`` of :func:`hysteresis_record`.
+    """
     table = Table("", title="P-E loops (± one standard error over cycles and runs)")
     for loop in loops:
         table.add_column(f"{loop['frequency_GHz']:.3g} GHz\n±{loop['amplitude_MV_cm']:.3g} MV/cm", justify="right")
@@ -67,7 +77,10 @@ def loop_table(loops: list[dict]) -> Table:
 
 
 def switching_table(items: list[dict]) -> Table:
-    """Switching kinetics of a record as a terminal table, one row for each field."""
+    """Show the switching kinetics of a record as a terminal table with one row for each field.
+
+    Parameters: ``items``, the list under the key ``switching`` of :func:`hysteresis_record`.
+    """
     table = Table(title="Switching (± one standard error)")
     for head in ("E [MV/cm]", "pulses", "t0 [ps]", "KAI n", "10-90 % [ps]", "switched P [µC/cm²]"):
         table.add_column(escape(head), justify="right")
@@ -84,7 +97,10 @@ def switching_table(items: list[dict]) -> Table:
 
 
 def hysteresis_summary(record: dict) -> list[str]:
-    """Sentences under the tables: how P was made, what is extrapolated, the laws over frequencies and fields."""
+    """Write the sentences under the tables: how P was made, what is extrapolated, the laws over frequencies and fields.
+
+    Parameters: ``record`` from :func:`hysteresis_record`. Returns a list of sentences.
+    """
     notes = dict.fromkeys(note for loop in record["loops"] for note in loop["notes"])
     lines = [f"{note[0].upper()}{note[1:]}." for note in notes]
     for item in record["switching"]:

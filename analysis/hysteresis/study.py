@@ -27,7 +27,17 @@ from les_ipi.errors import UserError
 
 @dataclass(frozen=True)
 class SwitchingStudy:
-    """Kinetics at one field: ``pulses`` that switch (less their non-switching twins), their ``fits`` and means."""
+    """Switching kinetics at one field, from one or several pulses.
+
+    Attributes:
+        field_V_A: mean field on the plateaus, V/Å.
+        pulses: pulses that switch, less the responses of their non-switching twins where there are any.
+        fits: kinetics of each of these pulses.
+        t0_fs: mean switching time t0, fs.
+        exponent: mean KAI exponent n.
+        switched_C_m2: mean switched polarization ΔP, C/m².
+        rise_10_90_fs: mean time from 10 % to 90 % of the switched polarization, fs.
+    """
 
     field_V_A: float
     pulses: tuple[Pulse, ...]
@@ -40,7 +50,17 @@ class SwitchingStudy:
 
 @dataclass(frozen=True)
 class HysteresisStudy:
-    """Loops by amplitude and frequency, switching by field, and the laws that three or more of them allow."""
+    """Results of field-driven runs: loops, switching kinetics, and the laws that three or more of them allow.
+
+    Attributes:
+        loops: loops, one for each amplitude, frequency and volume, sorted by amplitude and then by frequency.
+        switching: switching kinetics, one for each field, sorted by field.
+        frequency: power law of the coercive field in the frequency, or None.
+        merz: Merz' law of the switching times, or None.
+        temperature_K: mean temperature of the runs, K, or None where no i-PI input lies beside a field table.
+        run_paths: path of the field table of each run.
+        warnings: sentences on what limits trust in the numbers.
+    """
 
     loops: tuple[HysteresisLoop, ...]
     switching: tuple[SwitchingStudy, ...]
@@ -64,12 +84,22 @@ def study_hysteresis(
     discard_ps: float = 0.0,
     discard_cycles: int = 0,
 ) -> HysteresisStudy:
-    """Analyse field-driven runs, pooling those at one field.
+    """Analyse field-driven runs; those in the same field are pooled.
 
-    A field that rests on plateaus is a step or PUND waveform and gives switching kinetics; any other gives loops.
-    Parameters: ``paths`` of run directories or field tables; ``discard_cycles`` of each run; the others as
-    :func:`drive_of_table`. Returns :class:`HysteresisStudy`. Raises :class:`UserError` for runs
-    that hold neither.
+    A field that rests on plateaus is a step or a PUND waveform and gives switching kinetics. Any other field gives
+    loops.
+
+    Parameters:
+        paths: run directories or field tables.
+        source: ``dipole`` for the recorded dipole (column M), or ``current`` for the integral ∫J dt of the current.
+        folded: whether the dipole is only known modulo a quantum of polarization and is to be unfolded.
+        volume: ``instantaneous`` for the volume V(t) of each record in P = M/V, or ``mean`` for its mean.
+        discard_ps: time dropped from the start of each run as equilibration, ps.
+        discard_cycles: number of complete cycles dropped from the start of each run.
+
+    Returns :class:`HysteresisStudy`.
+
+    Raises :class:`UserError` for runs that give neither a loop nor switching kinetics.
     """
     tables = [read_field_table(path) for path in paths]
     drives = [drive_of_table(table, source, folded, volume, discard_ps) for table in tables]
@@ -94,7 +124,10 @@ def study_hysteresis(
 
 
 def rests_on_plateaus(field: np.ndarray) -> bool:
-    """Whether a field spends a fifth of its time within 2 % of its largest value (13 % for a sine)."""
+    """Whether a field spends more than a fifth of its time within 2 % of its largest value (a sine spends 13 %).
+
+    Parameters: ``field`` (T,) along its direction.
+    """
     return bool(np.mean(np.abs(field) > 0.98 * np.abs(field).max()) > 0.2)
 
 

@@ -24,11 +24,16 @@ PLATEAU_FRACTION = 0.9
 
 @dataclass(frozen=True)
 class Pulse:
-    """Response to one field pulse, turned so that the field is positive.
+    """Response to one pulse of the field, with signs turned so that the field is positive.
 
-    ``time_fs`` (T,) since the field passed half its plateau; ``polarization`` (T,) e/Å², relative to the mean before
-    the pulse; ``field`` of the plateau, V/Å; ``sign`` of the field; ``switches``; ``after`` mean P after the pulse at
-    zero field, relative to before, NaN if no record is left; ``label``.
+    Attributes:
+        time_fs: (T,) times since the field passed half of its plateau, fs.
+        polarization: (T,) polarization relative to the mean before the pulse, e/Å².
+        field: field on the plateau, V/Å.
+        sign: sign of the field, 1 or -1.
+        switches: whether the pulse switches the polarization, because its sign differs from that of the pulse before.
+        after: mean polarization at zero field after the pulse, relative to before, e/Å²; NaN when no record is left.
+        label: name of the run in messages.
     """
 
     time_fs: np.ndarray
@@ -44,9 +49,16 @@ class Pulse:
 class Switching:
     """Kinetics of one switching pulse.
 
-    ``t0_fs``, ``exponent``, ``switched_C_m2`` (ΔP) of the KAI fit; ``rise_10_90_fs`` from passages of P through 10 % and
-    90 %; ``kai_10_90_fs`` the same from the fit; ``residual`` rms over ΔP; ``field_V_A``; ``complete``: the plateau
-    lasted for 99 % of the fitted switching.
+    Attributes:
+        t0_fs: switching time t0 of the KAI fit, fs.
+        exponent: exponent n of the KAI fit.
+        switched_C_m2: switched polarization ΔP of the KAI fit, C/m².
+        rise_10_90_fs: time between the passages of P through 10 % and 90 % of ΔP, fs.
+        kai_10_90_fs: the same time computed from the KAI fit, fs.
+        residual: rms deviation from the KAI fit over ΔP.
+        field_V_A: field on the plateau, V/Å.
+        complete: whether the plateau lasted for 99 % of the fitted switching.
+        label: name of the run in messages.
     """
 
     t0_fs: Estimate
@@ -61,14 +73,29 @@ class Switching:
 
 
 def kai(time: np.ndarray, initial: float, switched: float, t0: float, exponent: float) -> np.ndarray:
-    """P(t) = P_i + ΔP [1 − exp(−(t/t0)^n)]; ``time`` and ``t0`` in one unit, ``switched`` is ΔP (2P_s if complete)."""
+    """Evaluate the KAI law of switching, P(t) = P_i + ΔP [1 − exp(−(t/t0)^n)].
+
+    Parameters:
+        time: times t since the field rose; negative ones count as zero.
+        initial: polarization P_i before switching.
+        switched: switched polarization ΔP in the unit of ``initial``, which is 2P_s when switching is complete.
+        t0: switching time in the unit of ``time``.
+        exponent: n, without unit.
+
+    Returns P at these times, in the unit of ``initial``.
+    """
     return initial + switched * (1.0 - np.exp(-((np.maximum(time, 0.0) / t0) ** exponent)))
 
 
 def find_pulses(drive: Drive) -> list[Pulse]:
-    """Pulses of a step or PUND waveform.
+    """Find the pulses of a step or PUND waveform.
 
-    Parameters: ``drive``. Returns pulses in order. Raises :class:`UserError` when the field has no plateau.
+    Parameters:
+        drive: field and polarization of a run, from :func:`drive_of_table`.
+
+    Returns a list of pulses in order of time.
+
+    Raises :class:`UserError` when the field has no plateau of 16 records or more.
     """
     field, p = drive.field, drive.polarization
     largest = np.abs(field).max()
@@ -108,11 +135,16 @@ def find_pulses(drive: Drive) -> list[Pulse]:
 
 
 def subtract_nonswitching(pulses: Sequence[Pulse]) -> list[Pulse]:
-    """Switching pulses minus the next non-switching one of the same sign (PUND); steps without one stay as they are.
+    """Subtract from each switching pulse the non-switching pulse of the same sign that follows it, as in PUND.
 
-    The difference carries the switched polarization alone. In a sequence with non-switching pulses the ones without a
-    partner, such as the preset, whose state before is unknown, are left out. Parameters: ``pulses`` in order. Returns
-    switching pulses.
+    The difference carries the switched polarization alone. Where no pulse of the sequence is non-switching, as for
+    steps, all pulses stay as they are. Otherwise those without a partner are left out, such as the preset, whose state
+    before is unknown.
+
+    Parameters:
+        pulses: pulses in order of time, from :func:`find_pulses`.
+
+    Returns a list of switching pulses.
     """
     result = []
     paired = any(not pulse.switches for pulse in pulses)
@@ -131,13 +163,22 @@ def subtract_nonswitching(pulses: Sequence[Pulse]) -> list[Pulse]:
 
 
 def fit_switching(pulse: Pulse) -> Switching:
-    """KAI fit and 10-90 % time of one switching pulse.
+    """Fit KAI kinetics to one switching pulse, and measure its 10-90 % time.
 
-    P(t) = P_i + ΔP[1 − exp(−(t/t0)^n)] with P_i free, so that the fast dielectric response is no part of it; errors from
-    the covariance of the fit, times the statistical inefficiency of the residuals. The 10-90 % time is taken between
-    passages through P_i + 0.1 ΔP and P_i + 0.9 ΔP, each from a cubic fitted around it.
+        P(t) = P_i + ΔP [1 − exp(−(t/t0)^n)]
 
-    Parameters: ``pulse``. Returns :class:`Switching`. Raises :class:`UserError` when P does not rise.
+    P_i is free, so that the fast dielectric response is no part of ΔP. The errors follow from the covariance of the
+    fit, times the statistical inefficiency of the residuals. The 10-90 % time is taken between the passages through P_i
+    + 0.1 ΔP and P_i + 0.9 ΔP, each from a cubic fitted around it.
+
+    Parameters:
+        pulse: a switching pulse, from :func:`find_pulses` or :func:`subtract_nonswitching`.
+
+    Returns :class:`Switching`.
+
+    Raises :class:`UserError` when the polarization does not follow the field, or when no KAI kinetics fits.
+
+    Source: Ishibashi and Takagi, 10.1143/JPSJ.31.506.
     """
     time, p = pulse.time_fs, pulse.polarization
     tail = max(p.size // 5, 4)
@@ -175,7 +216,12 @@ def fit_switching(pulse: Pulse) -> Switching:
 
 
 def combine(estimates: Sequence[Estimate]) -> Estimate:
-    """Mean of independent pulses; its error is their scatter, or that of the fit for a single one."""
+    """Average the estimates of independent pulses.
+
+    Parameters: ``estimates``, one or more.
+
+    Returns their mean with the standard error from their scatter; a single estimate keeps the error of its fit.
+    """
     values = np.array([estimate.value for estimate in estimates])
     if values.size == 1:
         return estimates[0]
