@@ -11,10 +11,13 @@ from les_ipi.errors import UserError
 
 @dataclass(frozen=True)
 class CepstralSpectrum:
-    """Truncated cepstrum of a spectrum on 0..f_max.
+    """Truncated cepstrum of a spectrum between the frequencies 0 and f_max.
 
-    ``coefficients`` C_n, n < P*; ``variance`` of C_n for 0 < n (C_0: twice that); ``f_max`` fs⁻¹;
-    ``scale`` turns the mean of the components into the wanted spectrum.
+    Attributes:
+        coefficients: (P*,) coefficients C_n with n < P*.
+        variance: variance of each C_n with n > 0; that of C_0 is twice as large.
+        f_max: highest frequency, fs⁻¹.
+        scale: factor that turns the mean spectrum of the components into the wanted spectrum.
     """
 
     coefficients: np.ndarray
@@ -24,15 +27,17 @@ class CepstralSpectrum:
 
     @property
     def n_coefficients(self) -> int:
-        """P*, the number of coefficients kept."""
+        """Number P* of coefficients that are kept."""
         return self.coefficients.size
 
     def evaluate(self, frequency: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Spectrum and its standard error at given frequencies (NaN beyond ``f_max``).
+        """Evaluate the spectrum and its standard error at given frequencies.
 
-        ln S(f) = C_0 + 2 Σ_{n<P*} C_n cos(πnf/f_max); var ln S = v(2 + 4 Σ_n cos²(πnf/f_max)), v = ψ'(ℓ)/N.
+        ln S(f) = C_0 + 2 Σ_{n<P*} C_n cos(πnf/f_max), with the variance v(2 + 4 Σ_n cos²(πnf/f_max)), v = ψ'(ℓ)/N.
 
-        Parameters: ``frequency`` (F,) fs⁻¹. Returns S (F,) and σ_S (F,).
+        Parameters: ``frequency`` (F,), fs⁻¹.
+
+        Returns S (F,) and its error σ_S (F,), NaN beyond ``f_max``.
         """
         angle = np.pi * np.asarray(frequency) / self.f_max
         n = self.n_coefficients
@@ -56,12 +61,21 @@ def cepstral_spectrum(
 ) -> CepstralSpectrum:
     """Estimate a smooth two-sided spectrum, summed over components, from full-length periodograms.
 
-    L_k = ln Ŝ_k − (ψ(ℓ) − ln ℓ) with ℓ averaged periodograms (components × pieces of equal length), ends
-    with ℓ/2; C = DCT-I(L)/(2(N_F−1)); P* by Akaike's criterion, min_P [Σ_{n≥P} C_n²/var C_n + 2P]; error
-    of ln S(0) = sqrt(ψ'(ℓ)(4P*−2)/N). Ordinates above ``f_max`` are left out, as resampling does.
+    The log-periodogram L_k = ln Ŝ_k − (ψ(ℓ) − ln ℓ) is taken of the mean of ℓ periodograms (components × pieces of
+    equal length; ℓ/2 at both ends). Its cepstrum is C = DCT-I(L)/(2(N_F−1)). The number P* of coefficients follows from
+    Akaike's criterion, min_P [Σ_{n≥P} C_n²/var C_n + 2P], and the error of ln S(0) is sqrt(ψ'(ℓ)(4P*−2)/N). Ordinates
+    above ``f_max`` are left out, as resampling does.
 
-    Parameters: ``records`` (T_r, C), mean removed, cut into pieces of the shortest length; ``dt`` fs;
-    ``f_max`` fs⁻¹ (at most Nyquist); ``n_coefficients`` fixes P*. Returns :class:`CepstralSpectrum`.
+    Parameters:
+        records: one array (T_r, C) for each run with its mean removed; they are cut into pieces of the shortest length.
+        dt: time between two samples, fs.
+        f_max: highest frequency that is used, fs⁻¹, at most the Nyquist frequency.
+        n_coefficients: number P* of coefficients; by default that of Akaike's criterion.
+
+    Returns :class:`CepstralSpectrum`.
+
+    Raises :class:`UserError` for records that are too short for any spectrum.
+
     Source: Ercole, Marcolongo and Baroni, 10.1038/s41598-017-15843-2.
     """
     length = min(len(record) for record in records) // 2 * 2
@@ -99,10 +113,16 @@ def cepstral_spectrum(
 
 @dataclass(frozen=True)
 class CepstralZero:
-    """Spectrum at zero frequency from a cepstrum: ``value``, ``error``, one standard deviation.
+    """Spectrum at zero frequency from a cepstrum.
 
-    ``spectrum`` the cepstrum with P coefficients; ``akaike`` the number that Akaike's criterion asks for; ``n_coefficients``,
-    ``values`` and ``errors`` (L,) the estimate against the number of coefficients.
+    Attributes:
+        value: the estimate S(0).
+        error: its standard deviation.
+        spectrum: the cepstrum with P coefficients from which the estimate comes.
+        akaike: number of coefficients P* that Akaike's criterion asks for.
+        n_coefficients: (L,) numbers of coefficients for which ``values`` and ``errors`` are given.
+        values: (L,) estimate of S(0) with each number of coefficients.
+        errors: (L,) standard deviation of each of them.
     """
 
     value: float
@@ -115,15 +135,21 @@ class CepstralZero:
 
 
 def cepstral_zero(records: Sequence[np.ndarray], dt: float, f_max: float) -> CepstralZero:
-    """Two-sided spectrum at zero frequency, summed over components, with the cutoff found automatically.
+    """Estimate the two-sided spectrum at zero frequency, summed over components; the number of coefficients is found.
 
-    ln S(0) = C_0 + 2 Σ_{1≤n<P} C_n with variance ψ'(ℓ)(4P − 2)/N. P = 2P* + 1 with P* by Akaike's criterion: P* itself
-    minimises the error of the whole spectrum and leaves a bias at zero frequency as large as the error stated
-    (AR(1) noise: χ² of the pulls 1.5 to 16 at P*, 0.8 to 1.1 at 2P* + 1 with ``f_max`` chosen as below). The error of S(0) is
-    that of a log-normal variable, ⟨(1 − S/Ŝ)²⟩ = 1 − 2e^{s²/2} + e^{2s²}.
+    ln S(0) = C_0 + 2 Σ_{1≤n<P} C_n with the variance ψ'(ℓ)(4P − 2)/N and P = 2P* + 1, where P* follows from Akaike's
+    criterion. P* itself minimises the error of the whole spectrum and leaves a bias at zero frequency as large as the
+    stated error: for AR(1) noise χ² of the pulls is 1.5 to 16 at P* and 0.8 to 1.1 at 2P* + 1, with ``f_max`` chosen as
+    below. The error of S(0) is that of a log-normal variable, ⟨(1 − S/Ŝ)²⟩ = 1 − 2e^{s²/2} + e^{2s²}.
 
-    Parameters: ``records`` (T_r, C), mean not removed, of equivalent components; ``dt`` fs; ``f_max`` fs⁻¹: the inverse of the
-    time after which the correlation function has vanished. Returns :class:`CepstralZero`.
+    Parameters:
+        records: one array (T_r, C) of equivalent components for each run, with the mean not removed.
+        dt: time between two samples, fs.
+        f_max: highest frequency that is used, fs⁻¹: the inverse of the time after which the correlation function has
+            vanished.
+
+    Returns :class:`CepstralZero`.
+
     Source: Ercole, Marcolongo and Baroni, 10.1038/s41598-017-15843-2.
     """
     f_max = min(f_max, 0.5 / dt)

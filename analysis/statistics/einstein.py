@@ -18,12 +18,19 @@ _LEAST_SAMPLES = 64
 
 @dataclass(frozen=True)
 class EinsteinFit:
-    """Straight line through a mean-square displacement, MSD(t) = slope·t + intercept from ``first_fs`` on.
+    """Straight line through a mean-square displacement at long times, MSD(t) = slope·t + intercept.
 
-    ``slope`` and ``error`` (one standard deviation) in x²/fs; ``intercept`` x²; ``first_fs``, ``last_fs`` range of the
-    fit; ``components`` (C,) slopes of the components, which add up to the slope; ``time_fs``, ``msd`` (L,) the curve;
-    ``chi_square`` per degree of freedom of the fit; ``blocks`` (B,) slopes of the parts of the record;
-    ``raised`` true when the blocks scatter more than a Gaussian process and give the error.
+    Attributes:
+        slope: slope summed over components, x²/fs, where x is the unit of the positions.
+        error: standard deviation of the slope, x²/fs.
+        intercept: value of the line at t = 0, x².
+        first_fs, last_fs: first and last time of the fit, fs.
+        components: (C,) slopes of the components, which add up to the slope, x²/fs.
+        time_fs: (L,) times at which ``msd`` is given, fs.
+        msd: (L,) mean-square displacement summed over components, x².
+        chi_square: χ² of the fit per degree of freedom.
+        blocks: (B,) slopes of the parts of the record, x²/fs; empty when there are fewer than four.
+        raised: True when the blocks scatter more than a Gaussian process does, so that their scatter gives the error.
     """
 
     slope: float
@@ -40,16 +47,29 @@ class EinsteinFit:
 
 
 def itinerant(current: np.ndarray, dt_fs: float) -> np.ndarray:
-    """Displacement ∫_0^t x dt' of a current by the trapezoidal rule, (T, C)."""
+    """Integrate a current to the displacement ∫_0^t x dt' by the trapezoidal rule.
+
+    Parameters:
+        current: (T, C) current, x/fs.
+        dt_fs: time between two samples, fs.
+
+    Returns the displacement (T, C) since the first sample, x.
+    """
     total = np.zeros_like(current, dtype=float)
     np.cumsum(0.5 * dt_fs * (current[1:] + current[:-1]), axis=0, out=total[1:])
     return total
 
 
 def mean_square_displacement(positions: np.ndarray, lags: Sequence[int]) -> np.ndarray:
-    """MSD(k) = 1/(T−k) Σ_n (x_{n+k} − x_n)² of every component at chosen lags, over all time origins.
+    """Compute the mean-square displacement of every component at chosen lags, over all time origins.
 
-    Parameters: ``positions`` (T, C), unwrapped; ``lags`` (L,) < T. Returns (L, C).
+        MSD(k) = 1/(T−k) Σ_n (x_{n+k} − x_n)²
+
+    Parameters:
+        positions: (T, C) unwrapped positions.
+        lags: L lags in samples, each less than T.
+
+    Returns an array (L, C) in the square of the unit of the positions.
     """
     length = len(positions)
     return np.array(
@@ -63,17 +83,25 @@ def mean_square_displacement(positions: np.ndarray, lags: Sequence[int]) -> np.n
 def einstein_fit(
     positions: Sequence[np.ndarray], dt_fs: float, onset: int, share: float = np.nan
 ) -> EinsteinFit:
-    """Slope of the mean-square displacement at long times, with the error that its correlations imply.
+    """Fit the slope of the mean-square displacement at long times, with the error that its correlations imply.
 
-    Generalised least squares of slope and intercept on lags t₁..4t₁, t₁ thrice ``onset``, with the covariance of a Gaussian
-    process of stationary increments, Cov = 2/(N − k) Σ_d g_d², g_d = ½[m(d+l) + m(d−k) − m(d+l−k) − m(d)] for lags k ≤ l,
-    m the measured MSD, continued as the fitted line. Error as in :func:`les_ipi.analysis.statistics.green_kubo.green_kubo`.
+    Slope and intercept come from generalised least squares on the lags t₁..4t₁, where t₁ is three times ``onset``. The
+    covariance is that of a Gaussian process with stationary increments: Cov = 2/(N − k) Σ_d g_d² for lags k ≤ l with
+    g_d = ½[m(d+l) + m(d−k) − m(d+l−k) − m(d)], where m is the measured MSD, continued as the fitted line. The error is
+    treated as in :func:`les_ipi.analysis.statistics.green_kubo.green_kubo`.
 
-    Parameters: ``positions`` (T_r, C) itinerant, of independent runs, C = 3 or x, y, z of several particles; ``dt_fs``;
-    ``onset`` in samples, time after which velocities have no memory (:func:`les_ipi.analysis.statistics.plateau.find_plateau`);
-    ``share`` relative variance at one frequency, by default that of independent components. Returns
-    :class:`EinsteinFit` (slope summed over components: 6D in three dimensions). Raises :class:`UserError` for records of
-    fewer than 64 samples.
+    Parameters:
+        positions: one array (T_r, C) of itinerant positions for each independent run; C = 3, or x, y, z of several
+            particles one after the other.
+        dt_fs: time between two samples, fs.
+        onset: time in samples after which velocities have no memory, from
+            :func:`les_ipi.analysis.statistics.plateau.find_plateau`.
+        share: relative variance of the periodogram at one frequency; by default that of independent components.
+
+    Returns :class:`EinsteinFit`, whose slope is summed over components: it is 6D in three dimensions.
+
+    Raises :class:`UserError` for records of fewer than 64 samples.
+
     Source: covariance of displacements, Bullerjahn, von Bülow and Hummer, 10.1063/5.0008312.
     """
     shortest = min(len(record) for record in positions)
@@ -136,10 +164,20 @@ def _fit(
 def displacement_covariance(
     short: np.ndarray, lags: np.ndarray, stride: int, samples: float, slope: float, intercept: float
 ) -> np.ndarray:
-    """Covariance (L, L) of the MSD of one component at ``lags``, from the MSD itself continued as a straight line.
+    """Compute the covariance of the mean-square displacements of one component at several lags.
 
-    Formula: :func:`einstein_fit`, the sum over time origins taken in steps of ``stride``.
-    Parameters: ``short`` MSD at 0, stride, ..., lags[0]; ``lags`` multiples of stride; ``samples`` N; the line from lags[0] on.
+    The formula is that of :func:`einstein_fit`; the sum over time origins is taken in steps of ``stride``. The MSD
+    itself, continued as a straight line, determines the covariance.
+
+    Parameters:
+        short: MSD at the lags 0, stride, ..., lags[0].
+        lags: (L,) lags in samples, multiples of ``stride``.
+        stride: step of the sum over time origins, in samples.
+        samples: number N of samples of all records.
+        slope: slope of the line that continues the MSD from lags[0] on, per sample.
+        intercept: value of this line at lag 0.
+
+    Returns an array (L, L).
     """
 
     def structure(d: np.ndarray) -> np.ndarray:

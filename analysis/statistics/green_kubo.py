@@ -23,13 +23,20 @@ _SHOWN = 400  # points of the running integral that are kept
 
 @dataclass(frozen=True)
 class GreenKubo:
-    """Power at zero frequency, S(0) = 2 ∫_0^∞ Σ_c ⟨x_c(0)x_c(t)⟩dt.
+    """Power at zero frequency by the Green-Kubo relation, S(0) = 2 ∫_0^∞ Σ_c ⟨x_c(0)x_c(t)⟩dt.
 
-    ``value`` and ``error`` (one standard deviation); ``plateau_fs`` t*: the estimate is the mean of the running integral
-    over t*..2t*; ``onset_fs`` the smallest acceptable t*; ``checked_fs`` up to which time the
-    integral was seen to be flat; ``time_fs``, ``running``, ``running_error`` (L,);
-    ``blocks`` (B,) estimates of the parts of the records; ``converged`` false when no plateau was found;
-    ``raised`` true when the blocks scatter more than a Gaussian process and give the error.
+    Attributes:
+        value: the estimate S(0), x²·fs, where x is the unit of the records.
+        error: its standard deviation, x²·fs.
+        plateau_fs: time t*, fs; the estimate is the mean of the running integral over t*..2t*.
+        onset_fs: smallest acceptable t*, fs.
+        checked_fs: time up to which the integral was seen to be flat, fs.
+        time_fs: (L,) times of the running integral, fs.
+        running: (L,) running integral, x²·fs.
+        running_error: (L,) its standard deviation, x²·fs.
+        blocks: (B,) estimates of the parts of the records, x²·fs; empty when there are fewer than four.
+        converged: False when no plateau was found.
+        raised: True when the blocks scatter more than a Gaussian process does, so that their scatter gives the error.
     """
 
     value: float
@@ -46,15 +53,23 @@ class GreenKubo:
 
 
 def green_kubo(records: Sequence[np.ndarray], dt_fs: float, onset: int | None = None) -> GreenKubo:
-    """Power at zero frequency of stationary vector records by the Green-Kubo relation.
+    """Estimate the power at zero frequency of stationary vector records by the Green-Kubo relation.
 
-    S(0) = 2 (1/t*) ∫_{t*}^{2t*} dt' ∫_0^{t'} Σ_c ⟨x_c(0)x_c(t)⟩ dt with t* twice the onset of
-    :func:`find_plateau`. Error: Gaussian process with the measured spectrum, corrected for its skewness,
-    or the scatter of blocks where that is significantly larger.
+        S(0) = 2 (1/t*) ∫_{t*}^{2t*} dt' ∫_0^{t'} Σ_c ⟨x_c(0)x_c(t)⟩ dt
 
-    Parameters: ``records`` (T_r, C), mean not removed, C = 3 or x, y, z of several vectors; ``dt_fs`` spacing;
-    ``onset`` in samples instead of the search. Returns :class:`GreenKubo` in units of x²·fs.
+    The plateau time t* is twice the onset that :func:`find_plateau` finds. The error is that of a Gaussian process with
+    the measured spectrum, corrected for its skewness, or the scatter of blocks where that is significantly larger.
+
+    Parameters:
+        records: one array (T_r, C) for each run, with the mean not removed; C = 3, or x, y, z of several vectors one
+            after the other.
+        dt_fs: time between two samples, fs.
+        onset: onset of the plateau in samples, instead of the search for it.
+
+    Returns :class:`GreenKubo` in units of x²·fs, where x is the unit of the records.
+
     Raises :class:`UserError` for records of fewer than 64 samples.
+
     Source: plateau window, Politis and Romano, 10.1111/j.1467-9892.1995.tb00223.x.
     """
     longest = longest_lag(records)
@@ -86,10 +101,17 @@ def green_kubo(records: Sequence[np.ndarray], dt_fs: float, onset: int | None = 
 
 
 def flat_top_error(correlation: Correlation, records: Sequence[np.ndarray], lag: int) -> float:
-    """Standard error of :meth:`Correlation.flat_top` at ``lag``.
+    """Compute the standard error of :meth:`Correlation.flat_top` at one lag.
 
     The spectrum is taken as flat within the central lobe of the window, where few ordinates decide, and as measured
-    outside, where bands may leak in. Parameters: as :func:`green_kubo`. Returns the error in the unit of the estimate.
+    outside, where bands may leak in.
+
+    Parameters:
+        correlation: correlation function of the records.
+        records: one array (T_r, C) for each run, as for :func:`green_kubo`.
+        lag: argument m of :meth:`Correlation.flat_top`, in samples.
+
+    Returns the error in the unit of the estimate.
     """
     # Records of unequal length weigh the same here: only the ratio of x, y, z is wanted.
     components = np.mean([[component_power(x, lag) for x in record.T] for record in records], axis=0)
@@ -109,16 +131,30 @@ def flat_top_error(correlation: Correlation, records: Sequence[np.ndarray], lag:
 
 
 def component_power(values: np.ndarray, lag: int) -> float:
-    """Mean square displacement per lag of one component, ⟨(Σ_{k<lag} x)²⟩/lag: its power at zero frequency."""
+    """Compute the power of one component at zero frequency: its mean-square displacement per lag.
+
+        ⟨(Σ_{k<lag} x)²⟩/lag
+
+    Parameters:
+        values: (T,) values x of the component.
+        lag: number of samples over which x is summed.
+
+    Returns the power in the square of the unit of x, per sample.
+    """
     sums = np.concatenate([[0.0], np.cumsum(values)])
     return float(np.mean((sums[lag:] - sums[:-lag]) ** 2) / lag)
 
 
 def component_share(powers: np.ndarray) -> float:
-    """Relative variance of a sum of independent components over that of one: (Σ_a S_a²/(Σ_a S_a)²) · 3/C, a = x, y, z.
+    """Compute the relative variance of a sum of independent components over that of one of them.
 
-    Components of the same axis (atoms of one kind) count as equal. Parameters: ``powers`` (C,), x, y, z of one vector after
-    the other, or (1,). Returns 1/C for an isotropic system.
+        (Σ_a S_a²/(Σ_a S_a)²) · 3/C,  a = x, y, z
+
+    Components of the same axis (atoms of one kind) count as equal.
+
+    Parameters: ``powers`` (C,), the power S of x, y, z of one vector after the other, or (1,).
+
+    Returns a number without unit, which is 1/C for an isotropic system.
     """
     axes = powers.reshape(-1, min(3, powers.size)).sum(axis=0)
     total = axes.sum()
@@ -126,14 +162,29 @@ def component_share(powers: np.ndarray) -> float:
 
 
 def split(records: Sequence[np.ndarray], least: int, most: int = _MAX_BLOCKS) -> list[np.ndarray]:
-    """Records cut into at most ``most`` pieces of equal length of at least ``least`` samples (none if shorter)."""
+    """Cut records into pieces of equal length.
+
+    Parameters:
+        records: one array (T_r, ...) for each run.
+        least: smallest length of a piece, in samples.
+        most: largest number of pieces.
+
+    Returns a list of pieces; a record that is shorter than a piece gives none.
+    """
     total = sum(len(record) for record in records)
     size = max(least, -(-total // most))
     return [record[k : k + size] for record in records for k in range(0, len(record) - size + 1, size)]
 
 
 def block_values(records: Sequence[np.ndarray], lag: int) -> np.ndarray:
-    """:meth:`Correlation.flat_top` at ``lag`` of every block, (B,); empty when there are fewer than four blocks."""
+    """Compute :meth:`Correlation.flat_top` at one lag in each of several blocks of the records.
+
+    Parameters:
+        records: one array (T_r, C) for each run.
+        lag: argument m of :meth:`Correlation.flat_top`, in samples.
+
+    Returns an array (B,), which is empty when there are fewer than four blocks.
+    """
     blocks = split(records, _BLOCK_LAGS * lag)
     if len(blocks) < 4:
         return np.empty(0)

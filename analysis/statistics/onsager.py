@@ -11,9 +11,12 @@ from les_ipi.analysis.statistics.plateau import flat_top_response, skewed_error
 
 @dataclass(frozen=True)
 class Onsager:
-    """Matrix S_ab(0) = ∫⟨J_a(0)·J_b(t)⟩dt of currents, which sums to that of the total current.
+    """Matrix S_ab(0) = ∫⟨J_a(0)·J_b(t)⟩dt of the currents of species, which sums to that of the total current.
 
-    ``species`` (A,) names; ``value`` and ``error`` (A, A), one standard deviation.
+    Attributes:
+        species: names of the A species.
+        value: (A, A) matrix, J²·fs, where J is the unit of the currents.
+        error: (A, A) standard deviation of each element, J²·fs.
     """
 
     species: tuple[str, ...]
@@ -24,15 +27,22 @@ class Onsager:
 def onsager_matrix(
     records: Sequence[np.ndarray], species: Sequence[str], dt_fs: float, plateau: int
 ) -> Onsager:
-    """Matrix of zero-frequency cross powers of the currents of species.
+    """Estimate the matrix of zero-frequency cross powers of the currents of species.
 
-    S_ab(0) = Σ_k w_k Σ_c ½⟨J_ac(0)J_bc(k) + J_bc(0)J_ac(k)⟩ dt, w the window of
-    :meth:`~les_ipi.analysis.statistics.plateau.Correlation.flat_top`. Error: Gaussian process,
-    Var = (2/N²) Σ_j W_j² ½(S_aa S_bb + S_ab²), corrected for skewness like the diagonal elements (safe for weakly
-    coupled species).
+        S_ab(0) = Σ_k w_k Σ_c ½⟨J_ac(0)J_bc(k) + J_bc(0)J_ac(k)⟩ dt
 
-    Parameters: ``records`` (T_r, A, 3) currents of each species; ``species`` (A,) names; ``dt_fs``; ``plateau`` t* in
-    samples, that of the total current. Returns :class:`Onsager` in units of J²·fs.
+    The window w is that of :meth:`~les_ipi.analysis.statistics.plateau.Correlation.flat_top`. The error is that of a
+    Gaussian process, Var = (2/N²) Σ_j W_j² ½(S_aa S_bb + S_ab²), corrected for skewness like the diagonal elements
+    (safe for weakly coupled species).
+
+    Parameters:
+        records: one array (T_r, A, 3) for each run, the currents of the A species.
+        species: names of the species.
+        dt_fs: time between two samples, fs.
+        plateau: plateau time t* of the total current, in samples.
+
+    Returns :class:`Onsager` in units of J²·fs, where J is the unit of the currents.
+
     Source: species-resolved Green-Kubo relations, Fong et al., 10.1002/aic.17091.
     """
     count = len(species)

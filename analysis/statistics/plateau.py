@@ -24,11 +24,16 @@ _LEAST_ORDINATES = 25
 
 @dataclass(frozen=True)
 class Correlation:
-    """Correlation function of records and what its errors follow from.
+    """Correlation function of records, together with what its errors follow from.
 
-    ``values`` (L,) Σ_c ⟨x_c(0)x_c(k)⟩, divided by the number of pairs; ``samples`` N of all records. By length of record:
-    ``squares`` (F,) 4 Var I, with I the two-sided periodogram per sample (for one component Var I = S²), and ``powers``
-    (F,) its local mean, both summed over the ``records`` (their number) of that length.
+    The last three are dictionaries by the length of a record in samples. I is the two-sided periodogram per sample.
+
+    Attributes:
+        values: (L,) correlation function Σ_c ⟨x_c(0)x_c(k)⟩ at the lags k, divided by the number of pairs.
+        samples: number N of samples of all records.
+        squares: (F,) 4 Var I, summed over the records of this length; for one component Var I = S².
+        powers: (F,) local mean of I, summed over the records of this length.
+        records: number of records of this length.
     """
 
     values: np.ndarray
@@ -38,18 +43,26 @@ class Correlation:
     records: dict[int, int]
 
     def flat_top(self, m: int) -> float:
-        """Σ_k w_k C_k with w = 1 for |k| ≤ m, falling linearly to 0 at 2m.
+        """Sum of the correlation function with a flat-top window, Σ_k w_k C_k.
 
-        It is the mean of the running Green-Kubo integral over m..2m and the slope of the mean-square displacement
-        between m and 2m. Source: Politis and Romano, 10.1111/j.1467-9892.1995.tb00223.x.
+        The window w is 1 for |k| ≤ m and falls linearly to 0 at 2m. The sum is the mean of the running Green-Kubo
+        integral over m..2m, and the slope of the mean-square displacement between m and 2m.
+
+        Parameters: ``m`` in samples.
+
+        Source: Politis and Romano, 10.1111/j.1467-9892.1995.tb00223.x.
         """
         k = np.arange(2 * m)
         return float(2.0 * np.clip(2.0 - k / m, 0.0, 1.0) @ self.values[: 2 * m] - self.values[0])
 
     def relative_variance(self, m: int) -> float:
-        """Var I/I² of one ordinate below the frequency 1/(2m): 1/C for C independent components; NaN if they are few.
+        """Relative variance Var I/I² of one ordinate of the periodogram below the frequency 1/(2m).
 
-        From the longest records. Parameters: ``m`` in samples.
+        It is 1/C for C independent components, and is taken from the longest records.
+
+        Parameters: ``m`` in samples.
+
+        Returns a number without unit, or NaN when there are too few ordinates below this frequency.
         """
         inside = {length: slice(1, length // (2 * m)) for length in self.squares}
         if max(part.stop for part in inside.values()) < _LEAST_ORDINATES:
@@ -59,7 +72,10 @@ class Correlation:
         return float(self.records[length] * square.sum() / (4.0 * (power**2).sum()))
 
     def covariance(self, m: np.ndarray) -> np.ndarray:
-        """Gaussian covariance of :meth:`flat_top` at several m, (M,) → (M, M)."""
+        """Covariance of :meth:`flat_top` between several lags for a Gaussian process.
+
+        Parameters: ``m`` (M,), in samples. Returns an array (M, M).
+        """
         total = np.zeros((len(m), len(m)))
         for length, square in self.squares.items():
             for first in range(0, square.size, _CHUNK):
@@ -70,10 +86,12 @@ class Correlation:
         return total / self.samples**2
 
     def memory(self, most: int) -> int:
-        """Lag up to ``most`` from which on the correlation function is lost in its noise, in samples.
+        """Lag from which on the correlation function is lost in its noise.
 
-        Var C_k → (1/2N²) Σ_j 4 Var I(ω_j) at large k, as of any Gaussian process. What stands out again after a gap three times
-        as long as all before is chance.
+        For large k the noise is Var C_k → (1/2N²) Σ_j 4 Var I(ω_j), as of any Gaussian process. Whatever stands out
+        again after a gap three times as long as all before counts as chance.
+
+        Parameters: ``most``, the largest lag that is considered, in samples. Returns the lag in samples.
         """
         noise = np.sqrt(0.5 * sum(square.sum() for square in self.squares.values())) / self.samples
         lag = 0
@@ -85,11 +103,15 @@ class Correlation:
 
 
 def correlate(records: Sequence[np.ndarray], max_lag: int) -> Correlation:
-    """Correlation function up to ``max_lag`` and squared periodogram, summed over components, pooled over records.
+    """Compute the correlation function and the squared periodogram, summed over components and pooled over records.
 
     The mean is not removed: an equilibrium current has none, and removing it would lower S(0).
 
-    Parameters: ``records`` (T_r, C); ``max_lag`` in samples. Returns :class:`Correlation`.
+    Parameters:
+        records: one array (T_r, C) for each run.
+        max_lag: number of lags, in samples.
+
+    Returns :class:`Correlation`.
     """
     sums, pairs, squares, powers, counts = np.zeros(max_lag), np.zeros(max_lag), {}, {}, {}
     for record in records:
@@ -124,23 +146,32 @@ def _ordinate_variance(periodograms: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Plateau:
-    """Where a running integral is flat: ``lag`` in samples, ``found`` false if nowhere."""
+    """Where a running integral is flat.
+
+    Attributes:
+        lag: time from which on it is flat, in samples.
+        found: False when it was not shown to be flat anywhere.
+    """
 
     lag: int
     found: bool
 
 
 def find_plateau(correlation: Correlation, longest: int) -> Plateau:
-    """The lag from which on the running integral has no significant slope any more.
+    """Find the lag from which on the running integral has no significant slope any more.
 
-    Among lags m in geometric progression, the first one whose :meth:`Correlation.flat_top` differs from that of every
-    larger m by less than three standard deviations *of the difference* (Lepskii's rule, 10.1137/1135065), or a larger one
-    of smaller variance: strong vibrations leak into short windows, where their noise hides any difference. Estimates
-    should use twice this lag, so that what is left of the bias is small against the error. Twice the lag is never shorter than
-    the memory of the correlation function: in a short record every difference drowns in the noise of the longer windows, and
-    the shortest window would pass with a small error.
+    Candidates are lags m in geometric progression. The first one is taken whose :meth:`Correlation.flat_top` differs
+    from that of every larger m by less than three standard deviations *of the difference* (Lepskii's rule,
+    10.1137/1135065), or a larger one of smaller variance: strong vibrations leak into short windows, where their noise
+    hides any difference. Estimates should use twice this lag, so that what is left of the bias is small against the
+    error. Twice the lag is never shorter than the memory of the correlation function: in a short record every
+    difference drowns in the noise of the longer windows, and the shortest window would pass with a small error.
 
-    Parameters: ``correlation``; ``longest`` lag to try. Returns :class:`Plateau`.
+    Parameters:
+        correlation: correlation function of the records, from :func:`correlate`.
+        longest: largest lag to try, in samples, from :func:`longest_lag`.
+
+    Returns :class:`Plateau`.
     """
     lags = np.unique(np.round(_GRID ** np.arange(np.log(max(longest, 2)) / np.log(_GRID))).astype(int))
     values = np.array([correlation.flat_top(m) for m in lags])
@@ -158,7 +189,16 @@ def find_plateau(correlation: Correlation, longest: int) -> Plateau:
 
 
 def longest_lag(records: Sequence[np.ndarray]) -> int:
-    """Largest plateau time that a record can support, in samples; raises :class:`UserError` for very short ones."""
+    """Choose the largest plateau time that the records can support.
+
+    It is 1/6 of the shortest record or 1/16 of all records together, whichever is less.
+
+    Parameters: ``records``, one array (T_r, ...) for each run.
+
+    Returns the time in samples.
+
+    Raises :class:`UserError` for records of fewer than 64 samples.
+    """
     shortest = min(len(record) for record in records)
     if shortest < _LEAST_SAMPLES:
         raise UserError(
@@ -170,10 +210,17 @@ def longest_lag(records: Sequence[np.ndarray]) -> int:
 
 
 def flat_top_response(m: np.ndarray, theta: np.ndarray) -> np.ndarray:
-    """Transform of the window of :meth:`Correlation.flat_top`, Σ_k w_k e^{ikθ} = 2F_{2m} − F_m = F_m (3 − 4 sin²(mθ/2)).
+    """Compute the transform of the window of :meth:`Correlation.flat_top`.
 
-    F_m = sin²(mθ/2)/(m sin²(θ/2)) is that of the triangle of half-width m (Fejér). Parameters: ``m`` (M,); ``theta`` (F,) rad a
-    sample. Returns (M, F).
+        Σ_k w_k e^{ikθ} = 2F_{2m} − F_m = F_m (3 − 4 sin²(mθ/2))
+
+    F_m = sin²(mθ/2)/(m sin²(θ/2)) is the transform of the triangle of half-width m (Fejér).
+
+    Parameters:
+        m: (M,) lags of the window, in samples.
+        theta: (F,) angular frequencies θ, rad per sample.
+
+    Returns an array (M, F).
     """
     half = np.maximum(np.asarray(theta) / 2.0, 1e-9)
     square = np.sin(np.outer(m, half)) ** 2
@@ -181,22 +228,30 @@ def flat_top_response(m: np.ndarray, theta: np.ndarray) -> np.ndarray:
 
 
 def skewed_error(value: float, variance: float) -> float:
-    """Standard error such that value ± error holds for an estimate of a power, distributed as χ²_ν with ν = 2 value²/variance.
+    """Compute the standard error such that value ± error holds for an estimate of a power, which is skewed.
 
-    ⟨((x − μ)/x)²⟩ = (2ν + 8)/((ν − 2)(ν − 4)) instead of 2/ν, because a value that came out low has a low variance too. A small
-    correction for long runs; it ends at ν = 10, where the run is too short anyway or the power is nothing but noise.
+    The estimate is distributed as χ²_ν with ν = 2 value²/variance. Then ⟨((x − μ)/x)²⟩ = (2ν + 8)/((ν − 2)(ν − 4))
+    takes the place of 2/ν, because a value that came out low has a low variance too. This is a small correction for
+    long runs. It ends at ν = 10, where the run is too short anyway or the power is nothing but noise.
 
-    Parameters: ``value``; ``variance`` by Gaussian theory. Returns the error in the unit of ``value``.
+    Parameters:
+        value: the estimate.
+        variance: its variance by Gaussian theory.
+
+    Returns the error in the unit of ``value``.
     """
     nu = max(2.0 * value**2 / variance, 10.0) if variance > 0.0 else np.inf
     return float(np.sqrt(variance * (1.0 + 4.0 / nu) / ((1.0 - 2.0 / nu) * (1.0 - 4.0 / nu))))
 
 
 def raised_error(error: float, blocks: np.ndarray) -> tuple[float, bool]:
-    """The error of theory, or that of the scatter of blocks where theory is refuted (F test at 1 %).
+    """Choose the error of theory, or that of the scatter of blocks where it refutes the theory (F test at 1 %).
 
-    Parameters: ``error`` of the mean by theory; ``blocks`` (B,) independent estimates of equal weight. Returns the error and
-    whether it was raised.
+    Parameters:
+        error: standard error of the mean by theory.
+        blocks: (B,) independent estimates of equal weight; fewer than four never refute the theory.
+
+    Returns the error, and whether it was raised.
     """
     count = len(blocks)
     if count < 4:

@@ -8,21 +8,36 @@ from scipy import ndimage, signal
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number and its standard error; the error is NaN where there is only one sample of it."""
+    """A number and its standard error.
+
+    Attributes:
+        value: the number.
+        error: its standard error; NaN where there is only one sample of it.
+    """
 
     value: float
     error: float
 
 
 def contiguous_blocks(n: int, n_blocks: int) -> list[np.ndarray]:
-    """Indices 0..n−1 cut into at most ``n_blocks`` contiguous blocks of nearly equal size."""
+    """Cut the indices 0..n−1 into contiguous blocks of nearly equal size.
+
+    Parameters:
+        n: number of indices.
+        n_blocks: largest number of blocks.
+
+    Returns a list of arrays of indices.
+    """
     return np.array_split(np.arange(n), min(n, max(n_blocks, 1)))
 
 
 def jackknife_error(replicates: np.ndarray) -> np.ndarray:
-    """Standard error from delete-one replicates, sqrt((B−1)/B Σ_b (θ_b − θ̄)²).
+    """Compute the standard error from delete-one replicates, sqrt((B−1)/B Σ_b (θ_b − θ̄)²).
 
-    Parameters: ``replicates`` (B, ...). Returns (...); NaN with fewer than two replicates.
+    Parameters: ``replicates`` (B, ...), the estimate θ_b without each of B blocks.
+
+    Returns an array (...); NaN with fewer than two replicates.
+
     Source: Efron and Stein, 10.1214/aos/1176345462.
     """
     count = len(replicates)
@@ -34,13 +49,19 @@ def jackknife_error(replicates: np.ndarray) -> np.ndarray:
 def spectrum_error(
     mean: np.ndarray, replicates: np.ndarray, gaussian_variance: np.ndarray, points: int
 ) -> np.ndarray:
-    """Standard error of a spectrum: that of a Gaussian process, raised where blocks scatter more.
+    """Compute the standard error of a spectrum: that of a Gaussian process, raised where blocks scatter more.
 
-    σ = S sqrt(v · max(1, r)), v the Gaussian relative variance, r the ratio of the jackknife variance to
-    v·S² averaged over ``points`` neighbouring points. Blocks see what a Gaussian process has not: slow
-    energy exchange, starts that differ. With fewer than four blocks r is 1.
+    σ = S sqrt(v · max(1, r)), where v is the Gaussian relative variance and r the ratio of the jackknife variance to
+    v·S², averaged over neighbouring points. Blocks see what a Gaussian process does not have: slow exchange of energy,
+    and starts that differ. With fewer than four blocks r is 1.
 
-    Parameters: ``mean`` (F,); ``replicates`` (B, F); ``gaussian_variance`` (F,); ``points``. Returns (F,).
+    Parameters:
+        mean: (F,) spectrum S.
+        replicates: (B, F) spectra without each of B blocks.
+        gaussian_variance: (F,) relative variance v of the mean spectrum of a Gaussian process.
+        points: number of neighbouring points over which r is averaged.
+
+    Returns an array (F,) in the unit of the spectrum.
     """
     expected = mean**2 * gaussian_variance
     if len(replicates) < 4:
@@ -51,10 +72,13 @@ def spectrum_error(
 
 
 def statistical_inefficiency(values: np.ndarray) -> float:
-    """Number of successive samples that count as one, g = 1 + 2 Σ_t (1 − t/T) ρ(t), summed to the first ρ
-    ≤ 0.
+    """Compute the number of successive samples that count as one independent sample.
 
-    Parameters: ``values`` (T,). Returns g ≥ 1. Source: Chodera et al., 10.1021/ct0502864.
+    g = 1 + 2 Σ_t (1 − t/T) ρ(t), summed up to the first ρ ≤ 0.
+
+    Parameters: ``values`` (T,). Returns g ≥ 1.
+
+    Source: Chodera et al., 10.1021/ct0502864.
     """
     values = np.asarray(values, dtype=float)
     deviation = values - values.mean()
@@ -68,18 +92,23 @@ def statistical_inefficiency(values: np.ndarray) -> float:
 
 
 def mean_and_error(values: np.ndarray) -> tuple[float, float]:
-    """Mean of a correlated series and its standard error, sqrt(g var/T).
+    """Compute the mean of a correlated series and its standard error sqrt(g var/T).
 
-    Parameters: ``values`` (T,). Returns (mean, error).
+    Here g is the :func:`statistical_inefficiency` of the series.
+
+    Parameters: ``values`` (T,). Returns the mean and its error.
     """
     values = np.asarray(values, dtype=float)
     return float(values.mean()), float(values.std() * np.sqrt(statistical_inefficiency(values) / values.size))
 
 
 def equilibration_start(values: np.ndarray) -> int:
-    """Index from which a series is best called stationary: the start that leaves most independent samples.
+    """Find the index from which on a series is best called stationary: the start that leaves most independent samples.
 
-    Parameters: ``values`` (T,). Returns the index, one of twenty-five candidates in the first half.
+    Parameters: ``values`` (T,).
+
+    Returns the index, one of twenty-five candidates in the first half.
+
     Source: Chodera, 10.1021/acs.jctc.5b00784.
     """
     values = np.asarray(values, dtype=float)

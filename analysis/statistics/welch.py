@@ -15,11 +15,15 @@ _PADDING = 4  # frequency points per independent bin
 
 @dataclass(frozen=True)
 class BlockSpectra:
-    """Sums of segment spectra over independent blocks.
+    """Sums of the spectra of segments over independent blocks.
 
-    ``frequency`` (F,) fs⁻¹; ``sums`` (B, C, F) block sums of S of each component; ``counts`` (B,) segments
-    a block; ``gaussian_variance`` (F,) relative variance of the mean spectrum expected of a Gaussian
-    process; ``length`` samples a segment; ``bin_points`` points per independent bin.
+    Attributes:
+        frequency: (F,) frequencies, fs⁻¹.
+        sums: (B, C, F) sum of the spectra S of each component over the segments of each block.
+        counts: (B,) number of segments in each block.
+        gaussian_variance: (F,) relative variance of the mean spectrum that is expected of a Gaussian process.
+        length: number of samples in a segment.
+        bin_points: number of frequency points per independent bin.
     """
 
     frequency: np.ndarray
@@ -31,12 +35,12 @@ class BlockSpectra:
 
     @property
     def mean(self) -> np.ndarray:
-        """Spectrum S(ω) summed over components, (F,)."""
+        """Mean spectrum S(ω) of all segments, summed over components, (F,)."""
         return self.sums.sum(axis=(0, 1)) / self.counts.sum()
 
     @property
     def without_each_block(self) -> np.ndarray:
-        """Spectra with one block left out, (B, F): the jackknife replicates."""
+        """Mean spectra with one block left out, the replicates of the jackknife, (B, F)."""
         blocks = self.sums.sum(axis=1)
         return (blocks.sum(axis=0) - blocks) / (self.counts.sum() - self.counts)[:, None]
 
@@ -44,16 +48,26 @@ class BlockSpectra:
 def block_spectra(
     records: Sequence[np.ndarray], dt: float, length: int, window: str = "hann", n_blocks: int = 20
 ) -> BlockSpectra:
-    """Two-sided power spectra of segments at half overlap, pooled over records.
+    """Compute two-sided power spectra of segments that overlap by half, pooled over records (Welch's method).
 
     S(ω) = dt / Σ_n w_n² · |Σ_n w_n x_n e^{iωn dt}|², so that ∫ S dω/2π = ⟨x²⟩ and S = ∫⟨x(0)x(t)⟩e^{iωt}dt.
-    Relative variance of the mean over K segments: (Σ_c S_c²/S²)(1 + 2ρ²(K−R)/K)(1 +
-    |Σw²e^{2iωn}|²/(Σw²)²)/K with R records, ρ² from :func:`les_ipi.analysis.statistics.windows.overlap_correlation`; the last
-    factor doubles it at ω = 0 and Nyquist.
 
-    Parameters: ``records`` of shape (T_r, C), mean removed; ``dt`` fs; ``length`` samples a segment;
-    ``window`` name; ``n_blocks`` wanted (at least one a record). Returns :class:`BlockSpectra`. Raises
-    :class:`UserError` when a record is shorter than a segment. Source: Welch, 10.1109/TAU.1967.1161901.
+    The relative variance of the mean over K segments of R records is (Σ_c S_c²/S²)(1 + 2ρ²(K−R)/K)(1 +
+    |Σw²e^{2iωn}|²/(Σw²)²)/K with ρ² from :func:`les_ipi.analysis.statistics.windows.overlap_correlation`. The last
+    factor doubles it at ω = 0 and at the Nyquist frequency.
+
+    Parameters:
+        records: one array (T_r, C) for each run, with its mean removed.
+        dt: time between two samples, fs.
+        length: number of samples in a segment.
+        window: name of the taper window, one of :data:`~les_ipi.analysis.statistics.windows.WINDOWS`.
+        n_blocks: wanted number of blocks; each record has at least one.
+
+    Returns :class:`BlockSpectra`.
+
+    Raises :class:`UserError` when a record is shorter than a segment.
+
+    Source: Welch, 10.1109/TAU.1967.1161901.
     """
     if min(len(record) for record in records) < length:
         shortest = min(len(record) for record in records)
@@ -90,27 +104,39 @@ def block_spectra(
 
 
 def time_derivative(record: np.ndarray, dt: float) -> np.ndarray:
-    """First difference of a record, (x_{n+1} − x_n)/dt; its spectrum needs :func:`derivative_response`.
+    """Compute the first difference of a record, (x_{n+1} − x_n)/dt; its spectrum needs :func:`derivative_response`.
 
     Differentiating before tapering keeps the leakage of the large slow part of a dipole out of the spectrum.
-    Parameters: ``record`` (T, C); ``dt`` fs. Returns (T−1, C).
+
+    Parameters:
+        record: (T, C) samples.
+        dt: time between two samples, fs.
+
+    Returns an array (T−1, C), in the unit of the record per fs.
     """
     return np.diff(record, axis=0) / dt
 
 
 def derivative_response(frequency: np.ndarray, dt: float) -> np.ndarray:
-    """Power response of the first difference relative to d/dt: (sin(ωdt/2)/(ωdt/2))², never below (2/π)².
+    """Compute the power response of the first difference relative to d/dt, (sin(ωdt/2)/(ωdt/2))², never below (2/π)².
 
-    Parameters: ``frequency`` (F,) fs⁻¹; ``dt`` fs. Returns (F,), to divide the spectrum by.
+    Parameters:
+        frequency: (F,) frequencies, fs⁻¹.
+        dt: time between two samples, fs.
+
+    Returns an array (F,) by which the spectrum of the first difference is to be divided.
     """
     return np.sinc(np.asarray(frequency) * dt) ** 2
 
 
 def mean_square_derivative(record: np.ndarray, dt: float) -> float:
-    """Mean square of dx/dt by a seventh-order spline, without any spectrum: ⟨ẋ·ẋ⟩.
+    """Compute the mean square ⟨ẋ·ẋ⟩ of the time derivative by a seventh-order spline, without any spectrum.
 
-    Parameters: ``record`` (T, C) with T ≥ 16; ``dt`` fs. Returns the mean of the squared derivative,
-    summed over C.
+    Parameters:
+        record: (T, C) samples with T ≥ 16.
+        dt: time between two samples, fs.
+
+    Returns the mean of the squared derivative, summed over the components.
     """
     spline = interpolate.make_interp_spline(np.arange(len(record)) * dt, record, k=7)
     derivative = spline.derivative()(np.arange(4, len(record) - 4) * dt)

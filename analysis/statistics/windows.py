@@ -11,10 +11,17 @@ WINDOWS = {"hann": "hann", "hamming": "hamming", "blackman": "blackman", "rectan
 
 
 def taper(name: str, length: int) -> np.ndarray:
-    """Window of a given name, periodic form, largest value 1.
+    """Compute a taper window in its periodic form, whose largest value is 1.
 
-    Parameters: ``name`` one of :data:`WINDOWS`; ``length`` number of samples. Returns an array (length,).
-    Raises :class:`UserError` for an unknown name. Source: Harris, 10.1109/PROC.1978.10837.
+    Parameters:
+        name: name of the window, one of :data:`WINDOWS`.
+        length: number of samples.
+
+    Returns an array (length,).
+
+    Raises :class:`UserError` for an unknown name.
+
+    Source: Harris, 10.1109/PROC.1978.10837.
     """
     if name not in WINDOWS:
         raise UserError(f"There is no window '{name}'; choose one of {', '.join(WINDOWS)}.")
@@ -22,9 +29,9 @@ def taper(name: str, length: int) -> np.ndarray:
 
 
 def width_in_bins(name: str) -> float:
-    """Full width at half maximum of |W(f)|² in units of 1/(length·dt): 1.44 for Hann, 0.89 for rectangular.
+    """Compute the full width at half maximum of |W(f)|² in units of 1/(length·dt): 1.44 for Hann, 0.89 for rectangular.
 
-    Parameters: ``name`` one of :data:`WINDOWS`. Returns a number without unit.
+    Parameters: ``name`` of the window, one of :data:`WINDOWS`. Returns a number without unit.
     """
     length, pad = 256, 256
     power = np.abs(np.fft.rfft(taper(name, length), length * pad)) ** 2
@@ -35,21 +42,42 @@ def width_in_bins(name: str) -> float:
 
 
 def resolution_cm1(name: str, length: int, dt_fs: float) -> float:
-    """Spectral width (FWHM, cm⁻¹) of a segment of ``length`` samples, ``dt_fs`` apart."""
+    """Compute the spectral width (FWHM) of a segment.
+
+    Parameters:
+        name: name of the window, one of :data:`WINDOWS`.
+        length: number of samples in the segment.
+        dt_fs: time between two samples, fs.
+
+    Returns the width in cm⁻¹.
+    """
     return width_in_bins(name) * CM1_PER_INVERSE_FS / (length * dt_fs)
 
 
 def length_for_resolution(name: str, resolution: float, dt_fs: float) -> int:
-    """Number of samples whose spectral width (FWHM) is ``resolution`` cm⁻¹ at a spacing of ``dt_fs`` fs."""
+    """Compute the number of samples in a segment that has a given spectral width.
+
+    Parameters:
+        name: name of the window, one of :data:`WINDOWS`.
+        resolution: spectral width (FWHM), cm⁻¹.
+        dt_fs: time between two samples, fs.
+
+    Returns the number of samples.
+    """
     return round(width_in_bins(name) * CM1_PER_INVERSE_FS / (resolution * dt_fs))
 
 
 def overlap_correlation(window: np.ndarray, shift: int) -> float:
-    """Correlation of the periodograms of two segments of white noise that start ``shift`` samples apart.
+    """Compute the correlation of the periodograms of two overlapping segments of white noise.
 
-    ρ² = (Σ_n w_n w_{n+shift})² / (Σ_n w_n²)²; 1/36 for Hann at half overlap.
+    ρ² = (Σ_n w_n w_{n+shift})² / (Σ_n w_n²)², which is 1/36 for Hann at half overlap.
 
-    Parameters: ``window`` (length,); ``shift`` samples. Returns a number in 0..1.
+    Parameters:
+        window: (length,) window w, from :func:`taper`.
+        shift: number of samples between the starts of both segments.
+
+    Returns a number in 0..1.
+
     Source: Welch, 10.1109/TAU.1967.1161901.
     """
     return float((window[shift:] @ window[: window.size - shift] / (window @ window)) ** 2)
