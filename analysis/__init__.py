@@ -1,9 +1,17 @@
 """Spectra, transport, P-E loops and structure in absolute units with error bars, from i-PI runs (never imports torch).
 
-Three steps: ``RunDirectory`` reads what i-PI wrote, ``study_infrared`` (or ``InfraredSpectrum`` on a
-``run_universe``) makes n·α with errors, ``find_peaks`` locates bands. ``study_hysteresis`` turns field-driven runs into
-loops and switching times, ``study_structure`` any run into lattice, polarization and order of sublattices. Units are in
-every name.
+Every analysis begins with :class:`RunDirectory`, which reads what i-PI wrote. A study then turns one or several runs
+into results with errors:
+
+========================  ==========================================================================================
+``study_infrared``        the infrared absorption n·α, whose bands ``find_peaks`` locates
+``study_hysteresis``      loops and switching times of field-driven runs
+``study_structure``       lattice, polarization and order of the sublattices of any run
+``study_dielectric``      the static dielectric response
+========================  ==========================================================================================
+
+``InfraredSpectrum`` makes the same spectrum from an MDAnalysis Universe, for example that of ``run_universe``. The unit
+is part of the name of every quantity that has one.
 
 Names are imported on first use, so that ``import les_ipi.analysis`` is fast and the command line starts at once.
 """

@@ -1,8 +1,8 @@
 """Optical constants from the current spectrum: S_J gives conductivity, permittivity and absorption.
 
-Notation: S_J(ω) = ∫⟨J(0)·J(t)⟩ e^{iωt} dt, two-sided, summed over x, y, z, in (e Å/fs)² fs; V in Å³; T in K.
-The classical correlation function stands for the Kubo-transformed one (linear response, no quantum
-correction).
+In this module S_J(ω) = ∫⟨J(0)·J(t)⟩ e^{iωt} dt is the two-sided spectrum of the current, summed over x, y and z, in (e
+Å/fs)² fs. The volume V is in Å³ and the temperature T in K. The classical correlation function stands for the
+Kubo-transformed one (linear response, no quantum correction).
 """
 
 from scipy import constants as si
@@ -35,19 +35,26 @@ UC_CM2_PER_C_M2 = 100.0
 
 
 def dielectric_increment(fluctuation: float, volume: float, temperature: float) -> float:
-    """Static permittivity above ε_∞: ε_s − ε_∞ = ⟨δM²⟩/(3 V ε0 k_B T).
+    """Compute the static permittivity above ε_∞ from the fluctuation of the dipole.
 
-    Parameters: ``fluctuation`` ⟨δM·δM⟩ in e² Å² (path integrals: of the bead-averaged dipole); ``volume`` Å³;
-    ``temperature`` K. Returns a number without unit. Source: Neumann, 10.1080/00268978300102721.
+        ε_s − ε_∞ = ⟨δM²⟩/(3 V ε0 k_B T)
+
+    Parameters:
+        fluctuation: variance ⟨δM·δM⟩ of the cell dipole in e² Å², for path integrals of the bead-averaged dipole.
+        volume: volume of the cell in Å³.
+        temperature: temperature in K.
+
+    Returns a number without unit. Source: Neumann, 10.1080/00268978300102721.
     """
     return DIELECTRIC_PER_FLUCTUATION * fluctuation / (volume * temperature)
 
 
 def f_sum_of_charges(charge_square_per_mass: float, volume: float) -> float:
-    """Integrated absorption that Born charges and masses demand, whatever the temperature.
+    """Compute the integrated absorption that Born charges and masses demand at any temperature (f-sum rule).
 
-    ∫_0^∞ n α dν̃ = e² Σ_i (|Z_i|²_F/m_i) / (12 c² ε0 V).
+        ∫_0^∞ n α dν̃ = e² Σ_i (|Z_i|²_F/m_i) / (12 c² ε0 V)
 
-    Parameters: ``charge_square_per_mass`` Σ_i |Z_i|²_F/m_i in e²/amu; ``volume`` Å³. Returns cm⁻².
+    Parameters: ``charge_square_per_mass`` is Σ_i |Z_i|²_F/m_i in e²/amu, with the Frobenius norm of the Born charge of
+    each atom; ``volume`` is the volume of the cell in Å³. Returns the integral in cm⁻².
     """
     return F_SUM_PER_CHARGE2_MASS * charge_square_per_mass / volume

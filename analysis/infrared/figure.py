@@ -13,9 +13,10 @@ _SIZE = (7.2, 4.2)
 
 
 def plot_infrared(path: Path, study: InfraredStudy, measured: Measured | None = None) -> None:
-    """Draw n·α with its 2σ band, the cepstral line and a measured spectrum.
+    """Draw n·α with a band of two standard deviations, the cepstral estimate, and a measured spectrum if there is one.
 
-    Parameters: ``path`` of the image (`.png`, `.pdf`, ...); ``study``; ``measured`` or None.
+    Parameters: ``path`` of the image, whose suffix decides the format (`.png`, `.pdf`, ...); ``study`` to draw;
+    ``measured`` spectrum, or None.
     """
     spectrum = study.spectrum
     x = spectrum.wavenumber_cm1
@@ -33,9 +34,10 @@ def plot_infrared(path: Path, study: InfraredStudy, measured: Measured | None = 
 
 
 def plot_overlay(path: Path, records: Sequence[dict], labels: Sequence[str], measured: Measured | None) -> None:
-    """Draw n·α of every record of ``les-analysis ir`` with its 2σ band, and a measured spectrum.
+    """Draw n·α of several ``les-analysis ir`` records with 2σ bands, and a measured spectrum.
 
-    Parameters: ``path`` of the image; ``records``; ``labels`` one for each; ``measured`` or None.
+    Parameters: ``path`` of the image, whose suffix decides the format; ``records`` as :func:`infrared_record` makes
+    them; ``labels``, one for each record; ``measured`` spectrum, or None.
     """
     with figure_file(path, 1, _SIZE) as (_, (axis,)):
         _measured(axis, measured)

@@ -13,18 +13,32 @@ from les_ipi.errors import UserError
 
 @dataclass(frozen=True)
 class Measured:
-    """A measured spectrum: ``wavenumber_cm1`` (F,), ``n_alpha_cm1`` (F,), and its ``label``."""
+    """A measured absorption spectrum.
+
+    Attributes:
+        wavenumber_cm1: wavenumbers in cm⁻¹, (F,), increasing.
+        n_alpha_cm1: measured absorption n·α in cm⁻¹, (F,).
+        label: name of the spectrum in figures and records.
+    """
 
     wavenumber_cm1: np.ndarray
     n_alpha_cm1: np.ndarray
     label: str
 
     def at(self, wavenumber: np.ndarray) -> np.ndarray:
-        """n·α interpolated at given wavenumbers [cm⁻¹]; NaN outside the measured range."""
+        """Interpolate the measured n·α.
+
+        Parameters: ``wavenumber`` in cm⁻¹, any shape. Returns n·α in cm⁻¹, an array of the same shape, with NaN outside
+        the measured range.
+        """
         return np.interp(wavenumber, self.wavenumber_cm1, self.n_alpha_cm1, left=np.nan, right=np.nan)
 
     def peaks(self, bands: Mapping[str, tuple[float, float]]) -> dict[str, float | None]:
-        """Position [cm⁻¹] of the maximum in each range, by the fit of the simulation; None without one."""
+        """Find the maximum of the measured spectrum in each range, by the same fit as in simulated spectra.
+
+        Parameters: ``bands``, name → (lowest, highest) wavenumber in cm⁻¹. Returns name → position of the maximum in
+        cm⁻¹, or None where the range holds no maximum.
+        """
         grid = np.arange(np.ceil(self.wavenumber_cm1[0]), self.wavenumber_cm1[-1], 2.0)
         values = self.at(grid)
         found: dict[str, float | None] = {}
@@ -36,17 +50,24 @@ class Measured:
 
 
 def water_25c() -> Measured:
-    """n·α of liquid water at 25 °C (Segelstein 1981, CC0), 5-5984 cm⁻¹."""
+    """The measured n·α of liquid water at 25 °C from 5 to 5984 cm⁻¹, which is part of the package.
+
+    Returns :class:`Measured`. Source: Segelstein 1981 (CC0).
+    """
     with resources.as_file(resources.files("les_ipi.analysis.infrared") / "data/water_nk_Segelstein1981_25C.csv") as path:
         table = np.loadtxt(path, delimiter=",")
     return Measured(table[:, 0], table[:, 4], "experiment, water 25 °C (Segelstein 1981)")
 
 
 def read_measured(path: Path) -> Measured:
-    """Read a measured spectrum: comma or blank separated, `#` comments, wavenumber [cm⁻¹] and n·α [cm⁻¹].
+    """Read a measured spectrum from a text file.
 
-    With five columns or more the fifth is n·α (wavenumber, n, k, α, n·α), else the second.
-    Raises :class:`UserError` when the file cannot be read so.
+    Columns are separated by commas or blanks, and `#` begins a comment. The first column is the wavenumber in cm⁻¹. In
+    a file of five columns or more (wavenumber, n, k, α, n·α) the fifth is n·α in cm⁻¹, and in other files the second
+    is.
+
+    Parameters: ``path`` of the file. Returns :class:`Measured`, sorted by wavenumber, with the name of the file in its
+    label. Raises :class:`UserError` when the file cannot be read like this.
     """
     try:
         lines = [line.replace(",", " ") for line in path.read_text().splitlines()]

@@ -11,7 +11,11 @@ from les_ipi.errors import UserError
 
 
 def read_record(path: Path) -> dict:
-    """The record that ``les-analysis ir --json`` wrote. Raises :class:`UserError` if the file is not one."""
+    """Read the record of a spectrum that ``les-analysis ir --json`` wrote.
+
+    Parameters: ``path`` of the JSON file. Returns the record as a dictionary. Raises :class:`UserError` if the file is
+    not such a record.
+    """
     try:
         record = json.loads(path.read_text())
         record["wavenumber_cm1"], record["n_alpha_error_cm1"], record["peaks"]
@@ -21,7 +25,11 @@ def read_record(path: Path) -> dict:
 
 
 def peak_rows(records: Sequence[dict]) -> list[tuple[str, list[str], str]]:
-    """Rows (band, 'position ± error' of each record, experiment) over the bands that all records share, cm⁻¹."""
+    """Compare the positions of the bands that all records share.
+
+    Parameters: ``records`` as :func:`read_record` gives them. Returns one row for each band: its name, the position
+    with its error in each record, and the measured position or ``-``, all in cm⁻¹.
+    """
     tables = [{peak["name"]: peak for peak in record["peaks"]} for record in records]
     rows = []
     for name, first in tables[0].items():
@@ -34,7 +42,10 @@ def peak_rows(records: Sequence[dict]) -> list[tuple[str, list[str], str]]:
 
 
 def overlay_table(records: Sequence[dict], names: Sequence[str]) -> Table:
-    """Positions of the bands of several records as a terminal table, one column for each of the ``names``."""
+    """Make a terminal table of the positions of the bands in several records, with one column for each record.
+
+    Parameters: ``records`` as :func:`read_record` gives them; ``names``, the heading of each record's column.
+    """
     table = Table("band", *names, "experiment", title="Position of the maximum of n·α, cm-1")
     for band, cells, measured in peak_rows(records):
         table.add_row(band, *cells, measured)

@@ -20,9 +20,21 @@ WATER_BANDS = {
 
 @dataclass(frozen=True)
 class Peak:
-    """A band: centroid, position of the maximum and height (n·α) with one standard deviation, all cm⁻¹.
+    """A band of a spectrum: the range in which it was looked for, and its position, height and centroid.
 
-    Position and height are None when the range holds no maximum.
+    Errors are one standard deviation, or None where they cannot be estimated.
+
+    Attributes:
+        name: name of the band.
+        low_cm1: lower end of the range in cm⁻¹.
+        high_cm1: upper end of the range in cm⁻¹.
+        position_cm1: wavenumber of the maximum in cm⁻¹, None when the range holds no maximum.
+        position_error_cm1: error of the position in cm⁻¹.
+        height_cm1: absorption n·α at the maximum in cm⁻¹, None when the range holds no maximum.
+        height_error_cm1: error of the height in cm⁻¹.
+        centroid_cm1: mean wavenumber of the absorption in the range in cm⁻¹, None when the spectrum does not cover the
+            range.
+        centroid_error_cm1: error of the centroid in cm⁻¹.
     """
 
     name: str
@@ -37,14 +49,18 @@ class Peak:
 
 
 def find_peaks(spectrum: Infrared, bands: Mapping[str, tuple[float, float]]) -> list[Peak]:
-    """Position and height of the highest maximum in each named range, and the centroid of the range.
+    """Find the highest maximum and the centroid of a spectrum in each named range of wavenumbers.
 
-    A parabola is fitted to ln(n·α) (a Gaussian) where the smoothed band is above 4/5 of its maximum;
-    the same points serve every jackknife replicate, whose scatter is the error. The centroid is
-    ∫ν n·α dν / ∫n·α dν over the whole range: it does not depend on the shape of the top, but contains whatever
-    else absorbs in the range, and None where the spectrum does not cover the range.
+    A parabola is fitted to ln(n·α), that is a Gaussian to n·α, where the smoothed band is above 4/5 of its maximum. The
+    same points are fitted in every jackknife replicate, and the scatter of the results is the error. The centroid is ∫ν
+    n·α dν / ∫n·α dν over the whole range. It does not depend on the shape of the top, but it contains whatever else
+    absorbs in the range, and it is None where the spectrum does not cover the range.
 
-    Parameters: ``spectrum``; ``bands`` name → (low, high) cm⁻¹. Returns one :class:`Peak` a range, in order.
+    Parameters:
+        spectrum: the :class:`Infrared` spectrum.
+        bands: name of each band → (lowest, highest) wavenumber of its range in cm⁻¹, for example :data:`WATER_BANDS`.
+
+    Returns one :class:`Peak` for each range, in the order of ``bands``.
     """
     x = spectrum.wavenumber_cm1
     peaks = []
@@ -84,9 +100,10 @@ def _centroid(x: np.ndarray, y: np.ndarray) -> tuple[float] | None:
 
 
 def automatic_bands(spectrum: Infrared) -> dict[str, tuple[float, float]]:
-    """Ranges around the maxima that stand out of their surroundings by more than three errors.
+    """Choose ranges around the maxima that stand out of their surroundings by more than three standard deviations.
 
-    Parameters: ``spectrum``. Returns name (``band 1``, ...) → (low, high) cm⁻¹, from low to high wavenumber.
+    Parameters: ``spectrum``, an :class:`Infrared`. Returns a dictionary from the names ``band 1``, ``band 2``, ... to
+    (lowest, highest) wavenumber in cm⁻¹, in the order of the wavenumbers.
     """
     wavenumber = spectrum.wavenumber_cm1
     points = spectrum.resolution_cm1 / (wavenumber[1] - wavenumber[0])
@@ -103,10 +120,17 @@ def automatic_bands(spectrum: Infrared) -> dict[str, tuple[float, float]]:
 
 
 def fit_range(x: np.ndarray, y: np.ndarray, low: float, high: float, resolution: float) -> slice | None:
-    """Points around the highest smoothed maximum in ``low``..``high`` where it is above 4/5; None at an edge.
+    """Choose the points around the highest maximum of the smoothed curve that exceed 4/5 of it, in a range.
 
-    Parameters: ``x`` (F,) cm⁻¹, regular; ``y`` (F,); ``low``, ``high``, ``resolution`` cm⁻¹. Returns a
-    slice of points.
+    Parameters:
+        x: wavenumbers in cm⁻¹, (F,), equally spaced.
+        y: values of the curve, (F,), in any unit.
+        low: lower end of the range in cm⁻¹.
+        high: upper end of the range in cm⁻¹.
+        resolution: spectral width in cm⁻¹ that sets the least number of points.
+
+    Returns the points as a slice of ``x``, or None when the maximum lies at an end of the range or the range holds
+    fewer than five points.
     """
     spacing = x[1] - x[0]
     width = max(resolution, (high - low) / 6.0)
@@ -127,7 +151,11 @@ def fit_range(x: np.ndarray, y: np.ndarray, low: float, high: float, resolution:
 
 
 def fit_vertex(x: np.ndarray, y: np.ndarray) -> tuple[float, float] | None:
-    """Vertex (position, height) of a parabola through ln y; None when it is no maximum inside ``x``."""
+    """Fit a parabola to ln y and return its vertex.
+
+    Parameters: ``x`` (n,) in cm⁻¹; ``y`` (n,) in any unit. Returns (position, height) in the units of ``x`` and ``y``,
+    or None when some ``y`` is not positive or the parabola has no maximum inside ``x``.
+    """
     if (y <= 0).any():
         return None
     parabola = np.polynomial.Polynomial.fit(x, np.log(y), 2)

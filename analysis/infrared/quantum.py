@@ -20,17 +20,34 @@ CORRECTIONS = tuple(_FACTORS)
 
 
 def correction_factor(name: str, wavenumber: np.ndarray, temperature: float, n_beads: int = 1) -> np.ndarray:
-    """Factor on the classical n·α for a named quantum correction Q.
+    """Compute the factor by which a named quantum correction multiplies the classical n·α.
 
-    n α = ω(1 − e^{−x}) Q(ω) S_M/(6ħcVε0), x = βħω; divided by its value for the harmonic (Kubo) Q = x/(1 −
-    e^{−x}). ``harmonic`` is 1 (classical linear response, the only one that keeps the
-    fluctuation-dissipation theorem); ``none`` Q = 1 (Gordon); ``standard`` 2/(1+e^{−x}); ``schofield``
-    e^{x/2}; ``mixed`` e^{x/4}[x/(1−e^{−x})]^{1/2} (Skinner).
+        n α = ω(1 − e^{−x}) Q(ω) S_M/(6ħcVε0),  x = βħω
 
-    Parameters: ``name``; ``wavenumber`` cm⁻¹, any shape; ``temperature`` K; ``n_beads`` of the run.
-    Returns an array like ``wavenumber``. Raises :class:`UserError` for an unknown name, and for any but
-    ``harmonic`` with several beads (RPMD, TRPMD and CMD already give the Kubo function). Source: Ramírez
-    et al., 10.1063/1.1774986.
+    Every correction is a choice of Q. The factor is the ratio of this expression to its value for the harmonic (Kubo)
+    Q, so that it is 1 for ``harmonic``.
+
+    ==============  ==================================================================================
+    ``harmonic``    Q = x/(1 − e^{−x}): classical linear response, the only one that keeps the
+                    fluctuation-dissipation theorem
+    ``none``        Q = 1 (Gordon)
+    ``standard``    Q = 2/(1 + e^{−x})
+    ``schofield``   Q = e^{x/2}
+    ``mixed``       Q = e^{x/4} [x/(1 − e^{−x})]^{1/2} (Skinner)
+    ==============  ==================================================================================
+
+    Parameters:
+        name: name of the correction, one of :data:`CORRECTIONS`.
+        wavenumber: wavenumbers in cm⁻¹, any shape.
+        temperature: temperature in K.
+        n_beads: number of ring-polymer beads of the run.
+
+    Returns the factor without unit, an array of the shape of ``wavenumber``.
+
+    Raises :class:`UserError` for an unknown name, and with several beads for any name but ``harmonic``, because RPMD,
+    TRPMD and CMD already give the Kubo function.
+
+    Source: Ramírez et al., 10.1063/1.1774986.
     """
     if name not in _FACTORS:
         raise UserError(f"There is no quantum correction '{name}'; choose one of {', '.join(CORRECTIONS)}.")

@@ -16,15 +16,33 @@ from les_ipi.analysis.reporting.style import plain, value_and_error
 def infrared_record(
     study: InfraredStudy, peaks: list[Peak], measured: Measured | None, command: str
 ) -> dict[str, object]:
-    """A spectrum as a JSON object.
+    """Collect a spectrum, its bands and their provenance in an object that can be written as JSON.
 
-    Keys: ``wavenumber_cm1, n_alpha_cm1, n_alpha_error_cm1`` (one standard deviation), ``cepstral_cm1,
-    cepstral_error_cm1`` (statistical part only), ``experiment_cm1`` (null outside the measured range),
-    ``peaks`` (name, position, height, centroid, errors, ``experiment_cm1``), ``f_sum_ratio`` (integral over mean
-    square current), ``f_sum_mass_ratio`` (integral over Σ|Z|²/m), ``integral_cm2``, ``source,
-    source_reason, estimator, notes, warnings``, ``temperature_K, volume_A3, n_beads, n_atoms, n_runs,
-    n_blocks, n_segments, dt_fs, total_time_ps, resolution_cm1, nyquist_cm1``, ``cepstral_coefficients``,
-    ``model, runs, version, command``.
+    Parameters:
+        study: the :class:`InfraredStudy` to record.
+        peaks: the bands that :func:`find_peaks` found.
+        measured: the measured spectrum to record beside it, or None.
+        command: the command line that made the result.
+
+    Returns a dictionary with these keys. Errors are one standard deviation.
+
+    ==============================================================  ====================================================
+    ``wavenumber_cm1, n_alpha_cm1, n_alpha_error_cm1``              the spectrum
+    ``cepstral_cm1, cepstral_error_cm1, cepstral_coefficients``     the cepstral estimate with its statistical error
+    ``experiment, experiment_cm1``                                  label and n·α of the measured spectrum, null outside
+                                                                    the measured range
+    ``peaks``                                                       name, range, position, height, centroid and errors
+                                                                    of each band, with its measured position
+                                                                    ``experiment_cm1``
+    ``f_sum_ratio``                                                 integral over that of the mean square current
+    ``f_sum_mass_ratio``                                            integral over that of Σ|Z|²/m
+    ``integral_cm2``                                                integral of the spectrum
+    ``source, source_reason, estimator, notes, warnings``           how the spectrum was made
+    ``temperature_K, volume_A3, n_beads, n_atoms``                  the system
+    ``n_runs, n_blocks, n_segments, dt_fs, total_time_ps``          the data
+    ``resolution_cm1, nyquist_cm1``                                 spectral width and limit
+    ``model, runs, version, command``                               provenance
+    ==============================================================  ====================================================
     """
     spectrum = study.spectrum
     found = measured.peaks({peak.name: (peak.low_cm1, peak.high_cm1) for peak in peaks}) if measured else {}
@@ -65,7 +83,10 @@ def infrared_record(
 
 
 def write_infrared_csv(path: Path, record: dict[str, object]) -> None:
-    """Write the curves of a record as CSV, after `#` lines of provenance."""
+    """Write the curves of a record as a CSV file, after `#` lines with everything else in the record.
+
+    Parameters: ``path`` of the file; ``record`` from :func:`infrared_record`.
+    """
     names = {
         "wavenumber_cm1": "wavenumber_cm1",
         "n_alpha_cm1": "n_alpha_cm1",
@@ -89,7 +110,7 @@ def write_infrared_csv(path: Path, record: dict[str, object]) -> None:
 
 
 def infrared_table(record: dict) -> Table:
-    """Peaks of a record as a terminal table: band, position, height, centroid, experiment."""
+    """Make a terminal table of the bands of a record, in cm⁻¹: range, maximum, height, centroid, measured position."""
     table = Table(title="Infrared bands, n·α, all in cm-1 (± one standard deviation)")
     table.add_column("band")
     for head in ("range", "maximum", "height", "centroid", "measured"):
@@ -108,7 +129,7 @@ def infrared_table(record: dict) -> Table:
 
 
 def infrared_summary(record: dict) -> list[str]:
-    """Sentences under the table: source, estimator, statistics, sum rules, artefacts."""
+    """Write the sentences under the table of bands: source, estimator, statistics, sum rules and known artefacts."""
     lines = [
         f"Source: {record['source']} ({record['source_reason']}).",
         f"Estimator: {record['estimator']}.",

@@ -26,11 +26,31 @@ _ENOUGH_SEGMENTS = 20
 
 @dataclass(frozen=True)
 class Infrared:
-    """Absorption spectrum with its statistics: arrays (F,) in cm⁻¹, errors one standard deviation.
+    """An infrared absorption spectrum n(ν̃)α(ν̃) with its statistics.
 
-    ``replicates`` (B, F) are the spectra with one block left out, for the jackknife of anything derived;
-    ``f_sum_ratio`` compares the integrated spectrum with the mean square current, ``area_cm2`` is the
-    integral.
+    Curves are arrays (F,) on the same wavenumbers. All errors are one standard deviation.
+
+    Attributes:
+        wavenumber_cm1: wavenumbers ν̃ in cm⁻¹, (F,), equally spaced from 0.
+        n_alpha_cm1: absorption n·α in cm⁻¹, (F,), by Welch's method: the average over windowed segments.
+        n_alpha_error_cm1: error of ``n_alpha_cm1`` in cm⁻¹, (F,).
+        cepstral_cm1: absorption in cm⁻¹, (F,), by cepstral analysis, a second and smoother estimate from the same data.
+        cepstral_error_cm1: statistical error of ``cepstral_cm1`` in cm⁻¹, (F,).
+        replicates: spectra in cm⁻¹ with one block of the data left out of each, (B, F), from which the jackknife error
+            of any derived quantity follows.
+        cepstral_coefficients: number of cepstral coefficients that were kept.
+        area_cm2: integral ∫ n·α dν̃ in cm⁻² from 0 to the Nyquist wavenumber, without a quantum correction.
+        f_sum_ratio: ``area_cm2`` divided by its value from the mean square current (f-sum rule), which is 1 in theory.
+        resolution_cm1: full width at half maximum of the spectral window in cm⁻¹.
+        nyquist_cm1: highest wavenumber that the sampling interval can represent, in cm⁻¹.
+        dt_fs: time between frames in fs.
+        total_time_ps: length of all runs together in ps.
+        temperature_K: temperature in K.
+        volume_A3: volume of the cell in Å³, averaged over the runs.
+        n_runs: number of runs that were pooled.
+        n_blocks: number of blocks B for the jackknife.
+        n_segments: number of windowed segments that were averaged.
+        warnings: what limits the trust in the spectrum, one sentence each.
     """
 
     wavenumber_cm1: np.ndarray
@@ -62,17 +82,30 @@ def infrared_spectrum(
     quantum_correction: str = "harmonic",
     n_beads: int = 1,
 ) -> Infrared:
-    """Infrared absorption of one run, or pooled over independent runs.
+    """Compute the infrared absorption of one run, or pooled over independent runs of one system.
 
-    n(ω)α(ω) = S_J(ω)/(6cVε0k_BT) [cm⁻¹]; with a dipole, S_J is the spectrum of its first difference
-    divided by the response of the difference. Runs are pooled as J/(VT)^{1/2}. Errors:
-    :func:`les_ipi.analysis.statistics.uncertainty.spectrum_error`. Not included: local-field or surface effects (tin-foil
-    boundaries), electronic absorption.
+        n(ω)α(ω) = S_J(ω)/(6cVε0k_BT)
 
-    Parameters: ``signals`` one a run; ``resolution`` FWHM in cm⁻¹ (default: 15 to 30, aiming at 20 segments);
-    ``window`` of :data:`les_ipi.analysis.statistics.windows.WINDOWS`; ``max_wavenumber`` cm⁻¹; ``quantum_correction`` of
-    :data:`les_ipi.analysis.infrared.quantum.CORRECTIONS` and ``n_beads``. Returns :class:`Infrared`.
-    Raises :class:`UserError` when runs do not fit together or are too short.
+    The result is in cm⁻¹, and S_J is the power spectrum of the current J = dM/dt. From a dipole, S_J is the spectrum of
+    the first difference of the dipole, divided by the frequency response of the difference. Several runs are pooled as
+    J/(VT)^{1/2}. The errors come from :func:`les_ipi.analysis.statistics.uncertainty.spectrum_error`. Not included:
+    local-field or surface effects (the boundaries are tin-foil) and electronic absorption.
+
+    Parameters:
+        signals: one :class:`Signal` for each run, all of one kind, temperature and sampling interval.
+        resolution: spectral width in cm⁻¹, as full width at half maximum of the window. The default lies between 15 and
+            80 and gives 20 segments if the runs are long enough.
+        window: name of the taper of the segments, one of :data:`les_ipi.analysis.statistics.windows.WINDOWS`.
+        max_wavenumber: highest wavenumber of the result in cm⁻¹, at least 100.
+        quantum_correction: name of a factor for classical spectra, one of
+            :data:`les_ipi.analysis.infrared.quantum.CORRECTIONS`.
+        n_beads: number of ring-polymer beads of the runs. With more than one, only the correction ``harmonic`` is
+            allowed.
+
+    Returns the spectrum as :class:`Infrared`.
+
+    Raises :class:`UserError` when the runs do not fit together or are too short.
+
     Source: Neumann, 10.1080/00268978300102721; Ramírez et al., 10.1063/1.1774986.
     """
     dt, kind = _common(signals)
@@ -123,19 +156,25 @@ def infrared_spectrum(
 class InfraredSpectrum(AnalysisBase):
     """Infrared absorption of an MDAnalysis Universe whose frames carry a dipole or a current in ``ts.data``.
 
-    ``run(start, stop, step, backend, n_workers)`` fills ``results.spectrum`` (:class:`Infrared`),
-    ``results.wavenumber`` and ``results.n_alpha`` in cm⁻¹ and ``results.n_alpha_error``.
+    After ``run(start, stop, step, backend, n_workers)``, ``results.spectrum`` is the :class:`Infrared` spectrum. For
+    convenience, ``results.wavenumber``, ``results.n_alpha`` and ``results.n_alpha_error`` are its curves (F,), all in
+    cm⁻¹.
 
-    Parameters: ``universe`` from :func:`les_ipi.analysis.runs.universe.run_universe`; ``source`` ``dipole`` (e Å) or
-    ``current`` (e Å/fs); ``temperature`` K; ``options`` of :func:`infrared_spectrum`. Raises
-    :class:`UserError` when the frames carry no such data.
+    Parameters:
+        universe: a Universe such as :func:`les_ipi.analysis.runs.universe.run_universe` makes.
+        source: name of the data in the frames: ``dipole`` (3,) in e Å, or ``current`` (3,) in e Å/fs.
+        temperature: temperature in K.
+        verbose: whether MDAnalysis shows a progress bar.
+        options: further keyword arguments, passed on to :func:`infrared_spectrum`.
+
+    Raises :class:`UserError` when the frames carry no such data.
     """
 
     _analysis_algorithm_is_parallelizable = True
 
     @classmethod
     def get_supported_backends(cls) -> tuple[str, ...]:
-        """Backends of MDAnalysis that can split the frames."""
+        """Names of the MDAnalysis backends that can split the frames among workers."""
         return ("serial", "multiprocessing", "dask")
 
     def __init__(

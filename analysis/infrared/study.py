@@ -15,11 +15,21 @@ from les_ipi.errors import UserError
 
 @dataclass(frozen=True)
 class InfraredStudy:
-    """A spectrum and where it comes from.
+    """An infrared spectrum together with the runs, the method and the caveats that it rests on.
 
-    ``source`` and ``reason`` why it was taken; ``estimator`` sentence; ``notes`` known artefacts of the
-    method; ``warnings`` what limits trust; ``mass_f_sum_ratio`` integral over Σ|Z|²/m, None without Born
-    charges.
+    Attributes:
+        spectrum: the pooled :class:`Infrared` spectrum.
+        run_paths: the run directories, in the order in which they were given.
+        symbols: chemical symbol of each atom, (N,).
+        n_beads: number of ring-polymer beads, 1 for classical nuclei.
+        source: the record that was used, ``current``, ``dipole`` or ``bec``.
+        reason: why this record was used.
+        estimator: a sentence that names the dynamics, the correlated quantity and the quantum correction.
+        notes: artefacts that are known for this kind of dynamics.
+        warnings: what limits the trust in this spectrum, one sentence each.
+        mass_f_sum_ratio: integral of the spectrum divided by its value from the f-sum rule with Born charges and
+            masses, Σ|Z|²/m, which is 1 at equipartition; None unless the source is ``bec`` and the masses are known.
+        model: name of the model from ``les_ipi_run.json``, or None.
     """
 
     spectrum: Infrared
@@ -42,12 +52,21 @@ def study_infrared(
     temperature: float | None = None,
     **options,
 ) -> InfraredStudy:
-    """Infrared spectrum pooled over run directories.
+    """Compute the infrared spectrum of run directories, pooled over all of them.
 
-    Parameters: ``runs``; ``source``; ``discard_ps`` of equilibration dropped from each; ``temperature`` K
-    instead of the input's; ``options`` of :func:`les_ipi.analysis.infrared.spectrum.infrared_spectrum`. Returns
-    :class:`InfraredStudy`. Raises :class:`UserError` for runs that do not fit together or hold no usable
-    record.
+    Parameters:
+        runs: one or more :class:`RunDirectory` of the same system, dynamics and number of beads.
+        source: the record to use: ``current`` (the recorded dM/dt), ``dipole``, ``bec`` (Born charges and velocities),
+            or ``auto`` for the best one that all runs hold.
+        discard_ps: time in ps that is dropped from the start of each run as equilibration.
+        temperature: temperature in K that replaces the one in the i-PI input, or None to use the input's.
+        options: further keyword arguments, passed on to :func:`les_ipi.analysis.infrared.spectrum.infrared_spectrum`:
+            ``resolution``, ``window``, ``max_wavenumber`` and ``quantum_correction``.
+
+    Returns :class:`InfraredStudy`, with the spectrum and everything that should be reported with it.
+
+    Raises :class:`UserError` when the runs do not fit together, hold no usable record, or are sampled too rarely for
+    the vibrations of their atoms.
     """
     if not runs:
         raise UserError("There is no run to analyse.")

@@ -11,9 +11,13 @@ from les_ipi.errors import UserError
 
 @dataclass(frozen=True)
 class Anchors:
-    """Dipole as a function of the atoms: ``dipole`` (A, 3) e Å at ``steps`` (A,), increasing.
+    """The dipole of a field-driven run at some of its steps, computed from the atoms of these frames.
 
-    ``absolute``: relative to a non-polar reference rather than to the first frame.
+    Attributes:
+        path: the file ``PREFIX.anchors``.
+        steps: the steps of i-PI, (A,), increasing.
+        dipole: the dipole of the cell at these steps in e Å, (A, 3).
+        absolute: whether the dipole is relative to a non-polar reference rather than to the first frame.
     """
 
     path: Path
@@ -23,7 +27,12 @@ class Anchors:
 
 
 def read_anchors(table: Path) -> Anchors | None:
-    """The anchors beside a field table, None without any; raises :class:`UserError` for a file that is not readable."""
+    """Read the anchors that lie beside a field table.
+
+    Parameters: ``table``, the path of the field table ``PREFIX.field``. Returns :class:`Anchors`, or None when there is
+    no file ``PREFIX.anchors``. Raises :class:`UserError` for a file that is not a table of increasing steps and
+    dipoles.
+    """
     path = table.with_suffix(ANCHOR_SUFFIX)
     if not path.is_file():
         return None
@@ -38,11 +47,22 @@ def read_anchors(table: Path) -> Anchors | None:
 
 
 def tie(anchors: Anchors, steps: np.ndarray, dipole: np.ndarray) -> tuple[np.ndarray, int]:
-    """The dipole that is exact at the anchors and follows the integrated current between them.
+    """Correct an integrated current, so that it equals the dipole of the atoms at the anchors and follows the current
+    between them.
 
-    M(t) = M_J(t) + [M_anchor − M_J] interpolated linearly; relative to the start unless the anchors are absolute.
-    Parameters: ``steps`` (T,) and ``dipole`` (T, 3) e Å of the record. Returns (T, 3), e Å, and the number of
-    anchors on it. Raises :class:`UserError` when the anchors do not cover the record.
+        M(t) = M_J(t) + [M_anchor − M_J]
+
+    The term in brackets is known at the anchors and interpolated linearly between them. The result is relative to the
+    start unless the anchors are absolute.
+
+    Parameters:
+        anchors: the anchors of the run.
+        steps: the steps of the record, (T,).
+        dipole: the integrated current M_J of the record in e Å, (T, 3).
+
+    Returns the dipole in e Å, (T, 3), and the number of anchors on the record.
+
+    Raises :class:`UserError` when the anchors do not cover the record.
     """
     common, at, of = np.intersect1d(steps, anchors.steps, return_indices=True)
     gaps = np.diff([*common, steps[-1]])

@@ -18,10 +18,15 @@ _SPECTRUM_NEEDS = "a spectrum needs an unbroken record (use the parts before and
 
 
 def stride_of(steps: np.ndarray, where: str, needs: str = _SPECTRUM_NEEDS) -> int:
-    """Common difference of the steps of a file.
+    """Find the common difference of the steps of a file.
 
-    Parameters: ``steps`` (T,) increasing; ``where`` file name and ``needs`` end of the message. Returns the stride in steps.
-    Raises :class:`UserError` when there are fewer than two steps, or a gap.
+    Parameters:
+        steps: the steps of the records in a file, (T,), increasing.
+        where: name of the file, with which the error message begins.
+        needs: end of the error message, which says why a gap matters.
+
+    Returns the number of steps from one record to the next. Raises :class:`UserError` when there are fewer than two
+    records, or a gap between them.
     """
     if steps.size < 2:
         raise UserError(f"{where} holds {steps.size} frame(s); a time series needs at least two.")
@@ -47,12 +52,12 @@ def require_all_beads(files: Sequence[Path], n_beads: int) -> None:
 
 
 def common_steps(series: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Steps that all files hold, after checking that they were written with one stride.
+    """Find the steps that all files hold, and check that the files were written with one stride.
 
-    Files may differ in length at the end (a run that was stopped while writing).
+    The files may end at different steps, as those of a run that was stopped while it wrote.
 
-    Parameters: ``series`` file name → steps (T_k,). Returns steps (T,).
-    Raises :class:`UserError` for gaps and for different strides.
+    Parameters: ``series``, name of each file → its steps (T_k,). Returns the common steps (T,). Raises
+    :class:`UserError` for gaps, for different strides, and for fewer than two common steps.
     """
     strides = {name: stride_of(steps, name) for name, steps in series.items()}
     if len(set(strides.values())) > 1:
@@ -69,12 +74,17 @@ def common_steps(series: Mapping[str, np.ndarray]) -> np.ndarray:
 def contract_current(
     born_rows: np.ndarray, velocities: np.ndarray, inverse_masses: np.ndarray | None
 ) -> tuple[np.ndarray, float]:
-    """Current of one bead at one step, and the charges that the f-sum rule asks for.
+    """Compute the current of one bead at one step, and the sum over its Born charges that the f-sum rule needs.
 
-    J_α = Σ_iβ Z_i,αβ v_iβ from i-PI's rows (atom, β) and columns α; Σ_i |Z_i|²_F / m_i.
+        J_α = Σ_iβ Z_i,αβ v_iβ
 
-    Parameters: ``born_rows`` (3N, 3) e; ``velocities`` (N, 3) Å/fs; ``inverse_masses`` (N,) 1/amu or None.
-    Returns J (3,) in e Å/fs, and Σ|Z|²/m in e²/amu (NaN without masses).
+    Parameters:
+        born_rows: Born charges in e as i-PI writes them, (3N, 3): one row for each atom and direction β, one column for
+            each direction α.
+        velocities: velocities in Å/fs, (N, 3).
+        inverse_masses: inverse masses in 1/amu, (N,), or None when they are unknown.
+
+    Returns the current J in e Å/fs, (3,), and Σ_i |Z_i|²_F/m_i in e²/amu, which is NaN without masses.
     """
     current = born_rows.T @ velocities.reshape(-1)
     if inverse_masses is None:
@@ -83,10 +93,16 @@ def contract_current(
 
 
 def sum_rule_current(born_rows: np.ndarray, velocities: np.ndarray) -> tuple[np.ndarray, float]:
-    """Current that a violated acoustic sum rule adds, Σ_β (Σ_j Z_j,αβ/N) Σ_i v_iβ, and the residual.
+    """Compute the spurious current that arises when Born charges violate the acoustic sum rule Σ_j Z_j = 0, and the
+    residual.
 
-    Taking it off is the projection Z_i → Z_i − Σ_j Z_j/N. Parameters: as :func:`contract_current`. Returns the spurious
-    current (3,) in e Å/fs, and the mean of |Σ_j Z_j|/N over the nine elements in e, as i-PI defines the residual.
+        J_α = Σ_β (Σ_j Z_j,αβ/N) Σ_i v_iβ
+
+    Subtracting this current is the same as projecting the charges, Z_i → Z_i − Σ_j Z_j/N.
+
+    Parameters: ``born_rows`` (3N, 3) in e and ``velocities`` (N, 3) in Å/fs, both as in :func:`contract_current`.
+    Returns the spurious current in e Å/fs, (3,), and the residual in e as i-PI defines it: the mean of |Σ_j Z_j|/N over
+    the nine elements.
     """
     excess = born_rows.reshape(-1, 3, 3).mean(axis=0)
     return velocities.sum(axis=0) @ excess, float(np.abs(excess).mean())

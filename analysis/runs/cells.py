@@ -11,14 +11,23 @@ from les_ipi.ipi_files import AtomFile
 
 @dataclass(frozen=True)
 class CellSeries:
-    """Cell against time: ``time_fs`` (T,), ``cells`` (T, 3, 3) rows of lattice vectors, Å; ``source`` file."""
+    """The cell of a run as a function of time.
+
+    Attributes:
+        time_fs: time of each record in fs, (T,).
+        cells: lattice vectors in Å as the rows of a matrix, (T, 3, 3).
+        source: name of the file from which the cells were read.
+    """
 
     time_fs: np.ndarray
     cells: np.ndarray
     source: str
 
     def after(self, discard_ps: float) -> "CellSeries":
-        """The series without its first ``discard_ps``; raises :class:`UserError` if fewer than two records remain."""
+        """The series without its first ``discard_ps`` picoseconds.
+
+        Raises :class:`UserError` if fewer than two records remain.
+        """
         keep = self.time_fs >= self.time_fs[0] + 1000.0 * discard_ps - 1e-9
         if keep.sum() < 2:
             raise UserError(f"Discarding {discard_ps:g} ps leaves {keep.sum()} record(s) of the cell in {self.source}.")
@@ -26,9 +35,12 @@ class CellSeries:
 
 
 def read_cells(run: RunDirectory) -> CellSeries:
-    """Cell against time: from the field table, the property ``cell_h``, or the headers of a trajectory.
+    """Read the cell of a run as a function of time.
 
-    Parameters: ``run``. Returns :class:`CellSeries`. Raises :class:`UserError` when none of them is there.
+    The cells come from the field table, or else from the property ``cell_h``, or else from the headers of a trajectory.
+
+    Parameters: ``run``, the run directory. Returns :class:`CellSeries`. Raises :class:`UserError` when the run holds
+    none of them.
     """
     table = run.field_table
     if table is not None:

@@ -18,7 +18,13 @@ DRIFT_LIMITS = (0.1, 5.0)
 
 @dataclass(frozen=True)
 class Check:
-    """Outcome of one check: ``name``, ``status`` (``pass``, ``warn``, ``fail``), ``message``."""
+    """The outcome of one check of a run.
+
+    Attributes:
+        name: what was checked.
+        status: ``pass``, ``warn`` or ``fail``.
+        message: what was found, and what to do about it.
+    """
 
     name: str
     status: str
@@ -26,9 +32,9 @@ class Check:
 
 
 def check_run(run: RunDirectory) -> list[Check]:
-    """All checks of a run; a :class:`UserError` inside one of them is its failure.
+    """Perform all checks of a run. A check that ends with a :class:`UserError` counts as failed.
 
-    Parameters: ``run``. Returns the outcomes in order.
+    Parameters: ``run``, the run directory. Returns the outcomes in the order of the checks.
     """
     outcomes = []
     steps: list[Callable[[RunDirectory], Iterator[Check]]] = [

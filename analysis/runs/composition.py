@@ -17,9 +17,14 @@ def is_water(symbols: Sequence[str]) -> bool:
 
 
 def parse_charges(text: str, along_and_across: bool = False) -> dict[str, float | tuple[float, float]]:
-    """``H=1,O=-2`` as element → charge in e; raises :class:`UserError` for anything else.
+    """Read charges of elements from a text such as ``H=1,O=-2``.
 
-    With ``along_and_across`` a charge may be two numbers, ``O=-5.83/-2.56``: of perovskite anions along and across the bond.
+    Parameters:
+        text: pairs ELEMENT=CHARGE, separated by commas, with charges in e.
+        along_and_across: whether a charge may also be two numbers, such as ``O=-5.83/-2.56``, which are those of
+            perovskite anions along and across the bond.
+
+    Returns element → charge in e, or element → (along, across). Raises :class:`UserError` for any other text.
     """
     example = "Pb=3.90,Ti=7.06,O=-5.83/-2.56" if along_and_across else "H=1,O=-2"
     charges: dict[str, float | tuple[float, float]] = {}
@@ -32,7 +37,11 @@ def parse_charges(text: str, along_and_across: bool = False) -> dict[str, float 
 
 
 def require_charges(charges: dict[str, float], symbols: Sequence[str]) -> float:
-    """Total charge of the cell in e; raises :class:`UserError` unless exactly the elements of the run have charges."""
+    """Check that exactly the elements of a run have charges, and add the charges of all atoms.
+
+    Parameters: ``charges``, element → charge in e; ``symbols``, the chemical symbol of each atom. Returns the total
+    charge of the cell in e. Raises :class:`UserError` when an element has no charge, or a charge belongs to no atom.
+    """
     missing, unknown = sorted(set(symbols) - set(charges)), sorted(set(charges) - set(symbols))
     if missing or unknown:
         what = f"no charge for {', '.join(missing)}" if missing else f"{', '.join(unknown)} is not in the run"

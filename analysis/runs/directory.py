@@ -40,8 +40,12 @@ SOURCES = ("current", "dipole", "bec")
 class TimeSeries:
     """A quantity on a regular grid of time.
 
-    ``steps`` (T,) of i-PI; ``values`` (T, ...); ``unit`` of the values; ``dt_fs`` spacing; ``files`` it
-    came from.
+    Attributes:
+        steps: the steps of i-PI at which it was recorded, (T,).
+        values: the recorded values, (T, ...), in the unit ``unit``.
+        unit: unit of the values, such as ``e Å``, or an empty text when it is not known.
+        dt_fs: time between two records in fs.
+        files: names of the files from which the values were read.
     """
 
     steps: np.ndarray
@@ -52,12 +56,13 @@ class TimeSeries:
 
     @property
     def time_fs(self) -> np.ndarray:
-        """Time of each record since step 0, fs."""
+        """Time of each record in fs, (T,), counted from step 0."""
         return self.steps * (self.dt_fs / (self.steps[1] - self.steps[0]))
 
     def after(self, discard_ps: float) -> "TimeSeries":
-        """The series without its first ``discard_ps`` ps; raises :class:`UserError` if fewer than 16
-        records remain.
+        """The series without its first ``discard_ps`` picoseconds.
+
+        Raises :class:`UserError` for a negative time, or if fewer than 16 records remain.
         """
         if discard_ps < 0.0:
             raise UserError(f"Cannot discard {discard_ps:g} ps; give zero or a positive time.")
@@ -71,10 +76,16 @@ class TimeSeries:
 
 
 class RunDirectory:
-    """Output of one i-PI run.
+    """The output of one i-PI run, read from the directory in which i-PI ran.
 
-    Parameters: ``path`` of the directory where i-PI ran; ``input_name`` of the XML if there are several.
-    Raises :class:`UserError` when the directory is not a run.
+    Properties read their files when they are first used. The attribute ``path`` is the directory, ``input`` holds what
+    the i-PI input says, and ``model`` is the content of ``les_ipi_run.json`` (empty without this file).
+
+    Parameters:
+        path: the directory in which i-PI ran.
+        input_name: name of the i-PI input (XML) in it, needed only if there are several.
+
+    Raises :class:`UserError` when the directory is not a run, or when ``les_ipi_run.json`` is not valid JSON.
     """
 
     def __init__(self, path: str | Path, input_name: str | None = None):
@@ -88,17 +99,19 @@ class RunDirectory:
 
     @cached_property
     def bead_files(self) -> dict[str, list[Path]]:
-        """Per-bead output files by name; see :func:`les_ipi.ipi_files.output_files.group_bead_files`."""
+        """Output files that i-PI writes for each bead, as name → files, see
+        :func:`les_ipi.ipi_files.output_files.group_bead_files`.
+        """
         return self.input.simulation.bead_files(self.path)
 
     @cached_property
     def field_table(self) -> FieldTable | None:
-        """The record of a field-driven run, see :func:`read_field_table`; None without one."""
+        """The record of a field-driven run as :func:`read_field_table` reads it, or None when there is none."""
         return read_field_table(self.path) if any(self.path.glob("*.field")) else None
 
     @cached_property
     def properties(self) -> dict[str, dict[str, np.ndarray]]:
-        """Property tables of the run: file name → column name → values."""
+        """Property tables of the run, as name of the file → name of the column → values (T,)."""
         tables = {}
         for path in files_starting(self.path, self.input.simulation.output_start):
             if path.suffix not in (".xyz", ".extxyz", ".xml") and is_property_table(path):
@@ -112,7 +125,7 @@ class RunDirectory:
 
     @cached_property
     def temperature_K(self) -> float:
-        """Temperature of the ensemble in the input, K; raises :class:`UserError` when the input has none."""
+        """Temperature of the ensemble in the input, in K. Raises :class:`UserError` when the input gives none."""
         if not self.input.temperature_K:
             raise UserError(
                 f"{self.input.path} gives no <ensemble><temperature>; add it (absolute "
@@ -122,7 +135,7 @@ class RunDirectory:
 
     @cached_property
     def symbols(self) -> tuple[str, ...]:
-        """Chemical symbol of each atom; empty when neither the start structure nor a trajectory tells."""
+        """Chemical symbol of each atom, (N,), empty when neither the start structure nor a trajectory holds them."""
         if self.input.symbols:
             return self.input.symbols
         return tuple(self._atom_file.symbols) if self._atom_file else ()
@@ -133,15 +146,17 @@ class RunDirectory:
 
     @cached_property
     def atom_files(self) -> list[Path]:
-        """Trajectories of atoms: the first bead of each quantity, then those of the centroid."""
+        """Trajectory files of atoms: the first bead of each quantity, followed by those of the centroid."""
         files = [group[0] for name, group in self.bead_files.items() if name.endswith("xyz")]
         others = files_starting(self.path, self.input.simulation.output_start)
         return files + [path for path in others if path.name.endswith("xyz") and path not in files]
 
     @cached_property
     def volume_A3(self) -> float:
-        """Mean volume, Å³: from the properties ``volume`` or ``cell_h``, else trajectory headers, else the
-        input.
+        """Mean volume of the cell in Å³.
+
+        It comes from the property ``volume`` or ``cell_h``, or else from a header of a trajectory, or else from the
+        input. Raises :class:`UserError` when none of them holds a cell.
         """
         for table in self.properties.values():
             if "volume" in table:
@@ -158,7 +173,7 @@ class RunDirectory:
 
     @cached_property
     def sources(self) -> tuple[str, ...]:
-        """Which of :data:`SOURCES` the run can give."""
+        """The records that the run holds of those from which a spectrum can be computed, out of :data:`SOURCES`."""
         present = {
             "current": any("dipole_current" in table for table in self.properties.values()),
             "dipole": self._extras(IPI_DIPOLE_KEY) is not None,
@@ -167,7 +182,11 @@ class RunDirectory:
         return tuple(name for name in SOURCES if present[name])
 
     def property(self, name: str) -> TimeSeries | None:
-        """A column of the property tables as a time series, or None; raises :class:`UserError` for gaps."""
+        """Look up a column of the property tables.
+
+        Parameters: ``name`` of the column, such as ``temperature``. Returns its time series (T,), or None when no table
+        has it. Raises :class:`UserError` for gaps in the record.
+        """
         for file, table in self.properties.items():
             if name in table:
                 return self._series(
@@ -177,9 +196,10 @@ class RunDirectory:
 
     @cached_property
     def timestep_fs(self) -> float:
-        """Time step, fs, from the input or the column ``time``.
+        """Time step of the dynamics in fs, from the input or from the column ``time`` of a property table.
 
-        Raises :class:`UserError` when neither tells, or both disagree (continued with another time step).
+        Raises :class:`UserError` when neither gives it, or when they disagree because the run was continued with
+        another time step.
         """
         stated = self.input.timestep_fs
         for file, table in self.properties.items():
@@ -201,9 +221,7 @@ class RunDirectory:
         return stated
 
     def current(self) -> TimeSeries:
-        """Recorded bead-averaged current J_P, (T, 3), e Å/fs; raises :class:`UserError` when it was not
-        recorded.
-        """
+        """The bead-averaged current J_P that the run recorded, (T, 3) in e Å/fs. Raises :class:`UserError` without one."""
         series = self.property("dipole_current")
         if series is None:
             raise UserError(f"{self.path} has no recorded current (run with: les-ipi run --record current).")
@@ -211,8 +229,9 @@ class RunDirectory:
 
     @cached_property
     def bead_dipoles(self) -> TimeSeries:
-        """Dipoles of all beads, (T, P, 3), e Å; raises :class:`UserError` for missing or disagreeing
-        beads.
+        """Dipole of the cell of every bead, (T, P, 3) in e Å, where P is the number of beads.
+
+        Raises :class:`UserError` when the files of some beads are missing or do not agree.
         """
         files = self._extras(IPI_DIPOLE_KEY)
         if files is None:
@@ -227,24 +246,28 @@ class RunDirectory:
         return self._series(steps, values * to_program_units("electric-dipole", ""), "e Å", tuple(beads))
 
     def dipole(self) -> TimeSeries:
-        """Bead-averaged dipole M_P = (1/P) Σ_k M(q^k), (T, 3), e Å."""
+        """The bead-averaged dipole M_P = (1/P) Σ_k M(q^k), (T, 3) in e Å, from :attr:`bead_dipoles`."""
         beads = self.bead_dipoles
         return replace(beads, values=beads.values.mean(axis=1))
 
     @cached_property
     def born_current(self) -> tuple[TimeSeries, float]:
-        """Current from Born charges and velocities, J_P = (1/P) Σ_k Σ_i Z_i(q^k)·v_i^k.
+        """The current computed from Born charges and velocities.
 
-        Returns the series (T, 3) in e Å/fs and the mean of Σ_i |Z_i|²_F/m_i in e²/amu (NaN without masses).
-        Raises :class:`UserError` when files, beads or strides do not agree.
+            J_P = (1/P) Σ_k Σ_i Z_i(q^k)·v_i^k
+
+        Returns the series (T, 3) in e Å/fs, and the mean of Σ_i |Z_i|²_F/m_i in e²/amu, which is NaN when the masses
+        are unknown. Raises :class:`UserError` when files are missing, or when beads or strides do not agree.
         """
         series, charge, _ = self._born
         return replace(series, values=series.values[:, :3]), charge
 
     @cached_property
     def neutral_born_current(self) -> tuple[TimeSeries, float]:
-        """:attr:`born_current` with the acoustic sum rule enforced, Z_i − Σ_j Z_j/N, and the mean residual of the
-        raw charges in e (:func:`les_ipi.analysis.runs.beads.sum_rule_current`).
+        """The current :attr:`born_current` with the acoustic sum rule enforced, Z_i → Z_i − Σ_j Z_j/N.
+
+        Returns the series (T, 3) in e Å/fs, and the mean residual of the original charges in e, see
+        :func:`les_ipi.analysis.runs.beads.sum_rule_current`.
         """
         series, _, residual = self._born
         return replace(series, values=series.values[:, :3] - series.values[:, 3:]), residual
@@ -281,14 +304,21 @@ class RunDirectory:
         return series, float(np.mean(charges)), float(np.mean(residuals))
 
     def series(self, source: str) -> TimeSeries:
-        """The record of one of :data:`SOURCES`: J_P for ``current`` and ``bec``, M_P for ``dipole``."""
+        """The record of one source.
+
+        Parameters: ``source``, one of :data:`SOURCES`. Returns the bead-averaged current J_P (T, 3) in e Å/fs for
+        ``current`` and ``bec``, and the bead-averaged dipole M_P (T, 3) in e Å for ``dipole``. Raises
+        :class:`UserError` when the run does not hold it.
+        """
         if source == "bec":
             return self.born_current[0]
         return self.current() if source == "current" else self.dipole()
 
     def positions(self) -> TimeSeries | None:
-        """Centroid positions, (T, N, 3), Å, unwrapped as i-PI prints them: its ``x_centroid``, else the mean of the
-        beads' ``positions``; None when neither was written.
+        """Positions of the centroid of each atom, (T, N, 3) in Å, unwrapped as i-PI prints them.
+
+        They come from the output ``x_centroid``, or else from the mean of the beads' ``positions``. None when neither
+        was written.
         """
         files = [path for path in sorted(self.path.glob("*.xyz")) if _is_centroid(path)][:1]
         if not files:
@@ -303,13 +333,17 @@ class RunDirectory:
 
     @cached_property
     def cell(self) -> np.ndarray | None:
-        """Cell of the start, rows of lattice vectors in Å."""
+        """Cell at the start of the run, with the lattice vectors in Å as the rows of a matrix (3, 3), or None when it
+        is unknown.
+        """
         cell = self._atom_file.cell if self._atom_file else None
         return self.input.cell if cell is None else cell
 
     @cached_property
     def masses_amu(self) -> np.ndarray | None:
-        """Mass of each atom, (N,) amu, by its symbol; None without symbols or with masses of the input's own."""
+        """Standard mass of each atom's element in amu, (N,), or None when symbols are missing or the input sets its own
+        masses.
+        """
         return None if self._inverse_masses is None else 1.0 / self._inverse_masses
 
     @cached_property
@@ -336,7 +370,11 @@ class RunDirectory:
 
 
 def require_alike(runs: Sequence[RunDirectory]) -> RunDirectory:
-    """The first of runs that may be compared; raises :class:`UserError` for none, or for other beads or atoms."""
+    """Check that runs may be compared or pooled, and return the first of them.
+
+    Parameters: ``runs``, one or more run directories. Raises :class:`UserError` when there is none, or when they differ
+    in the number of beads or in their atoms.
+    """
     if not runs:
         raise UserError("There is no run to analyse.")
     first = runs[0]

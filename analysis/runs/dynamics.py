@@ -9,11 +9,14 @@ from les_ipi.ipi_files import SimulationFile
 
 @dataclass(frozen=True)
 class Dynamics:
-    """Dynamics of a run as the input names it.
+    """The dynamics of a run as the input describes it, and what it means for time correlations.
 
-    ``method`` is a short name (``NVE``, ``RPMD``, ``TRPMD``, ``PA-CMD``, ...); ``sampling_only`` means
-    that the thermostat destroys time correlations; ``scaled_bead_masses`` that bead velocities are not p/m
-    of the dynamics (CMD).
+    Attributes:
+        method: short name such as ``NVE``, ``RPMD``, ``TRPMD`` or ``PA-CMD``.
+        description: mode, thermostat and beads in words.
+        sampling_only: whether the thermostat destroys time correlations, so that the run only samples structures.
+        scaled_bead_masses: whether the bead velocities are not those of the physical dynamics, as in CMD.
+        artefacts: artefacts that this method is known to produce in spectra, one sentence each.
     """
 
     method: str
@@ -24,7 +27,7 @@ class Dynamics:
 
     @property
     def estimator(self) -> str:
-        """Name of the operator to correlate."""
+        """The quantity whose time correlation gives the spectrum, in words."""
         if self.scaled_bead_masses:
             return "bead-averaged dipole M_P = (1/P) sum_k M(q_k), differentiated (no bead velocities)"
         if self.method.startswith(("NVE", "NVT", "Langevin", "GLE", "classical")):
@@ -33,12 +36,11 @@ class Dynamics:
 
 
 def read_dynamics(simulation: SimulationFile) -> Dynamics:
-    """Classify the motion of the first ``<system>`` of a simulation.
+    """Classify the dynamics of the first ``<system>`` of a simulation.
 
-    Parameters: ``simulation``. Returns :class:`Dynamics`. Raises :class:`UserError` for a ``<tau>`` or ``<pile_lambda>``
-    that is no number.
-    Source of the artefacts: RPMD resonances and TRPMD broadening, Rossi et al., 10.1063/1.4883861; CMD
-    curvature problem, Witt et al., 10.1063/1.3125009.
+    Parameters: ``simulation``, the i-PI input. Returns :class:`Dynamics`. Raises :class:`UserError` for a ``<tau>`` or
+    ``<pile_lambda>`` that is not a number. Source of the artefacts: RPMD resonances and TRPMD broadening, Rossi et al.,
+    10.1063/1.4883861; CMD curvature problem, Witt et al., 10.1063/1.3125009.
     """
     system, n_beads = simulation.systems[0], simulation.n_beads
     block = next((found for tag in ("dynamics", "driven_dynamics") for found in system.iter(tag)), None)

@@ -18,12 +18,21 @@ _BRACKETS = re.compile(r"\s*[\[{(]([^\]})]*)[\]})]")
 
 @dataclass(frozen=True)
 class FieldTable:
-    """A field-driven run on a regular grid of time.
+    """The record of a field-driven run on a regular grid of time.
 
-    ``steps`` (T,); ``time_fs`` (T,); ``field`` (T, 3) macroscopic field, V/Å; ``dipole`` (T, 3) itinerant cell dipole,
-    e Å (bead average); ``current`` (T, 3) dM/dt, e Å/fs; ``volume_A3`` (T,); ``cells`` (T, 3, 3) rows of lattice
-    vectors, Å; ``work_eV`` (T,) accumulated ∫E·dM; ``header`` the ``# key: value`` lines; ``path``; ``n_anchors`` frames
-    at which the dipole is that of the atoms, see :mod:`les_ipi.analysis.runs.anchors` (0: as recorded).
+    Attributes:
+        path: the file ``PREFIX.field``.
+        header: the ``# key: value`` lines at the top of the file, as key → value.
+        steps: the steps of i-PI, (T,).
+        time_fs: time of each record in fs, (T,).
+        field: macroscopic electric field in V/Å, (T, 3).
+        dipole: itinerant dipole of the cell in e Å, averaged over the beads, (T, 3).
+        current: current dM/dt in e Å/fs, (T, 3).
+        volume_A3: volume of the cell in Å³, (T,).
+        cells: lattice vectors in Å as the rows of a matrix, (T, 3, 3).
+        work_eV: accumulated work of the field ∫E·dM in eV, (T,).
+        n_anchors: number of frames at which the dipole is that of the atoms, see :mod:`les_ipi.analysis.runs.anchors`;
+            0 when the dipole is as it was recorded.
     """
 
     path: Path
@@ -40,12 +49,14 @@ class FieldTable:
 
     @property
     def dt_fs(self) -> float:
-        """Spacing of the records, fs."""
+        """Time between two records in fs."""
         return float((self.time_fs[-1] - self.time_fs[0]) / (self.time_fs.size - 1))
 
     @property
     def waveform(self) -> str | None:
-        """Name of the waveform in the header (``sine``, ``triangle``, ``step``, ``pund``, ...), or None."""
+        """Name of the waveform in the header, such as ``sine``, ``triangle``, ``step`` or ``pund``, or None when there
+        is none.
+        """
         return self.header.get("waveform", "").lower() or None
 
     @property
@@ -55,10 +66,10 @@ class FieldTable:
 
 
 def find_field_table(path: str | Path) -> Path:
-    """The field table of a run directory, or the file itself.
+    """Find the field table of a run.
 
-    Parameters: ``path`` of a directory with one ``*.field`` file, or of such a file. Raises :class:`UserError` when
-    there is none, or several.
+    Parameters: ``path`` of a directory that holds one ``*.field`` file, or of such a file itself. Returns the path of
+    the file. Raises :class:`UserError` when there is none, or several.
     """
     path = Path(path)
     if path.is_file():
@@ -77,13 +88,14 @@ def find_field_table(path: str | Path) -> Path:
 
 
 def read_field_table(path: str | Path) -> FieldTable:
-    """Read and check the field table of a run.
+    """Read the field table of a run and check that its numbers are consistent.
 
-    Of a step written twice (a run continued from a checkpoint) the last copy counts; an unfinished last line is
-    left out. Beside a file ``PREFIX.anchors`` the dipole is tied to it.
+    When a step was written twice, because the run was continued from a checkpoint, the last copy counts. An unfinished
+    last line is left out. If a file ``PREFIX.anchors`` lies beside the table, the dipole is corrected by it.
 
     Parameters: ``path`` of the run directory or of the file. Returns :class:`FieldTable`. Raises :class:`UserError` for
-    missing columns, other units, gaps, a waveform that was not continued, or numbers that contradict each other.
+    missing columns, unexpected units, gaps, a waveform that was not continued after a restart, or numbers that
+    contradict each other.
     """
     path = find_field_table(path)
     lines = path.read_text().splitlines()

@@ -13,10 +13,18 @@ from les_ipi.ipi_files import SimulationFile, is_restart_name, is_simulation, re
 
 @dataclass(frozen=True)
 class RunInput:
-    """Facts from the input XML, and the ``simulation`` that it describes.
+    """What an i-PI input says about a run.
 
-    ``temperature_K`` and ``timestep_fs`` are None when the XML does not give them; ``cell`` has rows of
-    lattice vectors in Å; ``symbols`` come from the start structure.
+    Attributes:
+        path: the input (XML).
+        simulation: the ``<simulation>`` that the input describes.
+        n_beads: number of ring-polymer beads.
+        temperature_K: temperature of the ensemble in K, or None when the input does not give it.
+        timestep_fs: time step in fs, or None when the input does not give it.
+        dynamics: the dynamics and its known artefacts.
+        symbols: chemical symbol of each atom in the start structure, (N,), or None when it is unknown.
+        cell: cell of the start structure, with the lattice vectors in Å as rows (3, 3), or None when it is unknown.
+        custom_masses: whether the input sets the masses itself.
     """
 
     path: Path
@@ -31,16 +39,18 @@ class RunInput:
 
     @property
     def prefix(self) -> str:
-        """Prefix of all output files."""
+        """The prefix with which the names of all output files begin."""
         return self.simulation.output_prefix
 
 
 def find_input(directory: Path, name: str | None = None) -> Path:
-    """The i-PI input of a run directory: the one XML file whose root is ``<simulation>``.
+    """Find the i-PI input of a run directory: the one XML file whose root is ``<simulation>``.
 
-    What ``les-ipi run`` leaves as the input that i-PI really ran wins over other files. RESTART files and
-    ``*.checkpoint`` count only when there is no input. Parameters: ``directory``; ``name`` to choose one. Raises
-    :class:`UserError` when there is none, or several.
+    The input that ``les-ipi run`` leaves, which is the one that i-PI really read, is preferred to other files. RESTART
+    files and ``*.checkpoint`` count only when there is no other input.
+
+    Parameters: ``directory`` in which i-PI ran; ``name`` of the input in it, or None to search for it. Returns the path
+    of the input. Raises :class:`UserError` when there is none, or several.
     """
     if not directory.is_dir():
         raise UserError(f"{directory} is not a directory; give the folder in which i-PI ran.")
@@ -64,10 +74,10 @@ def find_input(directory: Path, name: str | None = None) -> Path:
 
 
 def read_input(path: Path) -> RunInput:
-    """Read an i-PI input.
+    """Read what an i-PI input says about a run.
 
-    Parameters: ``path`` of the XML. Raises :class:`UserError` for broken XML, several systems, or no
-    <system>.
+    Parameters: ``path`` of the input (XML). Returns :class:`RunInput`. Raises :class:`UserError` for broken XML, or
+    unless the input holds exactly one ``<system>``.
     """
     simulation = SimulationFile(path)
     if len(simulation.systems) != 1:

@@ -11,10 +11,14 @@ from les_ipi.errors import UserError
 
 @dataclass(frozen=True)
 class Signal:
-    """What one run gives to a spectrum.
+    """The dipole or the current of one run, from which a spectrum or a conductivity is computed.
 
-    ``values`` (T, 3): dipole in e Å or current in e Å/fs; ``kind`` ``dipole`` or ``current``; ``dt_fs``
-    spacing; ``volume_A3``; ``temperature_K``.
+    Attributes:
+        values: the dipole in e Å or the current in e Å/fs of the whole cell, (T, 3), at equal intervals of time.
+        kind: ``dipole`` or ``current``.
+        dt_fs: time between two values in fs.
+        volume_A3: volume of the cell in Å³.
+        temperature_K: temperature in K.
     """
 
     values: np.ndarray
@@ -25,10 +29,13 @@ class Signal:
 
 
 def require_nyquist(dt_fs: float, symbols: Sequence[str]) -> None:
-    """Refuse a sampling interval that folds bands of the system onto others.
+    """Refuse a sampling interval so long that vibrations of the system would appear at wrong wavenumbers.
 
-    Nyquist wavenumber 1/(2c dt) must reach 4000 cm⁻¹ with hydrogen (3000 with deuterium).
-    Parameters: ``dt_fs``; ``symbols`` of the atoms. Raises :class:`UserError`.
+    The Nyquist wavenumber 1/(2c dt) must reach 4000 cm⁻¹ for systems with hydrogen, and 3000 cm⁻¹ for those with
+    deuterium.
+
+    Parameters: ``dt_fs``, the time between frames in fs; ``symbols``, the chemical symbol of each atom. Raises
+    :class:`UserError` when the interval is too long.
     """
     highest = 4000.0 if "H" in symbols else 3000.0 if "D" in symbols else 0.0
     nyquist = CM1_PER_INVERSE_FS / (2.0 * dt_fs)

@@ -7,11 +7,15 @@ from les_ipi.errors import UserError
 
 
 def choose_source(runs: Sequence[RunDirectory], wanted: str = "auto") -> tuple[str, str, tuple[str, ...]]:
-    """Which record to use: ``current`` (recorded J_P), ``dipole``, or ``bec`` (Born charges and velocities).
+    """Choose the record from which a spectrum or a conductivity is computed.
 
-    ``auto`` prefers the recorded current, then the dipole unless the model says it is not single-valued,
-    then BEC; for CMD only the dipole will do. Parameters: ``runs``; ``wanted`` source. Returns (source, reason,
-    warnings). Raises :class:`UserError` when no source is left.
+    The records are ``current`` (the recorded current J_P), ``dipole``, and ``bec`` (Born charges and velocities).
+    ``auto`` takes the first of these that all runs hold, but not a dipole that the model declares not to be
+    single-valued. For CMD only the dipole can be used.
+
+    Parameters: ``runs``, the run directories; ``wanted``, the name of a record or ``auto``. Returns the name of the
+    record, the reason for the choice, and warnings. Raises :class:`UserError` when there is no such record, or no
+    usable one.
     """
     if wanted not in ("auto", *SOURCES):
         raise UserError(f"There is no source '{wanted}'; choose auto, {', '.join(SOURCES)}.")

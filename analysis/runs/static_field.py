@@ -10,9 +10,10 @@ from les_ipi.ipi_files import SimulationFile
 
 
 def read_field(path: Path) -> np.ndarray | None:
-    """Static field of an i-PI input, (3,) V/Å, or None when there is none.
+    """Read the static field of an i-PI input, which i-PI itself applies.
 
-    Parameters: ``path`` of the XML. Raises :class:`UserError` for a field that changes with time, which has no DC response.
+    Parameters: ``path`` of the input (XML). Returns the field in V/Å, (3,), or None when there is none. Raises
+    :class:`UserError` for a field that changes with time, because it has no DC response.
     """
     simulation = SimulationFile(path)
     block = next(simulation.root.iter("driven_dynamics"), None)
@@ -31,10 +32,15 @@ def read_field(path: Path) -> np.ndarray | None:
 
 
 def static_field(run: RunDirectory, discard_ps: float = 0.0) -> np.ndarray | None:
-    """Static field of a run, (3,) V/Å, or None without one: of a protocol, of the driver, or of i-PI itself.
+    """Find the static field in which a run was made, whether a protocol, the driver or i-PI itself applied it.
 
-    Parameters: ``run``; ``discard_ps`` of it are not looked at, in which a field may still rise. Raises :class:`UserError`
-    for a field that changes with time, and for a fixed voltage.
+    Parameters:
+        run: the run directory.
+        discard_ps: time in ps at the start of the run that is ignored, because the field may still rise in it.
+
+    Returns the field in V/Å, (3,), or None when there is none.
+
+    Raises :class:`UserError` for a field that changes with time, and for a fixed voltage.
     """
     table = run.field_table
     if table is not None:

@@ -11,10 +11,12 @@ from les_ipi.ipi_files import AtomFile
 
 
 class RunReader(MemoryReader):
-    """Memory reader whose frames carry arrays in ``ts.data``.
+    """A reader of MDAnalysis that keeps a trajectory in memory and adds arrays to the ``ts.data`` of its frames.
 
-    Parameters: ``coordinate_array`` (T, N, 3) Å; ``frame_data`` name → (T, ...); the rest as MDAnalysis'
-    ``MemoryReader`` (``dimensions``, ``dt`` in ps).
+    Parameters:
+        coordinate_array: positions in Å, (T, N, 3).
+        frame_data: name → array (T, ...), one entry for each frame.
+        kwargs: other arguments of MDAnalysis' ``MemoryReader``, such as ``dimensions`` and ``dt`` in ps.
     """
 
     def __init__(self, coordinate_array: np.ndarray, frame_data: dict[str, np.ndarray], **kwargs):
@@ -30,14 +32,15 @@ class RunReader(MemoryReader):
 
 
 def run_universe(run: RunDirectory) -> mda.Universe:
-    """MDAnalysis Universe of a run.
+    """Make an MDAnalysis Universe of a run.
 
-    Frames are those of the centroid positions if they were written, else of the first dipole or current
-    record (with positions zero); ``ts.data`` holds ``dipole`` [e Å] and ``current`` [e Å/fs] where every
-    frame has one, and ``step``.
+    Its frames are those of the centroid positions if the run wrote them. Otherwise they are those of the recorded
+    current or of the dipole, with all positions zero. In each frame ``ts.data`` holds ``step`` and, if they are known
+    at all frames, ``dipole`` (3,) in e Å and ``current`` (3,) in e Å/fs.
 
-    Parameters: ``run``. Returns a Universe with elements, masses, box [Å, degrees] and dt [ps].
-    Raises :class:`UserError` when the run holds no time series, or names no atoms.
+    Parameters: ``run``, the run directory. Returns a Universe with elements, masses, the box in Å and degrees, and the
+    time between frames in ps. Raises :class:`UserError` when the run holds no time series, or when its atoms are
+    unknown.
     """
     positions = run.positions()
     readers = {"current": run.current, "dipole": run.dipole}
