@@ -16,10 +16,17 @@ _EV_K = si.k / si.e  # Boltzmann's constant, eV/K
 
 @dataclass(frozen=True)
 class Arrhenius:
-    """ln y = ln A − E_a/(k_B T) through points ``temperature_K``, ``value``, ``error`` (each (n,)).
+    """An Arrhenius line ln y = ln A − E_a/(k_B T), fitted to values y at several temperatures.
 
-    ``activation_eV`` and its standard error; ``log_prefactor`` ln A; ``covariance`` (2, 2) of (ln A, E_a); ``p_value`` of
-    χ² with n − 2 degrees of freedom, None for two points.
+    Attributes:
+        temperature_K: temperatures of the points in K, (n,).
+        value: values y of the points, (n,), in the unit of the fitted quantity.
+        error: errors of the points, (n,), one standard deviation in the same unit.
+        activation_eV: activation energy E_a in eV.
+        activation_error_eV: standard error of E_a in eV.
+        log_prefactor: logarithm of the prefactor, ln A, with A in the unit of y.
+        covariance: covariance matrix (2, 2) of ln A and E_a, with E_a in eV.
+        p_value: probability of a χ² as large as that of the fit, with n − 2 degrees of freedom; None for two points.
     """
 
     temperature_K: np.ndarray
@@ -32,7 +39,11 @@ class Arrhenius:
     p_value: float | None
 
     def at(self, temperature_K: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """ln y and its standard error on the line at temperatures in K, of any shape."""
+        """Evaluate the line at other temperatures.
+
+        Parameters: ``temperature_K`` in K, any shape. Returns ln y and its standard error, two arrays of the same
+        shape.
+        """
         beta = 1.0 / (_EV_K * np.asarray(temperature_K, dtype=float))
         design = np.stack([np.ones_like(beta), -beta], axis=-1)
         variance = np.einsum("...a,ab,...b->...", design, self.covariance, design)
@@ -40,13 +51,20 @@ class Arrhenius:
 
 
 def fit_arrhenius(temperature_K: Sequence[float], value: Sequence[float], error: Sequence[float]) -> Arrhenius:
-    """Weighted least squares of y = A exp(−E_a/(k_B T)).
+    """Fit y = A exp(−E_a/(k_B T)) by weighted least squares.
 
-    The values themselves are fitted, with their errors. A straight line through ln y would be biased, because a value that
-    noise made too small would also count too little.
+    The values themselves are fitted, with their errors. A straight line through ln y would be biased, because a value
+    that noise made too small would also count too little.
 
-    Parameters: ``temperature_K`` (n,), at least two different; ``value`` (n,); ``error`` (n,) one standard deviation, same
-    unit. Returns :class:`Arrhenius`. Raises :class:`UserError` unless values at two temperatures exceed twice their errors.
+    Parameters:
+        temperature_K: temperatures in K, (n,), at least two of them different.
+        value: values y, (n,), in any unit.
+        error: errors of the values, (n,), one standard deviation in the same unit.
+
+    Returns the line as :class:`Arrhenius`.
+
+    Raises :class:`UserError` unless values at two temperatures exceed twice their errors.
+
     Source: Press et al., Numerical Recipes, 3rd ed., section 15.5.
     """
     temperature, y, deviation = (np.asarray(x, dtype=float) for x in (temperature_K, value, error))
@@ -71,13 +89,15 @@ def fit_arrhenius(temperature_K: Sequence[float], value: Sequence[float], error:
 
 
 def read_transport(paths: Sequence[Path]) -> tuple[dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]], list[str]]:
-    """Transport coefficients of ``conductivity.json`` files, by name, and the warnings of these records.
+    """Read the transport coefficients in several ``conductivity.json`` files, and the warnings in them.
 
-    Names: ``sigma T ...``: each estimate of σ times T in S K/m; ``D ...``: self-diffusion of each element in cm²/s. A
-    coefficient that one of the files lacks is left out.
+    The name ``sigma T ...`` stands for an estimate of σ times the temperature in S K/m, and ``D ...`` for the
+    self-diffusion coefficient of an element in cm²/s. A coefficient that one of the files lacks is left out.
 
-    Parameters: ``paths``. Returns name → (temperatures in K, values, errors), sorted by temperature. Raises
-    :class:`UserError` for a file that is no conductivity record, that is given twice, or is of another system.
+    Parameters: ``paths`` of the files. Returns a dictionary from the name of each coefficient to (temperatures in K,
+    values, errors), three arrays (n,) sorted by temperature, and a list of the warnings. Raises :class:`UserError` for
+    a file that is not a conductivity record, that is given twice, or that belongs to another system, and when the files
+    have no coefficient in common.
     """
     found: dict[str, list[tuple[float, float, float]]] = {}
     systems, warnings = {}, []

@@ -11,9 +11,12 @@ from les_ipi.analysis.reporting.style import BAND, COLOURS, figure_file, value_a
 
 
 def plot_arrhenius(path: Path, fits: Mapping[str, Arrhenius], at_K: float) -> None:
-    """Draw points (± two standard errors), lines and bands (two standard errors) down to a temperature.
+    """Draw Arrhenius lines and their points down to a temperature, with errors and bands of two standard errors.
 
-    Parameters: ``path`` of the image; ``fits`` name → line, those of σT and of D in panels of their own; ``at_K``.
+    Lines of σT and of D get panels of their own.
+
+    Parameters: ``path`` of the image, whose suffix decides the format; ``fits``, name of each coefficient → its line;
+    ``at_K``, the temperature in K to which the lines are drawn.
     """
     kinds = {"sigma T ": "σT / S K m$^{-1}$", "D ": "D / cm$^2$ s$^{-1}$"}
     shown = {kind: {n.removeprefix(kind): f for n, f in fits.items() if n.startswith(kind)} for kind in kinds}

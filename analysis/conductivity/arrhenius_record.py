@@ -14,10 +14,18 @@ from les_ipi.analysis.reporting.style import plain, value_and_error
 def arrhenius_record(
     records: Sequence[Path], fits: Mapping[str, Arrhenius], warnings: Sequence[str], at_K: float, command: str
 ) -> dict[str, object]:
-    """Lines as a JSON object: values and errors of the fit, and the logarithm of what it extrapolates to.
+    """Collect Arrhenius lines and their extrapolations in an object that can be written as JSON.
 
-    Parameters: ``records`` files that were read; ``fits`` name → line of σT in S K/m or of D in cm²/s; ``warnings`` without a
-    full stop; ``at_K`` temperature of the extrapolation; ``command``.
+    The extrapolated σ or D is given by its logarithm, because its value may be too small for a floating-point number.
+
+    Parameters:
+        records: the files that were read.
+        fits: name of each coefficient → its line, of σT in S K/m or of D in cm²/s.
+        warnings: sentences without a full stop.
+        at_K: temperature of the extrapolation in K.
+        command: the command line that made the result.
+
+    Returns a dictionary that holds the points, the activation energy and the extrapolation of each line.
     """
     rows = {}
     for name, fit in fits.items():
@@ -51,7 +59,9 @@ def arrhenius_record(
 
 
 def arrhenius_table(record: dict) -> Table:
-    """Activation energies and extrapolated values of a record as a terminal table."""
+    """Make a terminal table of the activation energies in a record, in eV, and of the extrapolated values with their
+    ranges.
+    """
     kelvin = record["extrapolated_to_K"]
     title = "Arrhenius lines of sigma T and D (± one standard error; range of one standard error)"
     table = Table("quantity", "E_a (eV)", f"sigma or D at {kelvin:g} K", "unit", title=title)

@@ -8,11 +8,14 @@ from les_ipi.analysis.conductivity.diffusion import without_drift
 
 
 def unwrapped(positions: np.ndarray, cell: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Positions continued across the borders of the cell: every step becomes its nearest image.
+    """Undo the wrapping of positions into the cell, by replacing the displacement in every step by that to the nearest
+    image.
 
-    Nothing is changed unless an atom jumps by more than half a cell vector between frames, which no unwrapped trajectory
-    does. Parameters: ``positions`` (T, N, 3) Å; ``cell`` rows of lattice vectors, Å, constant. Returns (positions, whether
-    they were wrapped).
+    Positions stay as they are unless an atom moves by more than half a cell vector between two frames, which does not
+    happen in an unwrapped trajectory.
+
+    Parameters: ``positions`` (T, N, 3) in Å; ``cell`` (3, 3), the lattice vectors in Å as rows, the same at all times.
+    Returns the positions (T, N, 3) in Å, and whether they were wrapped.
     """
     steps = np.diff(positions, axis=0) @ np.linalg.inv(cell)
     images = np.round(steps)
@@ -25,10 +28,19 @@ def unwrapped(positions: np.ndarray, cell: np.ndarray) -> tuple[np.ndarray, bool
 def species_dipoles(
     positions: np.ndarray, symbols: Sequence[str], charges: dict[str, float], masses: np.ndarray | None
 ) -> tuple[tuple[str, ...], np.ndarray]:
-    """Itinerant dipole of each element, z_s Σ_{i∈s} (r_i − R) with R the centre of mass.
+    """Compute the itinerant dipole of each element from its integer charge.
 
-    Parameters: ``positions`` (T, N, 3) Å, unwrapped; ``symbols`` (N,); ``charges`` element → z; ``masses`` (N,) or None
-    (equal). Returns the elements (A,) and the dipoles (T, A, 3) in e Å.
+        M_s = z_s Σ_{i∈s} (r_i − R)
+
+    Here R is the displacement of the centre of mass since the first frame.
+
+    Parameters:
+        positions: positions in Å, (T, N, 3), unwrapped.
+        symbols: chemical symbol of each atom, (N,).
+        charges: element → charge z in e.
+        masses: mass of each atom in any unit, (N,), or None for equal masses.
+
+    Returns the A elements in the order of their first atoms, and the dipoles (T, A, 3) in e Å.
     """
     elements = tuple(dict.fromkeys(symbols))
     centred = without_drift(positions, masses)

@@ -19,10 +19,16 @@ _YEH_HUMMER = 2.837297  # lattice sum of a cubic cell
 
 @dataclass(frozen=True)
 class Diffusion:
-    """Self-diffusion coefficient of one element.
+    """The self-diffusion coefficient of one element in the simulated cell.
 
-    ``value_cm2_s`` and ``error_cm2_s`` (one standard deviation), of the simulated cell; ``n_atoms``; ``converged`` false when
-    the displacement was not seen to become linear; ``fit`` of the MSD summed over atoms and x, y, z.
+    Attributes:
+        element: chemical symbol of the element.
+        n_atoms: number of its atoms.
+        value_cm2_s: the coefficient D in cm²/s, without a correction for the finite size of the cell.
+        error_cm2_s: error of D in cm²/s, one standard deviation.
+        converged: False when the mean-square displacement was not seen to become linear in time, so that D is not
+            reliable.
+        fit: the line through the mean-square displacement, summed over atoms and over x, y and z.
     """
 
     element: str
@@ -36,15 +42,26 @@ class Diffusion:
 def self_diffusion(
     positions: Sequence[np.ndarray], symbols: Sequence[str], dt_fs: float, masses: np.ndarray | None = None
 ) -> dict[str, Diffusion]:
-    """Self-diffusion coefficient of every element, D = lim d⟨|Δr|²⟩/dt / 6.
+    """Compute the self-diffusion coefficient of every element from its mean-square displacement.
 
-    The motion of the centre of mass is removed; MSD and line as in :func:`einstein_fit`. The error is the
-    largest that is supported by evidence: independent Gaussian atoms, the scatter among atoms (hopping), the scatter among
-    blocks in time (atoms that move together).
+        D = lim d⟨|Δr|²⟩/dt / 6
 
-    Parameters: ``positions`` (T_r, N, 3) Å of each run, unwrapped, centroids of path integrals; ``symbols`` (N,); ``dt_fs``;
-    ``masses`` (N,) in any unit, equal by default. Returns element → :class:`Diffusion`. Raises :class:`UserError` for short
-    or wrapped trajectories. Source: centroid diffusion, Miller and Manolopoulos, 10.1063/1.1893956.
+    The motion of the centre of mass is removed. The mean-square displacement and the line through it are those of
+    :func:`einstein_fit`. The error is the largest for which there is evidence: that of independent Gaussian atoms, that
+    from the scatter among atoms (for hopping), or that from the scatter among blocks in time (for atoms that move
+    together).
+
+    Parameters:
+        positions: positions of each run in Å, (T_r, N, 3), unwrapped; for path integrals those of the centroids.
+        symbols: chemical symbol of each atom, (N,).
+        dt_fs: time between frames in fs.
+        masses: mass of each atom in any unit, (N,), or None for equal masses.
+
+    Returns element → :class:`Diffusion`.
+
+    Raises :class:`UserError` for trajectories that are too short, or wrapped into the cell.
+
+    Source: centroid diffusion, Miller and Manolopoulos, 10.1063/1.1893956.
     """
     centred = [without_drift(x, masses) for x in positions]
     elements = dict.fromkeys(symbols)
@@ -57,7 +74,11 @@ def self_diffusion(
 
 
 def element_diffusion(positions: Sequence[np.ndarray], element: str, dt_fs: float) -> Diffusion:
-    """:func:`self_diffusion` of one element, ``positions`` (T_r, N_a, 3) Å with the drift removed."""
+    """Compute the self-diffusion coefficient of one element as :func:`self_diffusion` does.
+
+    Parameters: ``positions`` (T_r, N_a, 3) in Å of its atoms in each run, with the drift of the centre of mass removed;
+    ``element``, its chemical symbol; ``dt_fs``, the time between frames in fs. Returns :class:`Diffusion`.
+    """
     fit, converged = displacement_fit(positions, dt_fs, [element] * positions[0].shape[1])
     n_atoms = positions[0].shape[1]
     scale = CM2_S_PER_A2_FS / (6.0 * n_atoms)
@@ -67,10 +88,16 @@ def element_diffusion(positions: Sequence[np.ndarray], element: str, dt_fs: floa
 def displacement_fit(
     positions: Sequence[np.ndarray], dt_fs: float, symbols: Sequence[str]
 ) -> tuple[EinsteinFit, bool]:
-    """Line through the MSD summed over atoms, and whether it was seen to become linear.
+    """Fit a line to the mean-square displacement summed over atoms, and tell whether it was seen to become linear in
+    time.
 
-    Parameters: ``positions`` (T_r, N, 3), drift removed, possibly times the charge of each atom; ``symbols`` (N,), within
-    which atoms are alike. Returns the fit with the error of :func:`self_diffusion`.
+    Parameters:
+        positions: positions of each run in Å, (T_r, N, 3), with the drift removed; they may be multiplied by the charge
+            of each atom.
+        dt_fs: time between frames in fs.
+        symbols: chemical symbol of each atom, (N,); atoms of one symbol are statistically alike.
+
+    Returns the fit, with the error that :func:`self_diffusion` describes, and whether the displacement became linear.
     """
     n_atoms = positions[0].shape[1]
     flat = [x.reshape(len(x), -1) for x in positions]
@@ -89,19 +116,32 @@ def displacement_fit(
 
 
 def without_drift(positions: np.ndarray, masses: np.ndarray | None = None) -> np.ndarray:
-    """Positions relative to the moving centre of mass: x_i(t) − X(t) + X(0).
+    """Subtract the motion of the centre of mass, x_i(t) − X(t) + X(0).
 
-    Parameters: ``positions`` (T, N, 3), unwrapped; ``masses`` (N,), equal by default. Returns (T, N, 3).
+    Parameters: ``positions`` (T, N, 3) in any unit, unwrapped; ``masses`` (N,) in any unit, or None for equal masses.
+    Returns positions (T, N, 3).
     """
     centre = np.average(positions, axis=1, weights=masses)
     return positions - (centre - centre[0])[:, None, :]
 
 
 def yeh_hummer(temperature_K: float, viscosity_mPa_s: float, volume_A3: float) -> float:
-    """What the images in a periodic cubic cell take from D: D_∞ = D + 2.837297 k_BT/(6πηL).
+    """Compute by how much the periodic images of a cubic cell of a liquid reduce the self-diffusion coefficient.
 
-    For liquids; in solids there is no flow and no correction. Parameters: ``temperature_K``; ``viscosity_mPa_s`` η of the model
-    at this temperature; ``volume_A3`` L³. Returns the correction in cm²/s. Source: Yeh and Hummer, 10.1021/jp0477147.
+        D_∞ = D + 2.837297 k_BT/(6πηL)
+
+    In solids there is no flow and therefore no correction.
+
+    Parameters:
+        temperature_K: temperature in K.
+        viscosity_mPa_s: viscosity η of the model at this temperature in mPa s.
+        volume_A3: volume L³ of the cell in Å³.
+
+    Returns the correction D_∞ − D in cm²/s.
+
+    Raises :class:`UserError` unless the viscosity is positive.
+
+    Source: Yeh and Hummer, 10.1021/jp0477147.
     """
     if viscosity_mPa_s <= 0.0:
         raise UserError(f"A viscosity of {viscosity_mPa_s:g} mPa s makes no sense; give a positive number.")
@@ -111,18 +151,22 @@ def yeh_hummer(temperature_K: float, viscosity_mPa_s: float, volume_A3: float) -
 
 
 class SelfDiffusion(AnalysisBase):
-    """Self-diffusion of the elements of an MDAnalysis AtomGroup with unwrapped positions (use ``NoJump`` if wrapped).
+    """Self-diffusion of the elements of an MDAnalysis AtomGroup with unwrapped positions (use ``NoJump`` if they are
+    wrapped).
 
-    ``run(start, stop, step, backend, n_workers)`` fills ``results.diffusion``, element → :class:`Diffusion`.
+    After ``run(start, stop, step, backend, n_workers)``, ``results.diffusion`` is a dictionary from each element to its
+    :class:`Diffusion`.
 
-    Parameters: ``atoms`` AtomGroup with elements (and masses, for the drift).
+    Parameters:
+        atoms: AtomGroup with elements, and with masses if the drift of the centre of mass is to be weighted by them.
+        verbose: whether MDAnalysis shows a progress bar.
     """
 
     _analysis_algorithm_is_parallelizable = True
 
     @classmethod
     def get_supported_backends(cls) -> tuple[str, ...]:
-        """Backends of MDAnalysis that can split the frames."""
+        """Names of the MDAnalysis backends that can split the frames among workers."""
         return ("serial", "multiprocessing", "dask")
 
     def __init__(self, atoms, verbose=False):

@@ -23,7 +23,14 @@ _HIGHEST_BAND_FS = 4500.0 * 2.99792458e-5  # fs⁻¹, above every vibration
 
 @dataclass(frozen=True)
 class ConductivityEstimate:
-    """A conductivity: ``name`` of the estimator, ``value`` and ``error`` (one standard deviation) in S/m, ``detail``."""
+    """One estimate of a conductivity.
+
+    Attributes:
+        name: name of the estimator.
+        value: the conductivity in S/m.
+        error: its error in S/m, one standard deviation.
+        detail: how the estimate was made, in words.
+    """
 
     name: str
     value: float
@@ -31,16 +38,29 @@ class ConductivityEstimate:
     detail: str = ""
 
     def pull(self, other: "ConductivityEstimate") -> float:
-        """Difference in units of the combined error, as if both were independent."""
+        """Difference from another estimate in units of the combined error, as if the two were independent."""
         return (self.value - other.value) / float(np.hypot(self.error, other.error))
 
 
 @dataclass(frozen=True)
 class Conductivity:
-    """Three estimates of one σ from the same record, S/m, and what they rest on.
+    """Three estimates of one conductivity from the same record: Green-Kubo, cepstral and Einstein.
 
-    ``green_kubo``, ``einstein`` and ``cepstral`` hold curves in units of the scaled current (J/(VT)^{1/2})² fs;
-    ``to_S_m`` turns zero-frequency powers into σ, ``to_dipole`` displacements into e² Å². ``total_time_ps`` of all runs.
+    The curves belong to the scaled current J/(VT)^{1/2}, for which runs in different cells can be pooled. The factors
+    ``to_S_m`` and ``to_dipole`` convert them.
+
+    Attributes:
+        source: name of the record.
+        green_kubo: running Green-Kubo integral and its plateau, as power of the scaled current, (J/(VT)^{1/2})² fs.
+        cepstral: cepstral estimate of the same power at zero frequency.
+        einstein: line through the mean-square displacement of the scaled dipole, whose slope is the same power.
+        volume_A3: volume of the cell in Å³, averaged over the runs.
+        temperature_K: temperature in K, averaged over the runs.
+        dt_fs: time between frames in fs.
+        total_time_ps: length of all runs together in ps.
+        n_runs: number of runs that were pooled.
+        warnings: what limits the trust in the estimates, one sentence each.
+        to_S_m: factor from a power at zero frequency to σ in S/m.
     """
 
     source: str
@@ -58,12 +78,12 @@ class Conductivity:
 
     @property
     def to_dipole(self) -> float:
-        """Factor from scaled displacements to e² Å²."""
+        """Factor from scaled mean-square displacements to those of the dipole in e² Å²."""
         return self.volume_A3 * self.temperature_K
 
     @property
     def estimates(self) -> tuple[ConductivityEstimate, ConductivityEstimate, ConductivityEstimate]:
-        """Green-Kubo, cepstral and Einstein conductivity, S/m."""
+        """The Green-Kubo, the cepstral and the Einstein estimate of σ, in S/m."""
         gk, cepstral, line, scale = self.green_kubo, self.cepstral, self.einstein, self.to_S_m
         return (
             ConductivityEstimate("Green-Kubo", scale * gk.value, scale * gk.error, f"plateau {gk.plateau_fs:.4g} fs"),
@@ -83,15 +103,22 @@ class Conductivity:
 
 
 def ionic_conductivity(signals: Sequence[Signal], source: str = "current") -> Conductivity:
-    """DC conductivity of one run, or pooled over independent runs of one system.
+    """Compute the DC conductivity of one run, or pooled over independent runs of one system.
 
-    σ = S_J(0)/(6Vk_BT), S_J(0) = 2∫_0^∞⟨J(0)·J(t)⟩dt = lim d⟨|∫_0^t J dt'|²⟩/dt. With dipoles, J is the first difference,
-    exact at zero frequency for any spacing of the frames. Runs are pooled as J/(VT)^{1/2}. No mean is removed: without a field
-    ⟨J⟩ = 0.
+        σ = S_J(0)/(6Vk_BT),  S_J(0) = 2∫_0^∞⟨J(0)·J(t)⟩dt = lim d⟨|∫_0^t J dt'|²⟩/dt
 
-    Parameters: ``signals`` one a run (dipoles must be itinerant: no jumps at cell borders); ``source`` for the record. Returns
-    :class:`Conductivity`. Raises :class:`UserError` for records that are too short, differ in spacing, or alias vibrations
-    onto zero frequency.
+    From dipoles, J is the first difference, which is exact at zero frequency for any spacing of the frames. Runs are
+    pooled as J/(VT)^{1/2}. No mean is subtracted, because ⟨J⟩ = 0 without a field.
+
+    Parameters:
+        signals: one :class:`Signal` for each run, all of one kind and sampling interval. Dipoles must be itinerant,
+            that is without jumps when atoms cross the border of the cell.
+        source: name of the record, for the result and its warnings.
+
+    Returns :class:`Conductivity` with three estimates.
+
+    Raises :class:`UserError` for records that are too short, that differ in spacing, or that are so sparse that
+    vibrations are aliased onto zero frequency.
     """
     dt = signals[0].dt_fs
     if any(abs(signal.dt_fs - dt) > 1e-6 * dt or signal.kind != signals[0].kind for signal in signals):
@@ -176,12 +203,22 @@ def nernst_einstein(
     volume_A3: float,
     temperature_K: float,
 ) -> ConductivityEstimate:
-    """Conductivity of ions that move independently, σ_NE = e²/(Vk_BT) Σ_s N_s z_s² D_s.
+    """Compute the conductivity that ions would have if they moved independently.
 
-    One fit of Σ_i z_i² |Δr_i|², so that the error knows how the displacements of different species are related.
+        σ_NE = e²/(Vk_BT) Σ_s N_s z_s² D_s
 
-    Parameters: ``positions`` (T_r, N, 3) Å, drift removed; ``symbols`` (N,); ``charges`` element → z; ``dt_fs``;
-    ``volume_A3``; ``temperature_K``. Returns σ_NE in S/m.
+    It comes from one fit of Σ_i z_i² |Δr_i|², so that the error includes how the displacements of different species are
+    related.
+
+    Parameters:
+        positions: positions of each run in Å, (T_r, N, 3), with the drift of the centre of mass removed.
+        symbols: chemical symbol of each atom, (N,).
+        charges: element → charge z in e.
+        dt_fs: time between frames in fs.
+        volume_A3: volume of the cell in Å³.
+        temperature_K: temperature in K.
+
+    Returns σ_NE in S/m as :class:`ConductivityEstimate`.
     """
     z = np.array([charges[symbol] for symbol in symbols])[:, None]
     charged = (z != 0.0)[:, 0]
@@ -193,10 +230,13 @@ def nernst_einstein(
 
 
 def haven_ratio(independent: ConductivityEstimate, total: ConductivityEstimate) -> tuple[float, float]:
-    """Haven ratio H_R = σ_NE/σ and its error, from relative errors added in squares.
+    """Compute the Haven ratio H_R = σ_NE/σ and its error, for which the relative errors are added in squares.
 
-    H_R < 1: ions hop together (solid electrolytes); H_R > 1: ions of opposite charge move together (ionic liquids). Others
-    quote its inverse, the ionicity. Parameters: ``independent`` σ_NE; ``total`` σ. Returns (H_R, error).
+    If H_R < 1, ions hop together, as in solid electrolytes. If H_R > 1, ions of opposite charge move together, as in
+    ionic liquids. Some authors quote the inverse, the ionicity.
+
+    Parameters: ``independent``, the Nernst-Einstein conductivity σ_NE; ``total``, the conductivity σ. Returns (H_R,
+    error), both without unit.
     """
     ratio = independent.value / total.value
     return ratio, abs(ratio) * float(np.hypot(independent.error / independent.value, total.error / total.value))
@@ -205,10 +245,17 @@ def haven_ratio(independent: ConductivityEstimate, total: ConductivityEstimate) 
 def species_conductivity(
     dipoles: Sequence[np.ndarray], species: Sequence[str], signals: Sequence[Signal], plateau_fs: float
 ) -> Onsager:
-    """Onsager matrix σ_ab = 1/(3Vk_BT) ∫_0^∞⟨J_a(0)·J_b(t)⟩dt in S/m, whose elements sum to σ.
+    """Compute the Onsager matrix of the conductivity, whose elements add up to σ.
 
-    Parameters: ``dipoles`` (T_r, A, 3) itinerant dipole of each species, e Å; ``species`` (A,); ``signals`` of the same runs,
-    for V, T and spacing; ``plateau_fs`` of the total current. Returns :class:`Onsager` in S/m.
+        σ_ab = 1/(3Vk_BT) ∫_0^∞⟨J_a(0)·J_b(t)⟩dt
+
+    Parameters:
+        dipoles: itinerant dipole of each species in e Å, (T_r, A, 3) for each run.
+        species: names of the species, (A,).
+        signals: signals of the same runs, which give volume, temperature and spacing.
+        plateau_fs: time in fs at which the integral of the total current has converged.
+
+    Returns :class:`Onsager`, with the matrix and its errors in S/m.
     """
     dt = signals[0].dt_fs
     records = [
@@ -225,13 +272,22 @@ def species_conductivity(
 def paired_difference(
     first: Sequence[np.ndarray], second: Sequence[np.ndarray], signals: Sequence[Signal], plateau_fs: float
 ) -> ConductivityEstimate:
-    """σ of one dipole minus σ of another along the same trajectories, with the error of the *difference*.
+    """Compute σ of one dipole minus σ of another along the same trajectories, with the error of the *difference*.
 
-    S_A − S_B = S_{A−B,A+B}: if A − B is bounded, as gauge invariance demands of Born charges against oxidation numbers, this is
-    zero far more exactly than either σ is known.
+        S_A − S_B = S_{A−B,A+B}
 
-    Parameters: ``first``, ``second`` (T_r, 3) itinerant dipoles in e Å at the same times; ``signals`` and ``plateau_fs`` as
-    :func:`species_conductivity`. Returns the difference in S/m. Source: Grasselli and Baroni, arXiv:1902.07256.
+    Gauge invariance demands that the dipoles of Born charges and of oxidation numbers differ by a bounded amount only.
+    Then the difference of the conductivities is zero, and it is known far more exactly than either of them.
+
+    Parameters:
+        first: itinerant dipole A of each run in e Å, (T_r, 3).
+        second: itinerant dipole B of each run in e Å at the same times, (T_r, 3).
+        signals: signals of the same runs, which give volume, temperature and spacing.
+        plateau_fs: time in fs at which the integral of the total current has converged.
+
+    Returns the difference in S/m as :class:`ConductivityEstimate`.
+
+    Source: Grasselli and Baroni, arXiv:1902.07256.
     """
     both = [np.stack([a - b, a + b], axis=1) for a, b in zip(first, second, strict=True)]
     matrix = species_conductivity(both, ("difference", "sum"), signals, plateau_fs)

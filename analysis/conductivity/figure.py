@@ -11,7 +11,7 @@ from les_ipi.analysis.reporting.style import BAND, COLOURS, figure_file
 def plot_conductivity(path: Path, study: ConductivityStudy) -> None:
     """Draw the three estimators of every kind of charge, with bands of one standard deviation.
 
-    Parameters: ``path`` of the image (`.png`, `.pdf`, ...); ``study``.
+    Parameters: ``path`` of the image, whose suffix decides the format (`.png`, `.pdf`, ...); ``study`` to draw.
     """
     with figure_file(path, 3, (11.5, 3.6)) as (figure, (running, cutoff, displacement)):
         for result, colour in zip(study.results, COLOURS, strict=False):

@@ -13,12 +13,16 @@ _S_M = si.e / (1e-15 * 1e-10)  # e/(fs Å V) in S/m
 
 
 def finite_field_conductivity(signals: Sequence[Signal], fields: Sequence[np.ndarray]) -> ConductivityEstimate:
-    """σ = ⟨J·E⟩/(V E²) by least squares through the origin; opposite fields of equal weight leave its odd part only.
+    """Compute the conductivity from the mean current in static fields, by a least-squares line through the origin.
 
-    Error: standard error of the mean of a correlated series, Var = S_J(0)/T with S_J(0) of the fluctuations around the mean.
+        σ = ⟨J·E⟩/(V E²)
 
-    Parameters: ``signals`` one a run; ``fields`` (3,) V/Å of each. Returns σ in S/m. Raises :class:`UserError`
-    for short records.
+    From opposite fields of equal weight only the odd part of the response remains. The error is the standard error of
+    the mean of a correlated series, Var = S_J(0)/T, where T is the length of the run and S_J(0) belongs to the
+    fluctuations around the mean.
+
+    Parameters: ``signals``, one :class:`Signal` for each run; ``fields``, the field of each run in V/Å, (3,). Returns σ
+    in S/m as :class:`ConductivityEstimate`. Raises :class:`UserError` for short records.
     """
     weights, products, variances = [], [], []
     for signal, field in zip(signals, fields, strict=True):

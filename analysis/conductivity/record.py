@@ -17,7 +17,13 @@ HAVEN = "H_R = sigma_NE / sigma: below 1 ions hop together, above 1 unlike charg
 
 
 def conductivity_record(study: ConductivityStudy, command: str) -> dict[str, object]:
-    """A study as a JSON object: keys of docs/reference/records.md, conductivities in S/m, errors one standard deviation."""
+    """Collect a study and its provenance in an object that can be written as JSON.
+
+    Conductivities are in S/m and errors are one standard deviation. The keys are explained in
+    docs/reference/records.md.
+
+    Parameters: ``study`` to record; ``command``, the command line that made it. Returns a dictionary.
+    """
     spectrum = study.spectrum
     record = {
         **provenance(command),
@@ -103,7 +109,10 @@ def _curves(result: Conductivity) -> dict[str, object]:
 
 
 def write_conductivity_csv(path: Path, record: dict) -> None:
-    """Write estimates and curves of a record as one long table (curve, x, value, error), after `#` lines of provenance."""
+    """Write the estimates and curves of a record as one table (curve, x, value, error), after `#` lines of provenance.
+
+    Parameters: ``path`` of the file; ``record`` from :func:`conductivity_record`.
+    """
     with open(path, "w", newline="") as file:
         file.write(f"# les-ipi {record['version']}: conductivity; errors are one standard deviation\n")
         for key in ("command", "runs", "method", "temperature_K", "volume_A3", "verdict", "warnings"):
@@ -129,7 +138,7 @@ def _row(writer, name: str, *values) -> None:
 
 
 def conductivity_table(record: dict) -> Table:
-    """Estimates side by side: S/m, S/cm, and how they were made."""
+    """Make a terminal table of the estimates in a record: S/m, S/cm, and how they were made."""
     table = Table(title="Conductivity (± one standard deviation)")
     table.add_column("estimator")
     for head in ("sigma [S/m]", "sigma [S/cm]"):
@@ -145,7 +154,7 @@ def conductivity_table(record: dict) -> Table:
 
 
 def diffusion_table(record: dict) -> Table:
-    """Self-diffusion by element, cm²/s."""
+    """Make a terminal table of the self-diffusion coefficients in a record, in cm²/s."""
     table = Table(title="Self-diffusion (± one standard deviation)")
     heads = ["element", "atoms", "D [cm2/s]", "fit [fs]"]
     corrected = any(d["infinite_cm2_s"] is not None for d in record["diffusion"])
@@ -161,7 +170,7 @@ def diffusion_table(record: dict) -> Table:
 
 
 def onsager_table(record: dict) -> Table:
-    """Onsager matrix in S/m."""
+    """Make a terminal table of the Onsager matrix in a record, in S/m."""
     matrix = record["onsager"]
     table = Table(title="Onsager matrix [S/m]")
     for head in ("", *matrix["species"]):
@@ -172,7 +181,7 @@ def onsager_table(record: dict) -> Table:
 
 
 def conductivity_summary(record: dict) -> list[str]:
-    """Sentences under the tables: verdict, Haven ratio, gauge test, sum rule, data."""
+    """Write the sentences under the tables: verdict, Haven ratio, gauge test, sum rule and data."""
     lines = [record["verdict"]]
     if record["haven_ratio"]:
         lines.append(f"Haven ratio {value_and_error(*record['haven_ratio'])}; {record['haven_definition']}.")

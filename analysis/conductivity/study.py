@@ -32,12 +32,32 @@ _LEAST_FRAMES = 256
 
 @dataclass(frozen=True)
 class ConductivityStudy:
-    """Everything that runs tell about charge transport, S/m.
+    """Everything that runs of one system reveal about charge transport. Conductivities are in S/m.
 
-    ``results`` one :class:`Conductivity` for each kind of charge (empty if all runs have a field); ``field`` finite-field
-    estimate; ``diffusion`` by element and its ``finite_size_cm2_s`` correction; ``nernst_einstein``, ``haven`` (H_R, error),
-    ``onsager`` with ``charges``; ``gauge`` σ of the first kind of charge minus σ of the integers; ``sum_rule_residual_e`` of
-    Born charges; ``spectrum`` for σ(ω).
+    Attributes:
+        run_paths: the run directories, in the order in which they were given.
+        symbols: chemical symbol of each atom, (N,).
+        n_beads: number of ring-polymer beads, 1 for classical nuclei.
+        model: name of the model from ``les_ipi_run.json``, or None.
+        method: short name of the dynamics.
+        reason: why this record was used.
+        charges: element → integer oxidation number in e, or None when none were given.
+        results: one :class:`Conductivity` for each kind of charge, empty if all runs have a field.
+        field: estimate from runs in a static field, or None without such runs.
+        diffusion: element → :class:`Diffusion`, empty unless all runs without a field hold enough positions.
+        finite_size_cm2_s: correction of the diffusion coefficients for the finite cell in cm²/s, None without a
+            viscosity.
+        nernst_einstein: conductivity of independent ions, None without ``charges``.
+        haven: Haven ratio H_R and its error, None without ``charges``.
+        onsager: Onsager matrix by element, None without ``charges``.
+        gauge: σ of the first kind of charge minus σ of the integer charges along the same trajectories, None unless
+            both are known.
+        sum_rule_residual_e: largest residual of the acoustic sum rule of the Born charges in e, None for other records.
+        spectrum: absorption spectrum from which σ(ω) follows, None for integer charges and for records that are too
+            short or too sparse for it.
+        temperature_K: temperature in K, averaged over the runs.
+        volume_A3: volume of the cell in Å³, averaged over the runs.
+        warnings: what limits the trust in the results, one sentence each.
     """
 
     run_paths: tuple[str, ...]
@@ -63,7 +83,7 @@ class ConductivityStudy:
 
     @property
     def estimates(self) -> list[ConductivityEstimate]:
-        """All estimates of σ itself, named with their charges where there are several kinds."""
+        """All estimates of σ itself. Their names include the kind of charge."""
         named = [
             replace(e, name=f"{e.name} ({r.source})") for r in self.results for e in r.estimates
         ]
@@ -71,10 +91,13 @@ class ConductivityStudy:
 
     @property
     def transported_charge_ratio(self) -> tuple[float, float] | None:
-        """What the ions carry of their integer charges by the other kind of charge, (σ/σ_integer)^½, and its error.
+        """How much of their integer charges the ions carry according to the other kind of charge, and the error of this
+        ratio.
 
-        One in theory; Born charges of a model carry less where its ε_∞ is too small. None without the gauge test, or where σ of
-        the integers is not twice its error.
+            (σ/σ_integer)^½
+
+        The ratio is 1 in theory. With the Born charges of a model it is smaller where the ε_∞ of the model is too
+        small. None without the gauge test, or when σ of the integer charges is less than twice its error.
         """
         integer = self.results[-1].estimates[0] if self.gauge else None
         if integer is None or integer.value < 2.0 * integer.error or self.gauge.value <= -integer.value:
@@ -85,7 +108,7 @@ class ConductivityStudy:
 
     @property
     def verdict(self) -> str:
-        """Whether the estimates agree, in a sentence."""
+        """A sentence that tells whether the estimates agree."""
         estimates = self.estimates
         pairs = [(abs(a.pull(b)), a.name, b.name) for k, a in enumerate(estimates) for b in estimates[:k]]
         if not pairs:
@@ -121,12 +144,18 @@ def study_conductivity(
     temperature: float | None = None,
     viscosity_mPa_s: float | None = None,
 ) -> ConductivityStudy:
-    """All conductivities of run directories of one system; runs with a static field give the finite-field estimate.
+    """Compute all conductivities of runs of one system; runs in a static field give the finite-field estimate.
 
-    Parameters: ``runs``; ``source`` ``auto``, ``current``, ``dipole``, ``bec`` or ``charges``; ``charges`` element → integer
-    oxidation number, analysed beside the source; ``discard_ps`` of equilibration dropped from each; ``temperature`` K
-    instead of the input's; ``viscosity_mPa_s`` for the finite-size correction of diffusion. Returns
-    :class:`ConductivityStudy`. Raises :class:`UserError` for runs that do not fit together or hold no usable record.
+    Parameters:
+        runs: one or more :class:`RunDirectory` with the same atoms and the same number of beads.
+        source: record to use: ``current``, ``dipole``, ``bec`` (Born charges), ``charges`` (integers), or ``auto`` (the
+            best).
+        charges: element → integer oxidation number in e, which is analysed beside the source, or None.
+        discard_ps: time in ps that is dropped from the start of each run as equilibration.
+        temperature: temperature in K that replaces the one in the i-PI input, or None to use the input's.
+        viscosity_mPa_s: viscosity of a liquid in mPa s for the finite-size correction of diffusion, or None.
+
+    Returns :class:`ConductivityStudy`. Raises :class:`UserError` for runs that do not fit together or lack a record.
     """
     first = require_alike(runs)
     warnings: tuple[str, ...] = ()

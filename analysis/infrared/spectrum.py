@@ -33,7 +33,8 @@ class Infrared:
     Attributes:
         wavenumber_cm1: wavenumbers ν̃ in cm⁻¹, (F,), equally spaced from 0.
         n_alpha_cm1: absorption n·α in cm⁻¹, (F,), by Welch's method: the average over windowed segments.
-        n_alpha_error_cm1: error of ``n_alpha_cm1`` in cm⁻¹, (F,).
+        n_alpha_error_cm1: error of ``n_alpha_cm1`` in cm⁻¹, (F,), from
+            :func:`les_ipi.analysis.statistics.uncertainty.spectrum_error`.
         cepstral_cm1: absorption in cm⁻¹, (F,), by cepstral analysis, a second and smoother estimate from the same data.
         cepstral_error_cm1: statistical error of ``cepstral_cm1`` in cm⁻¹, (F,).
         replicates: spectra in cm⁻¹ with one block of the data left out of each, (B, F), from which the jackknife error
@@ -84,29 +85,22 @@ def infrared_spectrum(
 ) -> Infrared:
     """Compute the infrared absorption of one run, or pooled over independent runs of one system.
 
-        n(ω)α(ω) = S_J(ω)/(6cVε0k_BT)
+        n(ω)α(ω) = S_J(ω)/(6cVε0k_BT) [cm⁻¹]
 
-    The result is in cm⁻¹, and S_J is the power spectrum of the current J = dM/dt. From a dipole, S_J is the spectrum of
-    the first difference of the dipole, divided by the frequency response of the difference. Several runs are pooled as
-    J/(VT)^{1/2}. The errors come from :func:`les_ipi.analysis.statistics.uncertainty.spectrum_error`. Not included:
-    local-field or surface effects (the boundaries are tin-foil) and electronic absorption.
+    Here S_J is the power spectrum of the current J = dM/dt, or that of the first difference of the dipole, divided by
+    the response of the difference. Runs are pooled as J/(VT)^{1/2}. Not included: electronic absorption, local-field
+    and surface effects (tin-foil boundaries).
 
     Parameters:
         signals: one :class:`Signal` for each run, all of one kind, temperature and sampling interval.
-        resolution: spectral width in cm⁻¹, as full width at half maximum of the window. The default lies between 15 and
-            80 and gives 20 segments if the runs are long enough.
+        resolution: full width at half maximum in cm⁻¹; by default between 15 and 80, to give 20 segments if possible.
         window: name of the taper of the segments, one of :data:`les_ipi.analysis.statistics.windows.WINDOWS`.
         max_wavenumber: highest wavenumber of the result in cm⁻¹, at least 100.
-        quantum_correction: name of a factor for classical spectra, one of
-            :data:`les_ipi.analysis.infrared.quantum.CORRECTIONS`.
-        n_beads: number of ring-polymer beads of the runs. With more than one, only the correction ``harmonic`` is
-            allowed.
+        quantum_correction: factor for classical spectra, one of :data:`les_ipi.analysis.infrared.quantum.CORRECTIONS`.
+        n_beads: number of ring-polymer beads of the runs; more than one allow only the correction ``harmonic``.
 
-    Returns the spectrum as :class:`Infrared`.
-
-    Raises :class:`UserError` when the runs do not fit together or are too short.
-
-    Source: Neumann, 10.1080/00268978300102721; Ramírez et al., 10.1063/1.1774986.
+    Returns the spectrum as :class:`Infrared`. Raises :class:`UserError` when the runs do not fit together or are too
+    short. Source: Neumann, 10.1080/00268978300102721; Ramírez et al., 10.1063/1.1774986.
     """
     dt, kind = _common(signals)
     if max_wavenumber < 100.0:

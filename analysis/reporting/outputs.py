@@ -29,7 +29,11 @@ def write_json(path: Path, record: dict[str, object]) -> None:
 
 
 def print_notes(console: Console, lines: Iterable[str], warnings: Iterable[str], of: str = "") -> None:
-    """Print sentences as they are, then warnings in yellow; ``of`` tells what the warnings are about."""
+    """Print sentences as they are, and after them warnings in yellow.
+
+    Parameters: ``console`` of the terminal; ``lines`` to print; ``warnings``, sentences without a full stop; ``of``, a
+    text after the word "Warning" that says what the warnings are about.
+    """
     for line in lines:
         console.print(escape(line), highlight=False)
     for warning in warnings:
@@ -39,10 +43,15 @@ def print_notes(console: Console, lines: Iterable[str], warnings: Iterable[str],
 def write_outputs(
     console: Console, folder: Path, outputs: Iterable[tuple[Path | None, str, Callable[[Path], object]]]
 ) -> None:
-    """Write the files of a command and say where they are.
+    """Write the files of a command and print where they are.
 
-    Parameters: ``folder`` of the default names; ``outputs``: the path that the user asked for or None, the default name, and
-    the function that writes the file. Raises :class:`UserError` when a file cannot be written.
+    Parameters:
+        console: the terminal.
+        folder: folder of the files for which the user gave no path.
+        outputs: for each file the path that the user asked for or None, its default name, and the function that writes
+            it.
+
+    Raises :class:`UserError` when a file cannot be written.
     """
     try:
         for asked, name, write in outputs:

@@ -30,10 +30,10 @@ _ROUNDING = 1e-12
 
 @contextmanager
 def figure_file(path: Path, panels: int, size: tuple[float, float]) -> Iterator[tuple["Figure", list["Axes"]]]:
-    """A figure of panels side by side, which is written when the block ends.
+    """Open a figure of panels side by side, which is written to a file when the ``with`` block ends.
 
-    Parameters: ``path`` of the image, whose suffix decides the format (`.png`, `.pdf`, ...); number of ``panels``; ``size``
-    (width, height) of the whole in inches. Yields the figure and its panels.
+    Parameters: ``path`` of the image, whose suffix decides the format (`.png`, `.pdf`, ...); ``panels``, their number;
+    ``size`` (width, height) of the whole figure in inches. Yields the figure and the list of its panels.
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -46,11 +46,16 @@ def figure_file(path: Path, panels: int, size: tuple[float, float]) -> Iterator[
 
 
 def value_and_error(value: float | None, error: float | None, factor: float = 1.0, missing: str = "-") -> str:
-    """A number with its standard error, to two digits of the error: ``0.996 ± 0.012``, ``(1.23 ± 0.12)e-05``.
+    """Format a number with its standard error, to two digits of the error: ``0.996 ± 0.012``, ``(1.23 ± 0.12)e-05``.
 
-    Parameters: ``value`` and ``error`` in one unit, None where they are unknown; ``factor`` to the unit that is shown;
-    ``missing`` what stands for an unknown value. A number whose error tells nothing about its digits has four of them: without
-    an error, or with one that is only the rounding of the arithmetic.
+    A number has four digits when its error does not tell how many are significant: when there is no error, or when the
+    error is only the rounding of the arithmetic.
+
+    Parameters:
+        value: the number, or None when it is unknown.
+        error: its standard error in the same unit, or None when it is unknown.
+        factor: factor to the unit that is shown.
+        missing: text that stands for an unknown value.
     """
     if value is None or math.isnan(value):
         return missing
@@ -65,10 +70,10 @@ def value_and_error(value: float | None, error: float | None, factor: float = 1.
 
 
 def plain(value: object) -> object:
-    """A record as JSON has it: arrays and tuples become lists, numbers that are not finite become null.
+    """Convert a record to what JSON can hold: arrays and tuples become lists, numbers that are not finite become null.
 
-    Parameters: ``value``: dictionaries, sequences, arrays and numbers in each other to any depth. Returns the same of Python's
-    own types.
+    Parameters: ``value``, dictionaries, sequences, arrays and numbers nested to any depth. Returns the same with
+    Python's own types only.
     """
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}

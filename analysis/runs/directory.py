@@ -221,7 +221,7 @@ class RunDirectory:
         return stated
 
     def current(self) -> TimeSeries:
-        """The bead-averaged current J_P that the run recorded, (T, 3) in e Å/fs. Raises :class:`UserError` without one."""
+        """The bead-averaged current J_P that the run recorded, (T, 3) in e Å/fs; raises :class:`UserError` if none."""
         series = self.property("dipole_current")
         if series is None:
             raise UserError(f"{self.path} has no recorded current (run with: les-ipi run --record current).")

@@ -38,9 +38,9 @@ def run_universe(run: RunDirectory) -> mda.Universe:
     current or of the dipole, with all positions zero. In each frame ``ts.data`` holds ``step`` and, if they are known
     at all frames, ``dipole`` (3,) in e Å and ``current`` (3,) in e Å/fs.
 
-    Parameters: ``run``, the run directory. Returns a Universe with elements, masses, the box in Å and degrees, and the
-    time between frames in ps. Raises :class:`UserError` when the run holds no time series, or when its atoms are
-    unknown.
+    Parameters: ``run``, the run directory. Returns a Universe with names and elements of the atoms, the box in Å and
+    degrees, and the time between frames in ps. Raises :class:`UserError` when the run holds no time series, or when its
+    atoms are unknown.
     """
     positions = run.positions()
     readers = {"current": run.current, "dipole": run.dipole}
