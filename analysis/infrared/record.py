@@ -34,8 +34,8 @@ def infrared_record(
     ``peaks``                                                       name, range, position, height, centroid and errors
                                                                     of each band, with its measured position
                                                                     ``experiment_cm1``
-    ``f_sum_ratio``                                                 integral over that of the mean square current
-    ``f_sum_mass_ratio``                                            integral over that of Σ|Z|²/m
+    ``f_sum_ratio``                                                 integral / its value from the mean square current
+    ``f_sum_mass_ratio``                                            integral / its value from Σ|Z|²/m
     ``integral_cm2``                                                integral of the spectrum
     ``source, source_reason, estimator, notes, warnings``           how the spectrum was made
     ``temperature_K, volume_A3, n_beads, n_atoms``                  the system
