@@ -28,10 +28,18 @@ _PER_ATOM = {"forces", "charges", "born_effective_charges"}
 
 
 class BatchEngine:
-    """Tables of physical quantities for lists of structures that share a boundary.
+    """Computes physical quantities of structures that share a boundary, for every model and property.
 
-    The electrostatics and all derivatives are those of :meth:`LESModel.forward`; what atoms have from their neighbourhood alone
-    comes from ``blocks`` where the model allows it, and its derivatives are pulled back through them.
+    The electrostatics and all derivatives are those of :meth:`LESModel.forward`. Where the model allows it, what
+    atoms have from their neighbourhood alone comes from ``blocks``, and derivatives are taken through them.
+
+    Parameters:
+        model: the model.
+        device: device on which it is evaluated.
+        dtype: arithmetic of the networks.
+        skin: distance by which neighbour lists reach beyond the cutoff, Å.
+        rule: what to do when Born charges do not add up to the total charge.
+        blocks: the evaluation of the local part of the model.
     """
 
     def __init__(self, model: LESModel, device: str, dtype: torch.dtype, skin: float, rule: SumRule, blocks: LocalBlocks):
@@ -44,9 +52,16 @@ class BatchEngine:
     def __call__(
         self, systems: Sequence[AtomicSystem], wanted: set[Property], fields: np.ndarray | None = None
     ) -> list[dict[str, np.ndarray]]:
-        """One table per structure: name of the property → value as in :class:`les_ipi.evaluation.evaluator.Results`.
+        """Evaluate structures of one boundary.
 
-        With ``fields`` (B, 3) V/Å energy, forces and virial are those of U − E·M, from the same backward pass.
+        Parameters:
+            systems: the structures.
+            wanted: the properties to compute.
+            fields: array (B, 3) with the macroscopic field on every structure in V/Å, or None. With fields, energy,
+                forces and virial are those of the enthalpy U − E·M, from the same backward pass.
+
+        Returns a dictionary for each structure, from the names of the properties to values with the shapes and units
+        of :class:`les_ipi.evaluation.evaluator.Results`.
         """
         model = self.model
         batch = self._batch(systems)

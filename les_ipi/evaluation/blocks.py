@@ -25,10 +25,14 @@ _LARGEST_DEVIATION = 1e-2
 
 
 class LocalBlocks:
-    """Short-range energies and head outputs of a model whose atoms depend on their own edges alone.
+    """Evaluates the short-range energies and head outputs of a model whose atoms depend on their own edges alone, in
+    blocks.
 
-    Parameters: ``model``, see :attr:`LESModel.blockwise`; ``compile`` fuses the function of a block. Without a working
-    compiler evaluation is eager.
+    Without a working compiler the evaluation is eager even if ``compile`` is True.
+
+    Parameters:
+        model: the model, for which :attr:`LESModel.blockwise` must be True.
+        compile: True fuses the function of a block into compiled code.
     """
 
     def __init__(self, model: LESModel, compile: bool = False):
@@ -46,7 +50,14 @@ class LocalBlocks:
 
     @staticmethod
     def padded_rows(n_atoms: int, device: str) -> tuple[int, int]:
-        """Rows of a block and number of blocks with the least padding; larger blocks where there is a choice."""
+        """Choose the size of the blocks with the least padding, and the larger one of two that need the same padding.
+
+        Parameters:
+            n_atoms: number of atoms of all structures together.
+            device: device on which the blocks are evaluated.
+
+        Returns the number of rows of a block and the number of blocks.
+        """
         sizes = _ROWS_CPU if device == "cpu" else _ROWS_GPU
         rows = min(sizes, key=lambda size: (size * math.ceil(n_atoms / size), -size))
         return rows, math.ceil(n_atoms / rows)
@@ -54,7 +65,10 @@ class LocalBlocks:
     def connected(
         self, edges: Tensor, near: Tensor, species: Tensor, state: Tensor | None = None
     ) -> tuple[Tensor, ChargeOutput | None]:
-        """:meth:`LESModel.local` for any number of rows, with the graph back to ``edges``."""
+        """Evaluate :meth:`LESModel.local` for any number of rows, and keep the graph back to ``edges``.
+
+        The parameters and the result are those of :meth:`LESModel.local`.
+        """
         rows, n_blocks = self.padded_rows(len(edges), edges.device.type)
         missing = rows * n_blocks - len(edges)
         tables = []
@@ -78,9 +92,13 @@ class LocalBlocks:
         differentiate: bool,
         state: Tensor | None = None,
     ) -> "LocalPass":
-        """Energies and charges of all blocks, each with a graph of its own.
+        """Evaluate energies and charges of all blocks, each with a graph of its own.
 
-        ``species`` and ``state``, see :meth:`LESModel.local`, are padded to the rows of ``edges``.
+        The parameters ``edges``, ``near``, ``species`` and ``state`` are those of :meth:`LESModel.local`, all padded
+        to the same number of rows. ``rows`` is the number of rows of a block, and ``differentiate`` says whether
+        gradients will be asked for.
+
+        Returns the pass, from which energies, charges and their gradients can be read.
         """
         parts = []
         for first in range(0, len(edges), rows):
@@ -164,7 +182,7 @@ def _joined(blocks: list[Tensor], rows: int) -> Tensor:
 
 
 class LocalPass:
-    """One forward pass of all blocks, kept for its gradients."""
+    """One forward pass of all blocks, which is kept so that gradients can be taken from it."""
 
     def __init__(self, parts: list[tuple[Tensor, Tensor, Tensor | None]]):
         self._parts = parts
@@ -172,9 +190,14 @@ class LocalPass:
         self.charges = None if parts[0][2] is None else torch.cat([charges.detach() for *_, charges in parts])
 
     def gradient(self, of_energy: bool, of_charges: Tensor | None, last: bool = True) -> Tensor:
-        """∂/∂edges (rows, M, 3) of Σ E_i (if ``of_energy``) + Σ w_ic q_ic with weights (rows, C).
+        """Compute the gradient of Σ E_i + Σ w_ic q_ic with respect to the edges.
 
-        ``last`` frees what the pass has kept.
+        Parameters:
+            of_energy: whether the energies E_i are in the sum.
+            of_charges: tensor (rows, C) with the weights w_ic of the charges, or None to leave the charges out.
+            last: True frees what the pass has kept, so that no further gradient can be taken.
+
+        Returns the gradient (rows, M, 3).
         """
         found, start = [], 0
         for leaf, energy, charges in self._parts:

@@ -41,7 +41,11 @@ class Request(StrEnum):
 
 @dataclass(frozen=True)
 class HeadAbilities:
-    """What the table must know of a charge head; see the attributes of :class:`les_ipi.models.heads.ChargeHead`."""
+    """What the table of refusals must know of a charge head.
+
+    The fields other than ``name`` are those attributes of :class:`les_ipi.models.heads.ChargeHead` that say what a
+    head can do.
+    """
 
     name: str
     single_valued: bool = False
@@ -52,7 +56,7 @@ class HeadAbilities:
 
     @classmethod
     def of_head(cls, head: Any) -> "HeadAbilities":
-        """Abilities of the charge head of a model (None: a model without charges)."""
+        """Read the abilities from the charge head of a model; ``head`` is None for a model without charges."""
         if head is None:
             return cls("none")
         return cls(
@@ -62,7 +66,7 @@ class HeadAbilities:
 
     @classmethod
     def of_card(cls, card: dict[str, Any]) -> "HeadAbilities":
-        """Abilities from the card of a model, which is all that a driver knows of an evaluator."""
+        """Read the abilities from the card of a model, which is all that a driver knows of an evaluator."""
         name, level = card.get("charge_head", ""), card.get("multipole_level") or ""
         return cls(
             name, bool(card.get("dipole_single_valued")), name == "multipole", "iq" in level, "iu" in level,
@@ -82,10 +86,15 @@ class HeadAbilities:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A row of the table: these requests, of heads for which ``heads`` holds, at these boundaries, get this sentence.
+    """A row of the table: requests that are refused, for which heads and boundaries, and the sentence that says so.
 
-    ``charged`` rows are about systems with a net charge only. The sentence may use ``{request}``, ``{model}``, ``{head}``,
-    ``{charge}`` and the facts that the caller gives.
+    Attributes:
+        requests: the properties and requests that the row refuses.
+        heads: function that says whether the row applies to a head.
+        sentence: text for the user, which may use ``{request}``, ``{model}``, ``{head}``, ``{charge}`` and the facts
+            that the caller gives.
+        boundaries: the boundaries at which the row applies.
+        charged: True if the row applies only to systems with a net charge.
     """
 
     requests: Collection[str]
@@ -302,9 +311,17 @@ def refusal(
     model: str = "unnamed",
     **facts: Any,
 ) -> str | None:
-    """The sentence of the first row that refuses one of the requests at one of the boundaries, or None if all are allowed.
+    """Find the sentence of the first row of the table that refuses one of the requests at one of the boundaries.
 
-    Parameters: ``charge``, net charge in e; ``model``, its name; ``facts``, what else the sentences name.
+    Parameters:
+        requests: names of the properties and requests.
+        head: abilities of the charge head of the model.
+        boundaries: the boundaries of the structures.
+        charge: net charge of the system in e.
+        model: name of the model.
+        facts: values of what else the sentences name.
+
+    Returns the sentence, or None if everything is allowed.
     """
     asked, found = list(requests), set(boundaries)
     for row in REFUSALS:
@@ -316,7 +333,9 @@ def refusal(
 
 
 def check(requests: Iterable[str], head: HeadAbilities, boundaries: Iterable[Boundary], **facts: Any) -> None:
-    """Raise ``UserError`` with the sentence of :func:`refusal`, if there is one; parameters as there."""
+    """Raise ``UserError`` with the sentence of :func:`refusal` if there is one; the parameters are those of that
+    function.
+    """
     sentence = refusal(requests, head, boundaries, **facts)
     if sentence is not None:
         raise UserError(sentence)

@@ -26,10 +26,21 @@ MESH_FROM_PHASES = 4e5
 
 
 class LocalEngine:
-    """Tables of physical quantities for lists of structures that share a boundary and are no slabs.
+    """Computes physical quantities of structures that share a boundary and are no slabs, for local models with
+    charges alone.
 
-    One forward pass gives energies and charges; one backward pass with the electrostatic potential as the weight of
-    the charges gives all forces; one more, with weight one, the exact Born charges of local latent charges.
+    One forward pass gives energies and charges. One backward pass with the electrostatic potential as the weight of
+    the charges gives all forces. One more, with weight one, gives the exact Born charges of local latent charges.
+
+    Parameters:
+        model: the model.
+        device: device on which it is evaluated.
+        dtype: arithmetic of the networks.
+        skin: distance by which neighbour lists reach beyond the cutoff, Å.
+        rule: what to do when Born charges do not add up to the total charge.
+        blocks: the evaluation of the local part of the model.
+        accuracy: relative error allowed for the long-range sum of large systems; None means about the rounding error
+            of ``dtype``.
     """
 
     def __init__(
@@ -53,7 +64,15 @@ class LocalEngine:
         self._mesh = MeshSum(model.kernel, dtype, accuracy, device) if available else None
 
     def __call__(self, systems: Sequence[AtomicSystem], wanted: set[Property]) -> list[dict[str, np.ndarray]]:
-        """One table per structure: name of the property → value as in :class:`les_ipi.evaluation.evaluator.Results`."""
+        """Evaluate structures of one boundary.
+
+        Parameters:
+            systems: the structures.
+            wanted: the properties to compute.
+
+        Returns a dictionary for each structure, from the names of the properties to values with the shapes and units
+        of :class:`les_ipi.evaluation.evaluator.Results`.
+        """
         edges = self.edges[systems[0].boundary].update(systems)
         positions = torch.from_numpy(np.concatenate([s.positions for s in systems])).to(self.device, torch.float64)
         rows, n_blocks = LocalBlocks.padded_rows(len(positions), self.device)

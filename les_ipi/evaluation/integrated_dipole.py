@@ -19,11 +19,20 @@ LARGEST_DISPLACEMENT_A = 1.5
 
 
 def displacements_from(reference: AtomicSystem, system: AtomicSystem) -> np.ndarray:
-    """Displacements of atoms from their sites in ``reference``, strained to the cell of ``system``, without their mean.
+    """Compute how far the atoms of a crystal are from their sites in a reference structure.
 
-    u_i = (s_i − s_i,ref) h − mean, with fractional coordinates s of the unwrapped positions.
-    Parameters: both periodic, with the same atoms. Returns (N, 3), Å. Raises ``UserError`` for other atoms, isolated
-    systems, and atoms that have left their sites.
+        u_i = (s_i − s_i,ref) h − mean over atoms
+
+    Here s are the fractional coordinates of the unwrapped positions and h is the cell of ``system``, to which the
+    reference is strained.
+
+    Parameters:
+        reference: the periodic structure that defines the sites.
+        system: a periodic structure with the same atoms.
+
+    Returns the displacements (N, 3) in Å.
+
+    Raises ``UserError`` for structures with other atoms, isolated systems, and atoms that have left their sites.
     """
     if not (reference.periodic and system.periodic) or reference.slab or system.slab:
         raise UserError(
@@ -44,7 +53,9 @@ def displacements_from(reference: AtomicSystem, system: AtomicSystem) -> np.ndar
 
 
 def on_their_sites(reference: AtomicSystem, system: AtomicSystem) -> bool:
-    """Whether every atom is near enough to its site in ``reference`` for a straight path (:func:`displacements_from`)."""
+    """Whether every atom is so near to its site in ``reference`` that a straight path leads there
+    (:func:`displacements_from`).
+    """
     return _moved(reference, system)[1] <= LARGEST_DISPLACEMENT_A
 
 
@@ -58,15 +69,27 @@ def _moved(reference: AtomicSystem, system: AtomicSystem) -> tuple[np.ndarray, f
 def dipole_from_reference(
     evaluator: "Evaluator", reference: AtomicSystem, systems: list[AtomicSystem], points: int = PATH_POINTS
 ) -> np.ndarray:
-    """Itinerant dipole relative to a reference structure, by the straight path from it.
+    """Compute the dipole of structures relative to a reference structure, as the integral of Born charges along a
+    straight path.
 
-    M_a = ∫₀¹ dλ Σ_i Σ_b Z_i,ab(λ) u_ib with u from :func:`displacements_from` and Z at the sites of the reference + λu, in
-    the cell of each structure. A single-valued function of the atoms for every head, also where ∮Z·dr ≠ 0; where it
-    vanishes (``transfer`` head) this is the difference of dipoles. Where cells differ the reference must
-    have inversion symmetry: straining it then carries no current.
+        M_a = ∫₀¹ dλ Σ_i Σ_b Z_i,ab(λ) u_ib
 
-    Parameters: ``reference`` and ``systems``, see :func:`displacements_from`; ``points`` of the Gauss-Legendre rule.
-    Returns (B, 3), e·Å. Raises ``UserError`` as :func:`displacements_from`, and for models without Born charges.
+    The displacements u are those of :func:`displacements_from`, and Z are the Born charges of atoms at the sites of
+    the reference plus λu, in the cell of each structure. This is a single-valued function of the positions for every
+    head, also where ∮Z·dr is not zero; where it is zero, as for the ``transfer`` head, it is the difference of the
+    dipoles. Where the cells differ, the reference must have inversion symmetry, because straining it then carries no
+    current.
+
+    Parameters:
+        evaluator: the evaluator that gives the Born charges.
+        reference: the periodic structure in which the dipole is defined as zero.
+        systems: B periodic structures with the same atoms.
+        points: number of points of the Gauss-Legendre rule for the integral over λ.
+
+    Returns the dipoles (B, 3) in e·Å.
+
+    Raises ``UserError`` as :func:`displacements_from` does, and for models without Born charges.
+
     Source: King-Smith and Vanderbilt, 10.1103/PhysRevB.47.1651 (the change of P along a path).
     """
     nodes, weights = np.polynomial.legendre.leggauss(points)

@@ -21,29 +21,34 @@ COUPLINGS = [(1, 2, 1), (2, 3, 1), (1, 1, 2), (2, 2, 2), (3, 3, 2), (1, 3, 2), (
 
 
 class ClusterDescriptor(nn.Module):
-    """Rotation-invariant features: products of up to four neighbour densities (five-body terms).
+    """Rotation-invariant features of an atom: products of up to four densities of its neighbours (five-body terms).
 
-    A_{i,lm,c} = Σ_n,z W^{l}_{z_i,nz,c} Σ_{j∈z} R_n(r_ij) Y_lm(r̂_ij);  P_{lm,c} = Σ_paths w_c (A_{l1} ⊗ A_{l2})_{lm};
-    features {A_0, A_l·A_l, P_l·A_l, P_l·P_l}, standardised per element and compressed by x → k asinh(x/k).
+        A_{i,lm,c} = Σ_n,z W^{l}_{z_i,nz,c} Σ_{j∈z} R_n(r_ij) Y_lm(r̂_ij)
+        P_{lm,c} = Σ_paths w_c (A_{l1} ⊗ A_{l2})_{lm}
+
+    The features are {A_0, A_l·A_l, P_l·A_l, P_l·P_l}, standardised for each element and compressed by x → k
+    asinh(x/k).
+
+    The two decays are a smoothness prior: fine radial detail and many-body terms are used only as far as the data ask
+    for them. Products of four densities grow with the fourth power outside the data; the compression, which leaves
+    the bulk of the data as it is, keeps a trajectory that gets there from falling into a hole of the potential. A far
+    knee gives this up.
 
     Parameters:
         n_species: number of elements.
-        cutoff: Å.
-        n_radial: radial functions per neighbour element.
-        l_max: angular momentum, 1 to 3.
-        channels: mixed radial-element channels.
+        cutoff: distance in Å within which atoms are neighbours.
+        n_radial: number of radial functions R_n for each neighbour element.
+        l_max: largest angular momentum of the density, 1 to 3.
+        channels: number of learned mixtures c of radial functions and neighbour elements.
         order: largest number of neighbour densities in a product, 2 to 4.
         product_l_max: largest l of the two factors of P; 2 costs a third of 3.
-        radial_decay: random weights of radial function n start, and all learn, with a factor (1 + n)^-radial_decay.
+        radial_decay: the weights of radial function n learn with a factor (1 + n)^-radial_decay, and random ones
+            start with it.
         order_decay: standardised products of ν densities are scaled by order_decay^max(0, ν - 2).
-        feature_knee: k, standard deviations beyond which a feature grows only logarithmically.
-        first_channels: what the channels begin as: "random" mixtures, or "shells", the density of one element with one of
-            :meth:`les_ipi.models.radial.RadialBasis.shells`; these take n_species · n_radial channels, and A_0 then spans all
-            pair potentials from the start.
-
-    The two decays are a smoothness prior: fine radial detail and many-body terms are used only as far as the data ask.
-    Products of four densities grow with the fourth power outside the data; the compression, which leaves the bulk of
-    the data as it is, keeps a trajectory that gets there from falling into a hole of the potential. A far knee gives this up.
+        feature_knee: number k of standard deviations beyond which a feature grows only logarithmically.
+        first_channels: what the channels begin as, "random" mixtures or "shells". A shell is the density of one
+            element with one of :meth:`les_ipi.models.radial.RadialBasis.shells`. Shells take n_species · n_radial
+            channels, and A_0 then spans all pair potentials from the start.
     """
 
     def __init__(
@@ -98,7 +103,11 @@ class ClusterDescriptor(nn.Module):
         return torch.cat(blocks)
 
     def density(self, edges: Tensor, near: Tensor, species: Tensor) -> Tensor:
-        """Mixed neighbour density A of shape (A, (l_max+1)², channels)."""
+        """Compute the mixed neighbour density A of every atom; the parameters are those of
+        :meth:`ShortRangeModel.forward`.
+
+        Returns a tensor (A, (l_max+1)², channels).
+        """
         r = torch.sqrt((edges * edges).sum(-1))
         angular = spherical_harmonics(edges / r[..., None], self.l_max)
         radial = self.radial(r)
@@ -113,7 +122,13 @@ class ClusterDescriptor(nn.Module):
         return torch.cat([raw[:, L_SLICES[l]] @ mixing[l] for l in range(self.l_max + 1)], dim=1)
 
     def second_order(self, density: Tensor) -> dict[int, Tensor]:
-        """Couplings of two densities, weighted per channel and summed over paths: l → (A, 2l+1, channels)."""
+        """Couple pairs of densities, weighted in each channel and summed over the paths.
+
+        Parameters:
+            density: tensor (A, (l_max+1)², channels) from :meth:`density`.
+
+        Returns a dictionary from l to the tensors (A, 2l+1, channels).
+        """
         products = [
             (density[:, L_SLICES[l1], None] * density[:, None, L_SLICES[l2]]).flatten(1, 2) for l1, l2 in self.pairs
         ]
@@ -145,15 +160,21 @@ class ClusterDescriptor(nn.Module):
         return self.order_prior * self.feature_knee * torch.asinh(standard / self.feature_knee)
 
     def raw_features(self, edges: Tensor, near: Tensor, species: Tensor) -> Tensor:
-        """Invariants before standardisation, (A, F)."""
+        """Compute the invariants (A, F) before standardisation; the parameters are those of
+        :meth:`ShortRangeModel.forward`.
+        """
         return self._invariants(*self._expansion(edges, near, species))
 
     def features(self, edges: Tensor, near: Tensor, species: Tensor) -> Tensor:
-        """Standardised invariants, (A, F)."""
+        """Compute the standardised invariants (A, F); the parameters are those of :meth:`ShortRangeModel.forward`."""
         return self._standardised(self.raw_features(edges, near, species), species)
 
     def features_and_tensors(self, edges: Tensor, near: Tensor, species: Tensor) -> tuple[Tensor, Equivariants]:
-        """Standardised invariants and the l = 1 and l = 2 tensors behind them, of order one."""
+        """Compute the standardised invariants (A, F) and the tensors of rank 1 and 2 behind them, scaled to order
+        one.
+
+        The parameters are those of :meth:`ShortRangeModel.forward`.
+        """
         density, second = self._expansion(edges, near, species)
         raw = self._invariants(density, second)
         vectors = self._tensors(1, density, second, species)[:, [2, 0, 1]]
@@ -205,9 +226,14 @@ class ClusterDescriptor(nn.Module):
 
 
 class ClusterExpansion(ClusterDescriptor, ShortRangeModel):
-    """The local model: E_i from one small network per element on the features of :class:`ClusterDescriptor`.
+    """The native short-range model: one small network for each element turns the features of an atom into its energy.
 
-    Parameters: ``n_species``; ``hidden`` layers of the energy networks; the rest as for the descriptor.
+    The features are those of :class:`ClusterDescriptor`.
+
+    Parameters:
+        n_species: number of elements.
+        hidden: widths of the hidden layers of the energy networks.
+        descriptor: the other parameters of :class:`ClusterDescriptor`, as keywords.
     """
 
     local = True
@@ -225,7 +251,9 @@ class ClusterExpansion(ClusterDescriptor, ShortRangeModel):
     def with_tensors(
         self, edges: Tensor, near: Tensor, species: Tensor, topology: Topology | None = None
     ) -> tuple[LocalOutput, Equivariants]:
-        """The same, and the equivariant features of :meth:`features_and_tensors`."""
+        """Evaluate as :meth:`forward` does, and return the equivariant features of :meth:`features_and_tensors` as
+        well.
+        """
         features, tensors = self.features_and_tensors(edges, near, species)
         return LocalOutput(self.energy_networks(features, species)[:, 0], features), tensors
 

@@ -25,7 +25,10 @@ from les_ipi.structures.batch import Batch
 
 @dataclass(frozen=True)
 class Leaves:
-    """The geometric leaves of one evaluation: ``edges`` (A, M, 3), ``positions`` (B, N, 3), ``cell`` (B, 3, 3), Å."""
+    """The tensors from which the derivatives of one evaluation are taken, or the derivatives with respect to them.
+
+    The fields are ``edges`` (A, M, 3), ``positions`` (B, N, 3) and ``cell`` (B, 3, 3), all in Å.
+    """
 
     edges: Tensor
     positions: Tensor
@@ -33,10 +36,16 @@ class Leaves:
 
     @classmethod
     def of(cls, batch: Batch, dtype: torch.dtype) -> "Leaves":
-        """Fresh leaves that require gradients, in the dtype of the model.
+        """Make fresh leaves that require gradients.
 
         Edge vectors are formed in the precision of the batch before they are rounded, and positions are folded into
         the cell, so that single precision does not suffer from atoms that have diffused far away.
+
+        Parameters:
+            batch: the structures.
+            dtype: arithmetic of the model, to which the leaves are rounded.
+
+        Returns the leaves.
         """
         folded = batch.positions
         if batch.periodic:
@@ -49,9 +58,15 @@ class Leaves:
 
 
 def gradient(scalar: Tensor, leaves: Leaves, create_graph: bool = False, with_cell: bool = True) -> Leaves:
-    """∂(scalar)/∂(edges, positions, cell) as another ``Leaves``; a leaf without influence has zero gradient.
+    """Differentiate a number with respect to edges, positions and cell.
 
-    ``with_cell`` False leaves the gradient of the cell out (zero), which only strains need.
+    Parameters:
+        scalar: the number to differentiate.
+        leaves: the tensors with respect to which it is differentiated.
+        create_graph: True keeps the graph, so that the gradient can be differentiated again.
+        with_cell: False leaves the gradient of the cell, which only strains need, at zero.
+
+    Returns the gradients as another ``Leaves``; a leaf without influence has zero gradient.
     """
     inputs = [leaves.edges, leaves.positions, *([leaves.cell] if with_cell else [])]
     found = [None] * len(inputs)
@@ -62,10 +77,16 @@ def gradient(scalar: Tensor, leaves: Leaves, create_graph: bool = False, with_ce
 
 
 def atom_gradient(batch: Batch, grad: Leaves) -> Tensor:
-    """Total derivative with respect to atomic positions, (B, N, 3), from the gradient of the leaves.
+    """Compute the total derivative with respect to atomic positions from the gradient of the leaves.
 
     An edge r_j − r_i counts minus at its centre and plus at its neighbour; the latter is gathered through the reverse
     edges, so there is no scatter.
+
+    Parameters:
+        batch: the structures.
+        grad: the gradients of a number with respect to edges, positions and cell, see :func:`gradient`.
+
+    Returns the derivative (B, N, 3) in the unit of the number per Å.
     """
     incoming = grad.edges.reshape(-1, 3)[batch.reverse]
     edge_part = (incoming - grad.edges).sum(1)
@@ -73,7 +94,17 @@ def atom_gradient(batch: Batch, grad: Leaves) -> Tensor:
 
 
 def strain_derivative(batch: Batch, leaves: Leaves, grad: Leaves) -> Tensor:
-    """∂/∂ε_ab under r → r(1+ε), h → h(1+ε): Σ e_a g_b over edges, positions and cell rows; (B, 3, 3), unit of the scalar."""
+    """Compute the derivative ∂/∂ε_ab of a number when positions and cell are strained, r → r(1+ε) and h → h(1+ε).
+
+    It is the sum Σ e_a g_b over edges, positions and rows of the cell e with their gradients g.
+
+    Parameters:
+        batch: the structures.
+        leaves: the edges, positions and cells.
+        grad: the gradients of the number with respect to them, see :func:`gradient`.
+
+    Returns the derivative (B, 3, 3) in the unit of the number.
+    """
     B = batch.n_structures
     edges, edge_gradient = leaves.edges.view(B, -1, 3), grad.edges.view(B, -1, 3)
     total = edges.transpose(1, 2) @ edge_gradient
@@ -82,7 +113,16 @@ def strain_derivative(batch: Batch, leaves: Leaves, grad: Leaves) -> Tensor:
 
 
 def unwrapped_dipole(batch: Batch, leaves: Leaves, evaluation: Evaluation) -> Tensor:
-    """Latent dipole (B, 3) in e·Å of the unwrapped positions in float64: the model's, plus charge × lattice translation."""
+    """Compute the latent dipole of the unwrapped positions: that of the model, plus charge × lattice translation of
+    every atom.
+
+    Parameters:
+        batch: the structures with unwrapped positions.
+        leaves: the positions, folded into the cell, with which the model was evaluated.
+        evaluation: what the model returned for them.
+
+    Returns the dipoles (B, 3) in e·Å, in float64.
+    """
     translation = batch.positions - leaves.positions.detach().double()
     carried = torch.einsum("bn,bnx->bx", evaluation.translating_charges.double(), translation)
     return evaluation.dipole.double() + carried
@@ -91,12 +131,21 @@ def unwrapped_dipole(batch: Batch, leaves: Leaves, evaluation: Evaluation) -> Te
 def raw_born_charges(
     model: LESModel, batch: Batch, leaves: Leaves, evaluation: Evaluation, create_graph: bool = False
 ) -> Tensor:
-    """Latent Born charges (B, N, 3, 3) in e before any sum rule, ``[atom, polarization, displacement]``.
+    """Compute latent Born charges before any sum rule.
 
-    Heads with a single-valued polarization, and the ``equilibration`` head for isolated structures, have Z = ∂P/∂r, which takes
-    three backward passes. The ``latent`` head has the exact local form from one pass, and from three more passes the charge
-    that flows along messages. Other ``multipole`` heads have the same form for their charges, plus ∂Σ(u + Δu)/∂r and the flux
-    of induced charges.
+    Heads with a single-valued polarization, and the ``equilibration`` head for isolated structures, have Z = ∂P/∂r,
+    which takes three backward passes. The ``latent`` head has the exact local form from one pass, and from three more
+    passes the charge that flows along messages. Other ``multipole`` heads have the same form for their charges, plus
+    ∂Σ(u + Δu)/∂r and the flux of induced charges.
+
+    Parameters:
+        model: the model.
+        batch: the structures.
+        leaves: the edges, positions and cells with which the model was evaluated.
+        evaluation: what the model returned for them.
+        create_graph: True keeps the graph, so that the Born charges can be differentiated again.
+
+    Returns the Born charges (B, N, 3, 3) in e, ``[atom, polarization, displacement]``.
 
     Source: doi:10.1038/s41524-025-01911-z and docs/explanation/physics.md.
     """
@@ -115,13 +164,23 @@ def electric_response(
     rule: SumRule,
     piezoelectric: bool,
 ) -> tuple[Tensor, Tensor | None]:
-    """Latent Born charges (B, N, 3, 3) in e under a sum rule, and latent piezoelectric tensors (B, 3, 3, 3) in e·Å.
+    """Compute latent Born charges under a sum rule and latent piezoelectric tensors, from the same backward passes.
 
-    Both come from the same backward passes, without graph, and become physical when they are multiplied by √ε_e. The expected
-    total of the Born charges is the net charge of the structure. The piezoelectric tensor is
-    Π_cab = ∂M_c/∂ε_ab − M_a δ_bc (clamped ions, proper), see :func:`les_ipi.electrostatics.local_piezoelectric`. It is None
-    unless ``piezoelectric`` asks for it, and for induced moments and molecules with a multipole head, where it is not
-    implemented.
+    Both become physical when they are multiplied by √ε_e. The expected total of the Born charges is the net charge of
+    the structure. The piezoelectric tensor is Π_cab = ∂M_c/∂ε_ab − M_a δ_bc (clamped ions, proper), see
+    :func:`les_ipi.electrostatics.local_piezoelectric`.
+
+    Parameters:
+        model: the model.
+        batch: the structures.
+        leaves: the edges, positions and cells with which the model was evaluated.
+        evaluation: what the model returned for them.
+        rule: what to do when the Born charges do not add up to the net charge.
+        piezoelectric: whether the piezoelectric tensors are computed.
+
+    Returns the Born charges (B, N, 3, 3) in e and the piezoelectric tensors (B, 3, 3, 3) in e·Å, both without graph.
+    The latter are None if they were not asked for, and for induced moments and molecules with a multipole head, where
+    they are not implemented.
     """
     mask = batch.atom_mask.view(batch.n_structures, -1)
     strained = None

@@ -22,13 +22,21 @@ FIRST_HARDNESS = 2.0
 
 @register_head
 class EquilibrationHead(ChargeHead):
-    """q⁰_i = λ z_formal + Q_φ(features_i), the charge that an atom would take alone, and the hardness J_Z > 0.
+    """Head whose charges minimise an energy of the whole structure (charge equilibration).
 
-    χ_i = −(J_Z + A_self) q⁰_i, and the charges minimise Σ χ q + ½ Σ J q² + ½ Σ A q q under Σ q = Q. The Gaussian
-    self-interaction A_self = k_e √(2/π)/σ is always a part of A, whatever ``remove_self`` says: without it the energy of
-    close atoms would have no minimum.
+    The charges minimise Σ χ q + ½ Σ J q² + ½ Σ A q q under Σ q = Q. The networks give q⁰_i = λ z_formal +
+    Q_φ(features_i), the charge that an atom would take alone, from which its electronegativity is χ_i = −(J_Z +
+    A_self) q⁰_i; every element learns a hardness J_Z > 0. The Gaussian self-interaction A_self = k_e √(2/π)/σ is
+    always a part of A, whatever ``remove_self`` says: without it the energy of close atoms would have no minimum.
 
-    Parameters: as :class:`les_ipi.models.heads.LatentHead`, with one channel. Source: doi:10.1038/s41467-020-20427-2.
+    Parameters:
+        n_species: number of elements.
+        n_features: number of features of an atom.
+        formal_charges: formal charge z of each element in e.
+        hidden: widths of the hidden layers of the networks Q_φ.
+        scale: first value of λ.
+
+    Source: doi:10.1038/s41467-020-20427-2.
     """
 
     name = "equilibration"
@@ -55,7 +63,16 @@ class EquilibrationHead(ChargeHead):
     def forward(
         self, features: Tensor, edges: Tensor, near: Tensor, species: Tensor
     ) -> ChargeOutput:
-        """Charges of lone atoms (A, 1) and hardnesses (A,)."""
+        """Compute the charges of lone atoms and the hardnesses.
+
+        Parameters:
+            features: tensor (A, F) of the features of the atoms.
+            edges: not used by this head.
+            near: not used by this head.
+            species: tensor (A,) of the elements, as rows of the species list.
+
+        Returns the output with charges (A, 1) in e and hardnesses (A,) in eV/e².
+        """
         alone = self.scaled_formal_charges(species)[:, None] + self.sign * self.networks(features, species)
         return ChargeOutput(alone, hardness=nn.functional.softplus(self.raw_hardness)[species])
 
@@ -69,9 +86,19 @@ def equilibrium_of(
     total: Tensor,
     field: Tensor | None = None,
 ) -> Equilibrium:
-    """Equilibrium of the rows of a head; ``total`` (B,) latent e.
+    """Find the charges of least energy for the output of an equilibration head.
 
-    With ``field`` (B, 3), latent V/Å, the charges see it, χ_i → χ_i − E·r_i, and the energy is the enthalpy.
+    Parameters:
+        batch: the structures.
+        positions: tensor (B, N, 3) of positions, Å.
+        cell: tensor (B, 3, 3) of lattice vectors as rows, Å.
+        output: charges of lone atoms and hardnesses, as the head returned them.
+        kernel: smearing and window of the long-range sum.
+        total: tensor (B,) of latent total charges, e.
+        field: tensor (B, 3) of latent fields in V/Å, or None. The charges see the field, χ_i → χ_i − E·r_i, and the
+            energy is then the enthalpy.
+
+    Returns the charges of the equilibrium and its energy.
     """
     shape = batch.n_structures, batch.n_rows
     mask = batch.atom_mask.view(shape).to(positions.dtype)

@@ -13,10 +13,15 @@ L_SLICES = [slice(l * l, (l + 1) * (l + 1)) for l in range(L_MAX + 1)]
 
 
 def spherical_harmonics(unit: Tensor, l_max: int = L_MAX) -> Tensor:
-    """Real spherical harmonics with Racah normalisation, Σ_m Y_lm² = 1 for every l.
+    """Compute real spherical harmonics with Racah normalisation, so that Σ_m Y_lm² = 1 for every l.
 
-    Parameters: ``unit`` (..., 3) unit vectors. Returns (..., (l_max+1)²), ordered l = 0, 1 (y, z, x), 2, 3 with
-    m = −l..l. Condon-Shortley phases are left out (Y_1 = y, z, x).
+    Condon-Shortley phases are left out (Y_1 = y, z, x).
+
+    Parameters:
+        unit: tensor (..., 3) of unit vectors.
+        l_max: largest angular momentum, at most 3.
+
+    Returns a tensor (..., (l_max+1)²), ordered l = 0, 1 (y, z, x), 2, 3 with m = −l..l.
     """
     x, y, z = unit.unbind(-1)
     columns = [torch.ones_like(x), y, z, x]
@@ -39,7 +44,9 @@ def spherical_harmonics(unit: Tensor, l_max: int = L_MAX) -> Tensor:
 
 
 def cartesian_rank_two() -> np.ndarray:
-    """Matrix (9, 5) from l = 2 components to the traceless tensor x_a x_b − δ_ab/3 of a unit vector, row-wise."""
+    """Matrix (9, 5) that turns l = 2 components into the traceless tensor x_a x_b − δ_ab/3 of a unit vector, row by
+    row.
+    """
     s3 = math.sqrt(3.0)
     rows = np.zeros((3, 3, 5))
     for column, (a, b) in ((0, (0, 1)), (1, (1, 2)), (3, (0, 2))):
@@ -51,10 +58,19 @@ def cartesian_rank_two() -> np.ndarray:
 
 @lru_cache
 def gaunt(l1: int, l2: int, l3: int) -> np.ndarray:
-    """Coupling tensor G[m1, m2, m3] ∝ ∫ Y_{l1 m1} Y_{l2 m2} Y_{l3 m3} dΩ, with Σ_{m1 m2} G² = 1 for each m3.
+    """Compute the tensor that couples spherical harmonics l1 and l2 to l3.
 
-    Only l1 + l2 + l3 even couplings within the triangle rule are non-zero. The quadrature (Gauss-Legendre in cos θ,
-    uniform in φ) is exact for these polynomials. Returns an array of shape (2 l1 + 1, 2 l2 + 1, 2 l3 + 1).
+        G[m1, m2, m3] ∝ ∫ Y_{l1 m1} Y_{l2 m2} Y_{l3 m3} dΩ,  with Σ_{m1 m2} G² = 1 for each m3
+
+    Only couplings with even l1 + l2 + l3 within the triangle rule are non-zero. The quadrature (Gauss-Legendre in cos
+    θ, uniform in φ) is exact for these polynomials.
+
+    Parameters:
+        l1: angular momentum of the first factor.
+        l2: angular momentum of the second factor.
+        l3: angular momentum of the result.
+
+    Returns an array (2 l1 + 1, 2 l2 + 1, 2 l3 + 1).
     """
     nodes, weights = np.polynomial.legendre.leggauss(12)
     phi = 2 * np.pi * np.arange(24) / 24

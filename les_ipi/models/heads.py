@@ -43,7 +43,14 @@ class ChargeOutput(NamedTuple):
     hardness: Tensor | None = None
 
     def exchanged(self, reverse: Tensor) -> Tensor:
-        """Charges after all transfers, q_i + Σ_j (t_ji − t_ij), (A, C) e; ``reverse`` (A, M) as in :class:`Batch`."""
+        """Compute the charges after all transfers, q_i + Σ_j (t_ji − t_ij).
+
+        Parameters:
+            reverse: tensor (A, M) with the flat place of the reverse edge, as in
+                :class:`les_ipi.structures.batch.Batch`.
+
+        Returns the charges (A, C) in e.
+        """
         if self.transfers is None:
             return self.charges
         incoming = self.transfers.reshape(-1)[reverse]
@@ -51,8 +58,10 @@ class ChargeOutput(NamedTuple):
 
 
 class HeadInputs(NamedTuple):
-    """What a charge head is built on: element symbols of the species list, length of the invariant features, and numbers of
-    equivariant features of rank 1 and 2 (0 where the short-range model has none).
+    """What a charge head is built on.
+
+    The fields are the element symbols of the species list, the number of invariant features of an atom, and the
+    numbers of equivariant features of rank 1 and 2 (0 where the short-range model has none).
     """
 
     species: tuple[str, ...]
@@ -60,16 +69,20 @@ class HeadInputs(NamedTuple):
     n_tensors: tuple[int, int]
 
     def of_elements(self, values: dict[str, float], otherwise: float) -> list[float]:
-        """One number for each element of the species list."""
+        """Return one number for each element of the species list, taken from ``values``, or ``otherwise`` if it has
+        none.
+        """
         return [values.get(element, otherwise) for element in self.species]
 
 
 class ChargeHead(nn.Module):
-    """Base class of all heads, with what they share: formal charges times a factor λ, learned or fixed, one network for each
-    element (if it has outputs), and the global sign.
+    """Base class of all charge heads, which make the latent charges of atoms from their features.
 
-    A head has a ``name`` and is registered with :func:`les_ipi.models.registry.register_head`. It is called with (features,
-    edges, near, species), or with (features, equivariants, species) if it is ``equivariant``. It returns
+    The class holds what heads share: formal charges times a factor λ, learned or fixed, one network for each element
+    (if the network has outputs), and the global sign of the charges.
+
+    A head has a ``name`` and is registered with :func:`les_ipi.models.registry.register_head`. It is called with
+    (features, edges, near, species), or with (features, equivariants, species) if it is ``equivariant``. It returns
     :class:`ChargeOutput`.
     """
 
@@ -87,7 +100,7 @@ class ChargeHead(nn.Module):
 
     @property
     def induces(self) -> bool:
-        """Whether charges or dipoles are induced."""
+        """Whether charges or dipoles of atoms are induced by the other atoms."""
         return self.induces_charge or self.induces_dipole
 
     def __init__(
@@ -114,20 +127,40 @@ class ChargeHead(nn.Module):
 
     @classmethod
     def from_config(cls, config: "ChargesConfig", inputs: HeadInputs) -> Self:
-        """Head with fresh weights for ``[charges]`` of a training file. Elements without a formal charge have zero."""
+        """Build a head with fresh weights.
+
+        Parameters:
+            config: the table ``[charges]`` of a training file; elements without a formal charge in it have zero.
+            inputs: what the short-range model offers to the head.
+
+        Returns the head.
+        """
         raise NotImplementedError
 
     def scaled_formal_charges(self, species: Tensor) -> Tensor:
-        """λ z_formal of every atom with the canonical sign, (A,), e."""
+        """Compute λ z_formal of every atom with the global sign of the charges.
+
+        Parameters:
+            species: tensor (A,) of the elements, as rows of the species list.
+
+        Returns the charges (A,) in e.
+        """
         return self.sign * self.formal_scale * self.formal_charges[species]
 
 
 @register_head
 class LatentHead(ChargeHead):
-    """q_i = λ z_formal + Q_φ(features_i): the published form, optionally around scaled formal charges.
+    """Head with charges q_i = λ z_formal + Q_φ(features_i): the published form, optionally around scaled formal
+    charges.
 
-    Parameters: ``n_species``, ``n_features``; ``formal_charges`` one number per element (zeros: published form);
-    ``channels`` independent latent charges per atom; ``hidden`` layers; ``scale`` first value of λ.
+    Parameters:
+        n_species: number of elements.
+        n_features: number of features of an atom.
+        formal_charges: formal charge z of each element in e; zeros give the published form.
+        channels: number of independent latent charges of every atom.
+        hidden: widths of the hidden layers of the networks Q_φ.
+        scale: first value of λ.
+
     Source: doi:10.1038/s41524-025-01577-7.
     """
 
@@ -156,24 +189,43 @@ class LatentHead(ChargeHead):
     def forward(
         self, features: Tensor, edges: Tensor, near: Tensor, species: Tensor
     ) -> ChargeOutput:
-        """Charges of shape (A, C)."""
+        """Compute the latent charges of atoms.
+
+        Parameters:
+            features: tensor (A, F) of the features of the atoms.
+            edges: not used by this head.
+            near: not used by this head.
+            species: tensor (A,) of the elements, as rows of the species list.
+
+        Returns the output with charges (A, C) in e.
+        """
         return ChargeOutput(self.scaled_formal_charges(species)[:, None] + self.sign * self.networks(features, species))
 
 
 @register_head
 class TransferHead(ChargeHead):
-    """q_i = λ z_formal + Σ_j (t_ji − t_ij), t_ij = Σ_n c_n(features_i, z_j) φ_n(r_ij): neutral by construction.
+    """Head that moves charge between neighbouring atoms, so that structures are neutral by construction.
 
-    Charge only moves along edges, so the sum is λ Σ z_formal, the acoustic sum rule holds exactly, and
-    P = Σ_i λ z_formal r_i + Σ_ij t_ij (r_j − r_i) is a single-valued, continuous function of unwrapped coordinates. Where
-    λ Σ z_formal is not the wanted total charge, all λ z_formal of the structure are shifted equally: they stay constants.
+        q_i = λ z_formal + Σ_j (t_ji − t_ij),  t_ij = Σ_n c_n(features_i, z_j) φ_n(r_ij)
 
-    When atoms end where equal atoms started, the t_ij are what they were, and every atom has carried λ z_formal along its way.
-    With λ = 1/√ε_∞ and oxidation numbers z_formal, physical currents carry just these, as they must
+    Charge only moves along edges, so the sum of the charges is λ Σ z_formal, the acoustic sum rule holds exactly, and
+    P = Σ_i λ z_formal r_i + Σ_ij t_ij (r_j − r_i) is a single-valued, continuous function of unwrapped coordinates.
+    Where λ Σ z_formal is not the wanted total charge, all λ z_formal of the structure are shifted equally: they stay
+    constants.
+
+    When atoms end where equal atoms started, the t_ij are what they were, and every atom has carried λ z_formal along
+    its way. With λ = 1/√ε_∞ and oxidation numbers z_formal, physical currents carry just these, as they must
     (doi:10.1038/s41567-019-0562-0).
 
-    Parameters: as :class:`LatentHead`; ``cutoff`` in Å of the edges that carry charge; ``n_radial`` functions φ_n;
-    ``fixed_scale`` whether λ stays at ``scale``.
+    Parameters:
+        n_species: number of elements.
+        n_features: number of features of an atom.
+        formal_charges: formal charge z of each element in e.
+        cutoff: length in Å of the longest edges that carry charge.
+        n_radial: number of radial functions φ_n.
+        hidden: widths of the hidden layers of the networks c_n.
+        scale: first value of λ.
+        fixed_scale: whether λ stays at ``scale`` instead of being learned.
     """
 
     name = "transfer"
@@ -212,7 +264,16 @@ class TransferHead(ChargeHead):
     def forward(
         self, features: Tensor, edges: Tensor, near: Tensor, species: Tensor
     ) -> ChargeOutput:
-        """Reference charges of shape (A, 1), what every centre gives to its neighbours, and local dipoles."""
+        """Compute what atoms give to their neighbours.
+
+        Parameters:
+            features: tensor (A, F) of the features of the atoms.
+            edges: tensor (A, M, 3) of vectors from every atom to its neighbours, Å.
+            near: tensor (A, M) of the elements of the neighbours, as rows of the species list.
+            species: tensor (A,) of the elements of the atoms, as rows of the species list.
+
+        Returns the output with reference charges (A, 1), what every atom gives along its edges, and local dipoles.
+        """
         r = torch.sqrt((edges * edges).sum(-1))
         coefficients = self.networks(features, species).view(-1, self.n_species, self.n_radial)
         by_species = self.radial(r) @ coefficients.transpose(1, 2)

@@ -27,18 +27,33 @@ DEFAULT_POLARIZABILITY_A3, FIRST_KAPPA = 0.2, 0.002
 
 @register_head
 class MultipoleHead(ChargeHead):
-    """q, u, Q, κ and α of every atom, as far as ``level`` names them.
+    """Head with charges q, dipoles u, quadrupoles Q, charge response κ and polarizability α, as far as ``level``
+    names them.
 
-    q = λ z_formal + Q_φ(B);  u = Σ_c g_c(B) A_{1,c};  Q = Σ_c g_c(B) A_{2,c} (traceless);  κ = κ₀ (1 + g(B))²;
-    α = α₀ M·M, M = (1 + g(B)) 1 + Σ_c g_c(B) A_{2,c}, so κ ≥ 0 and α is symmetric and never negative.
+        q = λ z_formal + Q_φ(B);  u = Σ_c g_c(B) A_{1,c};  Q = Σ_c g_c(B) A_{2,c} (traceless);  κ = κ₀ (1 + g(B))²
+        α = α₀ M·M,  M = (1 + g(B)) 1 + Σ_c g_c(B) A_{2,c}
 
-    With ``fixed_scale`` the charges are λ z_formal alone and everything that flows is in u. P = Σ λ z_formal r + Σ u is then a
-    single-valued function of unwrapped coordinates, as that of :class:`les_ipi.models.heads.TransferHead`.
+    Here B are the invariant features of an atom, A_1 and A_2 its features of rank 1 and 2, and g networks of B. κ is
+    never negative, and α is symmetric and never negative.
 
-    Parameters: as :class:`les_ipi.models.heads.LatentHead`; ``level``; ``n_tensors`` numbers of l = 1 and l = 2 features;
-    ``anisotropic`` False leaves α a number; ``polarizability_scale`` α₀ of every element in Å³; ``fixed_scale`` whether
-    charges are λ z_formal with λ = ``scale``.
-    Raises ``UserError`` for quadrupoles or tensor polarizabilities without l = 2 features.
+    With ``fixed_scale`` the charges are λ z_formal alone and everything that flows is in u. P = Σ λ z_formal r + Σ u
+    is then a single-valued function of unwrapped coordinates, as that of :class:`les_ipi.models.heads.TransferHead`.
+
+    Parameters:
+        n_species: number of elements.
+        n_features: number of invariant features of an atom.
+        formal_charges: formal charge z of each element in e.
+        level: the moments and the response of atoms, see :class:`les_ipi.models.model_config.ChargesConfig`.
+        n_tensors: numbers of features of rank l = 1 and l = 2.
+        channels: number of independent sets of latent moments of every atom.
+        hidden: widths of the hidden layers of the networks.
+        scale: first value of λ.
+        anisotropic: whether α is a tensor (True) or a number.
+        polarizability_scale: α₀ of every element in Å³, or None for 0.2 Å³.
+        fixed_scale: whether the charges are λ z_formal alone, with λ = ``scale``.
+
+    Raises ``UserError`` for quadrupoles or tensor polarizabilities without features of rank 2.
+
     Source: arXiv:2605.05746 (moments and response); the readout is ours.
     """
 
@@ -89,7 +104,10 @@ class MultipoleHead(ChargeHead):
 
     @classmethod
     def from_config(cls, config: "ChargesConfig", inputs: HeadInputs) -> Self:
-        """See :class:`les_ipi.models.heads.ChargeHead`. Raises ``UserError`` for features without vectors."""
+        """Build a head with fresh weights, see :class:`les_ipi.models.heads.ChargeHead`.
+
+        Raises ``UserError`` for a short-range model that offers no vectors.
+        """
         if not inputs.n_tensors[0]:
             raise UserError(
                 "The 'multipole' head needs vectors, which this short-range model does not offer: use the latent, transfer or "
@@ -111,7 +129,15 @@ class MultipoleHead(ChargeHead):
         )
 
     def forward(self, features: Tensor, equivariants: Equivariants, species: Tensor) -> ChargeOutput:
-        """Charges (A, C) and the other moments of the level."""
+        """Compute the charges and the other moments of the level.
+
+        Parameters:
+            features: tensor (A, F) of the invariant features of the atoms.
+            equivariants: their features of rank 1 and 2.
+            species: tensor (A,) of the elements, as rows of the species list.
+
+        Returns the output with charges (A, C) in e, and those of dipoles, quadrupoles, κ and α that the level has.
+        """
         charges = self.scaled_formal_charges(species)[:, None]
         if self.networks is not None:
             charges = charges + self.sign * self.networks(features, species)

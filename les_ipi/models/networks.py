@@ -8,9 +8,13 @@ from torch import Tensor, nn
 
 
 class ElementNetworks(nn.Module):
-    """One multilayer perceptron per element plus a parallel linear map: y = W_z x + MLP_z(x).
+    """One multilayer perceptron for each element plus a parallel linear map: y = W_z x + MLP_z(x) for an atom of
+    element z.
 
-    Parameters: ``n_species``; ``sizes`` = (inputs, hidden..., outputs); ``output_scale`` multiplies the result.
+    Parameters:
+        n_species: number of elements.
+        sizes: number of inputs, widths of the hidden layers, and number of outputs.
+        output_scale: number that multiplies the result.
     """
 
     def __init__(self, n_species: int, sizes: Sequence[int], output_scale: float = 1.0):
@@ -30,7 +34,14 @@ class ElementNetworks(nn.Module):
             self.skips.append(skip)
 
     def forward(self, x: Tensor, species: Tensor) -> Tensor:
-        """Apply each atom's own network: ``x`` (A, F), ``species`` (A,) → (A, outputs)."""
+        """Apply to each atom the network of its element.
+
+        Parameters:
+            x: tensor (A, F) of inputs.
+            species: tensor (A,) of the elements, as rows of the species list.
+
+        Returns a tensor (A, outputs).
+        """
         total = None
         for z, (network, skip) in enumerate(zip(self.networks, self.skips, strict=True)):
             y = network(x) + skip(x)
@@ -41,7 +52,11 @@ class ElementNetworks(nn.Module):
 
     @torch.no_grad()
     def start_linear(self, weights: Tensor) -> None:
-        """Make the result W_z x: ``weights`` (n_species, outputs, inputs); the other layers begin with no output."""
+        """Make the result the linear function W_z x; the other layers begin with no output.
+
+        Parameters:
+            weights: tensor (n_species, outputs, inputs) with the matrices W_z.
+        """
         for network, skip, matrix in zip(self.networks, self.skips, weights, strict=True):
             skip.weight.copy_(matrix / self.output_scale)
             network[-1].weight.zero_()

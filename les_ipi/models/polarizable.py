@@ -17,15 +17,15 @@ from les_ipi.structures.batch import Batch
 
 
 class Polarizable(NamedTuple):
-    """Moments and response of a batch; latent quantities.
+    """Latent moments of the atoms of a batch, and the parameters of their response.
 
     =================  ==========================  =====================================================
     field              shape                       meaning, unit
     =================  ==========================  =====================================================
     moments                                        permanent moments as they enter the sum
     own_charges        (B, N, C)                   charges before the neutrality projection, e
-    kappa              (B, N, C)                   e/V, or None
-    alpha              (B, N, C) or (B,N,3,3,C)    e²Å²/eV, or None
+    kappa              (B, N, C)                   response κ of the charge to the potential, e/V; or None
+    alpha              (B, N, C) or (B,N,3,3,C)    polarizability α, a number or a tensor, e²Å²/eV; or None
     =================  ==========================  =====================================================
     """
 
@@ -36,7 +36,16 @@ class Polarizable(NamedTuple):
 
     @classmethod
     def of(cls, output: ChargeOutput, own: Tensor, charges: Tensor, mask: Tensor) -> "Polarizable":
-        """From the rows of a head; charges (B, N, C) before and after the neutrality projection, ``mask`` (B, N)."""
+        """Put the output of a charge head into the shape of structures.
+
+        Parameters:
+            output: the output of the head, with one row for each atom.
+            own: tensor (B, N, C) of the charges before the neutrality projection, e.
+            charges: tensor (B, N, C) of the charges after it, e.
+            mask: tensor (B, N) that is 1 for real atoms and 0 where padded.
+
+        Returns the moments and response parameters.
+        """
 
         def shaped(rows: Tensor | None) -> Tensor | None:
             if rows is None:
@@ -53,16 +62,23 @@ class Polarizable(NamedTuple):
 
     @property
     def rank(self) -> int:
-        """Rank of the potentials that energy and response need."""
+        """Rank of the potentials that the energy and the response need."""
         return max(self.moments.rank, int(self.alpha is not None))
 
     def with_response(self, charges: Tensor, induced: Tensor | None) -> Multipoles:
-        """Moments with ``charges`` (B, N, C) that are carried and dipoles (B, N, 3, C) that are induced, or None."""
+        """Return the moments together with what they induce.
+
+        Parameters:
+            charges: tensor (B, N, C) of the charges that are carried, permanent and induced, e.
+            induced: tensor (B, N, 3, C) of the induced dipoles in e·Å, or None.
+
+        Returns the moments.
+        """
         parts = [x for x in (self.moments.dipoles, induced) if x is not None]
         return Multipoles(charges, sum(parts) if parts else None, self.moments.quadrupoles)
 
     def total_polarizability(self) -> Tensor | None:
-        """Σ_i α_i, (B, 3, 3) e²Å²/eV, or None."""
+        """Compute the sum Σ_i α_i (B, 3, 3) in e²Å²/eV; None for a model without polarizabilities."""
         return None if self.alpha is None else polarizability(self.alpha)
 
 
@@ -75,10 +91,21 @@ def respond(
     field: Tensor | None = None,
     closed: bool = False,
 ) -> tuple[Tensor, Response, Tensor]:
-    """Energy (B,) in eV, response, and the charges (B, N, C) in e that are carried: permanent and induced without excess.
+    """Compute the energy of the moments of a batch, their response to each other, and the charges that atoms carry.
 
-    With ``field`` (B, 3) the induced dipoles see it and the energy has their part of the enthalpy. With ``closed`` the energy
-    of periodic structures can be differentiated once, and what is induced cannot: faster, with the same numbers.
+    Parameters:
+        batch: the structures.
+        positions: tensor (B, N, 3) of positions, Å.
+        cell: tensor (B, 3, 3) of lattice vectors as rows, Å.
+        atoms: the permanent moments and response parameters.
+        kernel: smearing and window of the long-range sum.
+        field: tensor (B, 3) of latent fields in V/Å, or None. The induced dipoles see the field, and the energy has
+            their part of the enthalpy.
+        closed: True makes the sum of periodic structures faster, with the same numbers; the energy can then be
+            differentiated only once, and what is induced not at all.
+
+    Returns the energies (B,) in eV, the response, and the carried charges (B, N, C) in e, which are the permanent and
+    the induced ones without the excess of the latter.
     """
     sums = SUMS[batch.boundary]
     if closed and field is None and batch.boundary == Boundary.PERIODIC:

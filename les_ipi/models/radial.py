@@ -7,9 +7,20 @@ from torch import Tensor, nn
 
 
 def polynomial_cutoff(r: Tensor, cutoff: float, p: int = 6) -> Tensor:
-    """f(x) = 1 − (p+1)(p+2)/2 x^p + p(p+2) x^{p+1} − p(p+1)/2 x^{p+2}, x = r/r_c; zero beyond the cutoff.
+    """Function of the distance that falls smoothly from one to zero at the cutoff.
 
-    Value, slope and curvature vanish at r_c. Source: doi:10.48550/arXiv.2003.03123, eq. 8.
+        f(x) = 1 − (p+1)(p+2)/2 x^p + p(p+2) x^{p+1} − p(p+1)/2 x^{p+2},  x = r/r_c
+
+    Value, slope and curvature vanish at r_c, and the function is zero beyond it.
+
+    Parameters:
+        r: distances in any shape, in the unit of ``cutoff``.
+        cutoff: the cutoff r_c.
+        p: the exponent.
+
+    Returns values with the shape of ``r``.
+
+    Source: doi:10.48550/arXiv.2003.03123, eq. 8.
     """
     x = torch.clamp(r / cutoff, max=1.0)
     xp = x**p
@@ -17,11 +28,16 @@ def polynomial_cutoff(r: Tensor, cutoff: float, p: int = 6) -> Tensor:
 
 
 class RadialBasis(nn.Module):
-    """Chebyshev polynomials of an exponentially stretched distance times a polynomial cutoff.
+    """Radial functions of a distance: Chebyshev polynomials T_n of a stretched distance times a polynomial cutoff f.
 
-    R_n(r) = T_n(ξ) f(r), ξ = 2 (e^{−r/λ} − e^{−r_c/λ})/(1 − e^{−r_c/λ}) − 1: bonds get more resolution than far shells.
+        R_n(r) = T_n(ξ) f(r),  ξ = 2 (e^{−r/λ} − e^{−r_c/λ})/(1 − e^{−r_c/λ}) − 1
 
-    Parameters: ``n_radial`` functions; ``cutoff`` Å; ``stretch`` λ in Å.
+    The stretching gives more resolution to bonds than to far shells.
+
+    Parameters:
+        n_radial: number of radial functions.
+        cutoff: distance r_c in Å at which all of them vanish.
+        stretch: length λ in Å of the stretching.
     """
 
     def __init__(self, n_radial: int, cutoff: float, stretch: float = 2.5):
@@ -29,7 +45,7 @@ class RadialBasis(nn.Module):
         self.n_radial, self.cutoff, self.stretch = n_radial, cutoff, stretch
 
     def forward(self, r: Tensor) -> Tensor:
-        """Distances (...) in Å → (..., n_radial)."""
+        """Compute the radial functions (..., n_radial) of distances (...) in Å."""
         far = math.exp(-self.cutoff / self.stretch)
         xi = 2.0 * (torch.exp(-r / self.stretch) - far) / (1.0 - far) - 1.0
         terms = [torch.ones_like(xi), xi]
@@ -38,9 +54,12 @@ class RadialBasis(nn.Module):
         return torch.stack(terms[: self.n_radial], dim=-1) * polynomial_cutoff(r, self.cutoff)[..., None]
 
     def shells(self) -> Tensor:
-        """Combinations of the polynomials, [n, shell]: one at the Chebyshev node of ξ of the shell, zero at the others.
+        """Combinations of the polynomials that are one at one Chebyshev node of ξ and zero at the others.
 
-        Times the cutoff function they are bumps at one distance each; near the cutoff mostly their side lobes are left.
+        Times the cutoff function they are bumps at one distance each; near the cutoff mostly their side lobes are
+        left.
+
+        Returns a matrix [n, shell] with the coefficient of polynomial n in the combination of each shell.
         """
         orders = torch.arange(self.n_radial, dtype=torch.float64)
         weights = 2.0 / self.n_radial * torch.cos(torch.outer(orders, math.pi * (orders + 0.5) / self.n_radial))

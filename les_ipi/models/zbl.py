@@ -11,10 +11,18 @@ _DECAYS = (3.1998, 0.94229, 0.40290, 0.20162)
 
 
 class CoreRepulsion(nn.Module):
-    """E = ½ Σ_ij k_e Z_i Z_j/r φ(r/a) f(r/c_ij), a = 0.8854 a_0/(Z_i^0.23 + Z_j^0.23), f the polynomial cutoff.
+    """Screened nuclear repulsion (Ziegler, Biersack and Littmark), which keeps atoms apart where no training data
+    reach.
 
-    Keeps atoms apart where no training data reach. Parameters: ``numbers`` atomic numbers of the species list; ``cutoffs``
-    (n_species, n_species) Å, symmetric, where the repulsion of a pair of elements ends (0: none).
+        E = ½ Σ_ij k_e Z_i Z_j/r φ(r/a) f(r/c_ij),  a = 0.8854 a_0/(Z_i^0.23 + Z_j^0.23)
+
+    Here φ is the universal screening function, f is the polynomial cutoff and c_ij is the distance at which the
+    repulsion of a pair ends.
+
+    Parameters:
+        numbers: atomic numbers Z of the species list.
+        cutoffs: symmetric matrix (n_species, n_species) of the distances c_ij in Å; 0 means no repulsion.
+
     Source: Ziegler, Biersack, Littmark, The Stopping and Range of Ions in Matter (1985).
     """
 
@@ -26,7 +34,9 @@ class CoreRepulsion(nn.Module):
         self.register_buffer("cutoffs", torch.tensor(cutoffs, dtype=dtype).clamp(min=1e-3), persistent=False)
 
     def forward(self, edges: Tensor, near: Tensor, species: Tensor) -> Tensor:
-        """Atomic energies (A,) in eV."""
+        """Compute the repulsion energies (A,) of atoms in eV; the parameters are those of
+        :meth:`ShortRangeModel.forward`.
+        """
         r = torch.sqrt((edges * edges).sum(-1))
         zi, zj = self.numbers[species][:, None], self.numbers[near]
         x = r * (zi**0.23 + zj**0.23) / (0.8854 * BOHR_A)

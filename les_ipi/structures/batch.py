@@ -17,7 +17,10 @@ from les_ipi.structures.system import AtomicSystem
 
 @dataclass(frozen=True)
 class Batch:
-    """B structures of one boundary padded to N atoms, M neighbours and K wave vectors; A = B·N rows in per-atom tables.
+    """Structures of one boundary in padded tensors, the form in which a model evaluates them.
+
+    B structures are padded to N atoms, M neighbours of an atom and K wave vectors; tables with one row for each atom
+    have A = B·N rows.
 
     ==============  ============  ==================================================================
     field           shape         meaning, unit
@@ -25,11 +28,11 @@ class Batch:
     species         (A,)          row of the element in the model's species list; 0 where padded
     atom_mask       (A,)          True for real atoms
     positions       (B, N, 3)     Å
-    cell            (B, 3, 3)     Å, rows; identity if isolated
+    cell            (B, 3, 3)     Å, rows are lattice vectors; identity if isolated
     total_charge    (B,)          e
-    multiplicity    (B,)          2S + 1
+    multiplicity    (B,)          spin multiplicity 2S + 1
     neighbors       (A, M)        row of the neighbour
-    shift           (A, M, 3)     Å
+    shift           (A, M, 3)     lattice translation that is added to r_j − r_i, Å
     reverse         (A, M)        flat place of the reverse edge in (A·M)
     modes           (B, K, 3)     wave vectors as integer triples, zeros where padded
     boundary        Boundary      how all structures repeat, known on the host
@@ -62,12 +65,12 @@ class Batch:
         return self.boundary != Boundary.ISOLATED
 
     def edges(self) -> Tensor:
-        """Edge vectors r_j − r_i + shift in Å, shape (A, M, 3)."""
+        """Compute the edge vectors r_j − r_i + shift in Å, as a tensor (A, M, 3)."""
         flat = self.positions.reshape(-1, 3)
         return flat[self.neighbors] - flat[:, None, :] + self.shift
 
     def to(self, device: torch.device | str) -> "Batch":
-        """Copy on another device."""
+        """Copy the batch to another device."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return Batch(**{k: v.to(device) if isinstance(v, Tensor) else v for k, v in values.items()})
 
@@ -81,7 +84,7 @@ class EdgeTables(NamedTuple):
 
 
 class Padding(NamedTuple):
-    """Smallest sizes of the padded tables of a batch: atoms, neighbours of an atom and wave vectors."""
+    """Smallest sizes of the padded tables of a batch: numbers of atoms, of neighbours of an atom and of wave vectors."""
 
     rows: int = 1
     columns: int = 1
@@ -99,13 +102,23 @@ def collate(
     modes: np.ndarray | None = None,
     padding: Padding = Padding(),
 ) -> Batch:
-    """Batch of structures for a model with the given species (atomic numbers), cutoff (Å) and k-cutoff (1/Å).
+    """Put structures of one boundary into a batch. Geometry is kept in float64; the model rounds it to its own
+    precision.
 
-    Geometry is kept in float64; the model rounds the leaves to its own precision.
+    Parameters:
+        systems: the structures.
+        species: atomic numbers of the elements that the model knows, in its order.
+        cutoff: short-range cutoff in Å.
+        k_cutoff: radius of the sphere of wave vectors in 1/Å.
+        neighbors: neighbour matrices of the structures, if they are known already; otherwise they are computed.
+        edges: padded edge tables of the whole batch, if they are known already.
+        modes: padded wave vectors (B, K, 3) of the structures, if they are known already.
+        padding: smallest sizes of the tables, by which batches of different structures get equal shapes.
 
-    Parameters: ``neighbors`` or ``edges`` and ``modes`` may be passed in when they are already known; ``padding`` makes
-    batches of different structures equal in shape.
-    Raises ``UserError`` for an element that the model does not know, ``ValueError`` for structures of several boundaries.
+    Returns the batch.
+
+    Raises ``UserError`` for an element that the model does not know, and ``ValueError`` for structures of several
+    boundaries.
     """
     boundary, *others = {s.boundary for s in systems}
     if others:
@@ -168,7 +181,14 @@ def _edge_tables(neighbors: Sequence[Neighbors], n_rows: int, columns: int, cuto
 
 
 def species_rows(numbers: np.ndarray, table: dict[int, int]) -> np.ndarray:
-    """Row of every atom's element in the model's species list. Raises ``UserError`` for an unknown element."""
+    """Find the row of every atom's element in the species list of a model.
+
+    Parameters:
+        numbers: array (N,) of atomic numbers.
+        table: dictionary from atomic number to row.
+
+    Returns an array (N,) of rows. Raises ``UserError`` for an element that the model does not know.
+    """
     from ase.data import chemical_symbols
 
     unknown = sorted(set(np.unique(numbers).tolist()) - set(table))

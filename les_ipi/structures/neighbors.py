@@ -29,11 +29,14 @@ class Neighbors:
 
 @dataclass(frozen=True)
 class Pairs:
-    """All ordered pairs of one structure within a cutoff, sorted by centre; every periodic image counts on its own.
+    """All ordered pairs of atoms of one structure within a cutoff, sorted by centre; every periodic image counts on
+    its own.
 
     =========  =======  ====================================================================
     field      shape    meaning, unit
     =========  =======  ====================================================================
+    n_atoms    int      number N of atoms of the structure
+    cutoff     float    largest distance of a pair, Å
     centre     (P,)     atom i
     neighbor   (P,)     atom j
     image      (P, 3)   lattice translation in units of the lattice vectors, added to r_j − r_i
@@ -49,7 +52,13 @@ class Pairs:
     mirror: np.ndarray
 
     def matrix(self, cell: np.ndarray) -> Neighbors:
-        """The same pairs as a padded matrix; ``cell`` (3, 3) Å."""
+        """Write the same pairs as a padded matrix.
+
+        Parameters:
+            cell: array (3, 3) with the lattice vectors as rows, Å.
+
+        Returns the neighbour matrix.
+        """
         counts = np.bincount(self.centre, minlength=self.n_atoms)
         columns = max(int(counts.max(initial=0)), 1)
         starts = np.cumsum(counts) - counts
@@ -66,7 +75,14 @@ class Pairs:
 
 
 def neighbor_pairs(system: AtomicSystem, cutoff: float) -> Pairs:
-    """Pairs of a structure within ``cutoff`` Å. Raises ``UserError`` if an atom has a position that is not finite."""
+    """Find all pairs of atoms of a structure within a cutoff.
+
+    Parameters:
+        system: the structure.
+        cutoff: largest distance of a pair, Å.
+
+    Returns the pairs. Raises ``UserError`` if the position of an atom is not finite.
+    """
     positions = np.ascontiguousarray(system.positions, dtype=np.float64)
     if not np.isfinite(positions).all():
         raise UserError(
@@ -92,18 +108,30 @@ def neighbor_pairs(system: AtomicSystem, cutoff: float) -> Pairs:
 
 
 def neighbor_matrix(system: AtomicSystem, cutoff: float) -> Neighbors:
-    """Padded neighbour matrix of a structure within ``cutoff`` Å, see :func:`neighbor_pairs`."""
+    """Compute the padded neighbour matrix of a structure.
+
+    Parameters:
+        system: the structure.
+        cutoff: largest distance of a pair, Å.
+
+    Returns the neighbour matrix. Raises ``UserError`` as :func:`neighbor_pairs` does.
+    """
     return neighbor_pairs(system, cutoff).matrix(system.cell)
 
 
 class VerletList:
-    """Pairs within cutoff + skin, kept until one outside the list can have come within the cutoff.
+    """List of the pairs within cutoff + skin, which is kept until a pair outside the list can have come within the
+    cutoff.
 
-    A pair that was outside is now at a distance of at least s (r_c + skin) − 2δ, with s the smallest stretch of the cell
-    since then and δ the largest displacement beyond that stretch: the list holds while this exceeds r_c, also in a
-    breathing cell.
+    A pair that was outside is now at a distance of at least s (r_c + skin) − 2δ, with s the smallest stretch of the
+    cell since then and δ the largest displacement beyond that stretch. The list therefore holds while this exceeds
+    r_c, also if the cell changes all the time.
 
-    Parameters: ``cutoff`` and ``skin`` in Å. ``builds`` counts how often the list was made.
+    Parameters:
+        cutoff: distance r_c within which no pair may be missed, Å.
+        skin: distance by which the list reaches beyond the cutoff, Å.
+
+    The attribute ``builds`` counts how often the list was made.
     """
 
     def __init__(self, cutoff: float, skin: float = 0.5):
@@ -113,7 +141,14 @@ class VerletList:
         self.builds = 0
 
     def update(self, system: AtomicSystem) -> Pairs:
-        """Pairs of ``system``, rebuilt only if needed."""
+        """Return the pairs of a structure; they are searched anew only if the kept list may miss one within the
+        cutoff.
+
+        Parameters:
+            system: the structure.
+
+        Returns all pairs within cutoff + skin, or an earlier list that still holds every pair within the cutoff.
+        """
         if self._pairs is None or not self._still_valid(system):
             self._pairs = neighbor_pairs(system, self.cutoff + self.skin)
             self._reference = replace(system, positions=system.positions.copy(), cell=system.cell.copy())

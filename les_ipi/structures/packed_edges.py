@@ -16,12 +16,16 @@ GROWTH = 1.1
 
 
 class PackedEdges:
-    """Edges of all structures within the cutoff as a padded matrix of R rows and M columns.
+    """Edges of all structures within the cutoff as a padded matrix of R rows (atoms) and M columns (neighbours).
 
-    Every structure owns a part of one long list of pairs, with room to grow, so that one bead's new neighbours do not touch the
-    tables of the others.
+    Every structure owns a part of one long list of pairs, with room to grow, so that new neighbours in one structure
+    do not touch the tables of the others.
 
-    Parameters: ``species`` rows of the species list of every structure; ``cutoff`` Å; ``device``; ``columns`` least M.
+    Parameters:
+        species: for every structure an array with the elements of its atoms, as rows of the species list.
+        cutoff: short-range cutoff in Å.
+        device: device of the tensors.
+        columns: smallest number M of columns.
     """
 
     def __init__(self, species: list[np.ndarray], cutoff: float, device: str, columns: int = 0):
@@ -33,7 +37,13 @@ class PackedEdges:
         self._parts: list[slice] = []
 
     def update(self, pairs: list[Pairs], cells: list[np.ndarray]) -> None:
-        """Take over the pairs (and their shifts, for changed cells) of the structures that differ from the last call."""
+        """Take over the pairs of the structures that differ from the last call, and the shifts of structures whose
+        cells changed.
+
+        Parameters:
+            pairs: the pairs of every structure.
+            cells: the cell of every structure, an array (3, 3) with the lattice vectors as rows, Å.
+        """
         changed = [b for b, part in enumerate(pairs) if part is not self._pairs[b]]
         if any(not self._parts or len(pairs[b].centre) > self._room(b) for b in changed):
             self._allocate([len(part.centre) for part in pairs])
@@ -75,7 +85,16 @@ class PackedEdges:
         self._shift[rest] = 2.0 * self.cutoff
 
     def pack(self, positions: Tensor, dtype: torch.dtype, rows: int) -> tuple[Tensor, Tensor]:
-        """Edges (rows, M, 3) in Å and elements of the neighbours (rows, M) for positions (R, 3) in float64."""
+        """Compute the edge vectors within the cutoff for given positions.
+
+        Parameters:
+            positions: tensor (R, 3) of the positions of all atoms in float64, Å.
+            dtype: arithmetic of the edge vectors that are returned.
+            rows: number of rows of the result, at least R.
+
+        Returns edge vectors (rows, M, 3) in Å, and the elements of the neighbours (rows, M) as rows of the species
+        list.
+        """
         vectors, kept = self._select(positions)
         # Padded edges end beyond the cutoff, where every radial function and its slope vanish.
         edges = torch.full((rows * self.columns, 3), 2.0 * self.cutoff, dtype=dtype, device=positions.device)
@@ -85,7 +104,13 @@ class PackedEdges:
         return edges.view(rows, self.columns, 3), near.view(rows, self.columns)
 
     def tables(self, positions: Tensor) -> EdgeTables:
-        """The same edges as the tables of a :class:`les_ipi.structures.batch.Batch` of R rows."""
+        """Compute the edges within the cutoff as the tables of a :class:`les_ipi.structures.batch.Batch` of R rows.
+
+        Parameters:
+            positions: tensor (R, 3) of the positions of all atoms in float64, Å.
+
+        Returns the edge tables.
+        """
         _, kept = self._select(positions)
         rows = torch.arange(len(positions), device=positions.device)
         neighbors = rows.repeat_interleave(self.columns)
@@ -118,17 +143,29 @@ class PackedEdges:
         return vector.index_select(0, kept), kept
 
     def incoming(self, values: Tensor) -> Tensor:
-        """For values of edges (rows, M, 3) those of the reverse edges, zero where padded."""
+        """Return for every edge the value of its reverse edge, and zero where padded.
+
+        Parameters:
+            values: tensor (rows, M, 3) with one vector for each edge.
+
+        Returns a tensor of the same shape.
+        """
         found = torch.zeros_like(values).view(-1, 3)
         found[self._slot] = values.reshape(-1, 3).index_select(0, self._reverse)
         return found.view_as(values)
 
 
 class KeptEdges:
-    """Packed edges of the structures of every call, whose neighbour lists are kept while they hold.
+    """Packed edges of the structures of every call, whose neighbour lists are kept from call to call while they hold.
 
-    Structures of consecutive calls are matched by their place in the list. Parameters: ``species`` atomic numbers that the
-    model knows; ``cutoff`` and ``skin`` Å; ``device``. ``lists`` are the neighbour lists, ``packed`` the last edges.
+    Structures of consecutive calls are matched by their place in the list. The attribute ``lists`` has the neighbour
+    lists, and ``packed`` the edges of the last call.
+
+    Parameters:
+        species: atomic numbers of the elements that the model knows, in its order.
+        cutoff: short-range cutoff in Å.
+        skin: distance by which the neighbour lists reach beyond the cutoff, Å.
+        device: device of the tensors.
     """
 
     def __init__(self, species: Sequence[int], cutoff: float, skin: float, device: str):
@@ -139,9 +176,13 @@ class KeptEdges:
         self._elements: tuple[int | bytes, ...] = ()
 
     def update(self, systems: Sequence[AtomicSystem], n_rows: int = 0) -> PackedEdges:
-        """Pairs of these structures, of at least ``n_rows`` rows each; only what a rebuilt list changed is written again.
+        """Return the edges of these structures; only what a rebuilt neighbour list changed is written again.
 
-        Raises ``UserError`` for an element that the model does not know.
+        Parameters:
+            systems: the structures.
+            n_rows: smallest number of rows of each structure.
+
+        Returns the packed edges. Raises ``UserError`` for an element that the model does not know.
         """
         self.lists += [VerletList(self._cutoff, self._skin) for _ in range(len(systems) - len(self.lists))]
         pairs = [verlet.update(system) for verlet, system in zip(self.lists, systems, strict=False)]

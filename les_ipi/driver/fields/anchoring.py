@@ -17,16 +17,27 @@ from les_ipi.structures.system import AtomicSystem
 
 @dataclass(frozen=True)
 class Frame:
-    """All beads of a run at one ``step``."""
+    """All beads of a run at one step, each of them as a structure."""
 
     step: int
     beads: list[AtomicSystem]
 
 
 def read_frames(directory: Path, simulation: SimulationFile, template: Template) -> Iterator[Frame]:
-    """Frames of a run: of the beads' ``positions``, or of ``x_centroid`` where there is one bead; a cut frame ends them.
+    """Read the frames of a run one after the other.
 
-    Raises ``UserError`` if the run wrote neither, or files of other steps.
+    The frames are those of the ``positions`` of the beads, or of ``x_centroid`` where there is one bead. A frame that
+    was cut off ends them.
+
+    Parameters:
+        directory: directory of the run.
+        simulation: the input of the run.
+        template: atoms and spin multiplicity of the system.
+
+    Returns an iterator over the frames.
+
+    Raises ``UserError`` if the run wrote neither of these trajectories, or if those of its beads are at different
+    steps.
     """
     files = _trajectories(directory, simulation)
     for frames in zip(*(_read_xyz(path, template) for path in files), strict=False):
@@ -59,11 +70,20 @@ def _read_xyz(path: Path, template: Template) -> Iterator[tuple[int, AtomicSyste
 
 
 def write_anchors(directory: Path, model: str | None, reference: Path | None, options: EvaluationOptions) -> Path:
-    """Write ``PREFIX.anchors`` of a run: step and dipole (e·Å, mean over beads) of every frame of its trajectory.
+    """Compute the dipole of every frame of a finished run and write it to ``PREFIX.anchors``.
 
-    Parameters: ``directory`` of the run; ``model``, default the run's; ``reference`` structure, default the first frame;
-    ``options`` of the evaluation. Returns the file. Raises ``UserError`` for a directory that is no run with a field record,
-    systems that are no neutral crystals, unreadable references, and what :func:`dipole_from_reference` refuses.
+    Every row has the step and the dipole in e·Å, as the mean over beads.
+
+    Parameters:
+        directory: directory of the run.
+        model: name or folder of the model, or None for the model of the run.
+        reference: file of the reference structure, or None for the first frame.
+        options: how the model is evaluated.
+
+    Returns the path of the file.
+
+    Raises ``UserError`` for a directory that is not that of a run with a field record, for systems that are not
+    neutral crystals, for a reference that cannot be read, and for what :func:`dipole_from_reference` refuses.
     """
     from rich.console import Console
     from rich.progress import track

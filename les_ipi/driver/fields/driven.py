@@ -33,7 +33,11 @@ _IPI_FS = unit_to_internal("time", "femtosecond", 1.0)
 
 @dataclass(frozen=True)
 class Drive:
-    """What has happened up to a step: ``dipole`` (3,) e·Å since the start (bead mean), ``work`` ∫E·dM in eV."""
+    """What a field has done up to a step.
+
+    The fields are ``dipole``, the change (3,) of the dipole since the start in e·Å as the mean over beads, and
+    ``work``, the integral ∫E·dM in eV.
+    """
 
     dipole: np.ndarray
     work: float
@@ -41,7 +45,11 @@ class Drive:
 
 @dataclass(frozen=True)
 class Reference:
-    """What a run refers to: ``cell`` (3, 3) Å, rows, of the first step; ``dipole`` (3,) e·Å then, if it is single-valued."""
+    """The first step of a run, to which later ones refer.
+
+    The fields are ``cell``, the cell (3, 3) of that step with lattice vectors as rows in Å, and ``dipole``, its
+    dipole (3,) in e·Å, or None if the dipole of the model is not single-valued.
+    """
 
     cell: np.ndarray
     dipole: np.ndarray | None
@@ -61,10 +69,14 @@ class _Instant:
 
 
 class FieldDrive:
-    """The field on one bound i-PI system.
+    """The field on one i-PI system. :meth:`attach` puts the kicks of the field around the step of i-PI's integrator.
 
-    Parameters: ``system``, bound; ``protocol``; ``single_valued``, whether the model's dipole is; ``reference`` and ``past``
-    of a run that is resumed, None from the start. :meth:`attach` puts the kicks around the integrator's step.
+    Parameters:
+        system: i-PI's system, already bound.
+        protocol: the waveform of the field.
+        single_valued: whether the dipole of the model is a single-valued function of the positions.
+        reference: the first step of a run that is resumed; None at the start of a run.
+        past: what the field has done in a run that is resumed; None at the start of a run.
     """
 
     def __init__(
@@ -97,14 +109,14 @@ class FieldDrive:
         self.integrator.step = driven
 
     def field(self, time_fs: float) -> np.ndarray:
-        """Cartesian field (3,) in V/Å at a time, in the present cell."""
+        """Compute the Cartesian field (3,) in V/Å at a time in fs, in the present cell."""
         field = self.protocol.field(time_fs)
         if self.protocol.frame == "reduced" and self.barostat is not None:
             field = np.linalg.solve(self._cell() * BOHR_A, self.reference.cell @ field)
         return field
 
     def advance(self) -> Drive:
-        """Add the step that was just done to the dipole and the work, by the trapezoidal rule."""
+        """Add the step that was just done to the dipole and the work, by the trapezoidal rule, and return both."""
         then, now = self._last, self._instant()
         middle = 0.5 * (then.cell + now.cell)
         moved = (now.centroid @ np.linalg.inv(now.cell) - then.centroid @ np.linalg.inv(then.cell)) @ middle
@@ -120,7 +132,9 @@ class FieldDrive:
         return self.past
 
     def row(self, step: int) -> np.ndarray:
-        """The row of the record after ``step`` steps: see :data:`les_ipi.conventions.FIELD_COLUMNS`."""
+        """Return the row of the record after ``step`` steps, with the columns
+        :data:`les_ipi.conventions.FIELD_COLUMNS`.
+        """
         cell = self._cell() * BOHR_A
         return np.concatenate([
             [step, self._time_fs], self._last.field * HARTREE_BOHR_EV_A, self.past.dipole, self._current(),
@@ -128,7 +142,7 @@ class FieldDrive:
         ])  # fmt: skip
 
     def work_hartree(self) -> float:
-        """∫E·dM per bead since the start of the run, hartree."""
+        """Return the work ∫E·dM for each bead since the start of the run, in hartree."""
         return self.past.work / HARTREE_EV
 
     @property

@@ -27,11 +27,14 @@ _LONGEST_STEP_A = 0.5
 
 
 class FieldEnthalpy:
-    """Adds a constant field to evaluations.
+    """Adds a constant field to evaluations. Exactly one of ``field`` and ``voltage`` is given.
 
-    Parameters: ``field`` (3,) V/Å or ``voltage`` (3,) V, as vectors or texts for :func:`parse_vector`, one of them;
-    ``single_valued``, whether the model's dipole is; ``beads``, the structures that i-PI sends in turn, needed without;
-    ``one_pass``, whether evaluations are made with :meth:`cartesian` fields, which needs no Born charges.
+    Parameters:
+        field: constant Cartesian field (3,) in V/Å, as a vector or a text for :func:`parse_vector`.
+        voltage: constant voltage (3,) along the lattice vectors in V, as a vector or a text for :func:`parse_vector`.
+        single_valued: whether the dipole of the model is a single-valued function of the positions.
+        beads: number of structures that i-PI sends in turn, which is needed if the dipole is not single-valued.
+        one_pass: whether evaluations are made with the field of :meth:`cartesian`, which needs no Born charges.
     """
 
     def __init__(self, field=None, voltage=None, *, single_valued: bool, beads: int = 1, one_pass: bool = False):
@@ -54,7 +57,15 @@ class FieldEnthalpy:
             self.properties += (Property.BORN_EFFECTIVE_CHARGES, Property.PIEZOELECTRIC)
 
     def apply(self, system: AtomicSystem, results) -> tuple[float, np.ndarray, np.ndarray]:
-        """Energy (eV), forces (N, 3) and virial (3, 3) of H from an evaluation, without field unless in one pass."""
+        """Compute energy, forces and virial of the enthalpy H from an evaluation.
+
+        Parameters:
+            system: the structure.
+            results: its evaluation, made without a field, or with the field of :meth:`cartesian` if ``one_pass`` is
+                True.
+
+        Returns the energy in eV, the forces (N, 3) in eV/Å and the virial (3, 3) in eV.
+        """
         field = self.cartesian(system)
         if self.one_pass:
             carried = np.zeros((3, 3)) if self.voltage is None else np.outer(results.dipole, field)
@@ -71,7 +82,7 @@ class FieldEnthalpy:
         return results.energy - field @ dipole, forces, virial
 
     def cartesian(self, system: AtomicSystem) -> np.ndarray:
-        """The field (3,) in V/Å in the cell of a structure."""
+        """Compute the Cartesian field (3,) in V/Å in the cell of a structure."""
         if self.field is not None:
             return self.field
         check([Request.VOLTAGE], self._head, [system.boundary])

@@ -21,7 +21,13 @@ def variable_cell(simulation: SimulationInput) -> bool:
 
 
 def check_time_steps(simulation: SimulationInput) -> None:
-    """Refuse multiple time steps: the Born charges of an inner level would be those of another potential."""
+    """Refuse multiple time steps, because the Born charges of an inner level would be those of another potential.
+
+    Parameters:
+        simulation: the input of the run.
+
+    Raises ``UserError`` if the input has multiple time steps.
+    """
     nmts = [count for element in simulation.root.iter("nmts") for count in read_list(element.text or "")]
     weights = [read_list(element.text or "") for element in simulation.root.iter("mts_weights")]
     if any(count != "1" for count in nmts) or len(nmts) > 1 or any(len(levels) > 1 for levels in weights):
@@ -32,7 +38,16 @@ def check_time_steps(simulation: SimulationInput) -> None:
 
 
 def check_protocol(simulation: SimulationInput, protocol: Waveform, card: dict[str, Any], template: Template) -> None:
-    """Refuse what ``les-ipi run --field`` cannot drive; raises ``UserError`` with the way out."""
+    """Refuse what ``les-ipi run --field`` cannot drive.
+
+    Parameters:
+        simulation: the input of the run.
+        protocol: the waveform of the field.
+        card: the card of the model.
+        template: the system.
+
+    Raises ``UserError`` with the reason and what to do instead.
+    """
     check_time_steps(simulation)
     _check_motion(simulation)
     _check_force(simulation)

@@ -17,14 +17,22 @@ _START_DIPOLE = "start_dipole_eA"
 
 
 class FieldRecord:
-    """The open file of a run; every row leaves this process before i-PI stores the state of its step."""
+    """The open file with the record of a field-driven run; every row leaves this process before i-PI stores its step."""
 
     def __init__(self, path: str | Path, mode: str):
         self._file = open(path, mode, encoding="utf-8")
 
     @classmethod
     def create(cls, path: str | Path, header: dict[str, str], reference: Reference) -> "FieldRecord":
-        """A new record. Parameters: ``header`` from :func:`les_ipi.driver.fields.protocol.describe`; ``reference``."""
+        """Begin a new record.
+
+        Parameters:
+            path: the file to write.
+            header: texts that describe the field, from :func:`les_ipi.driver.fields.protocol.describe`.
+            reference: cell and dipole at the first step.
+
+        Returns the open record.
+        """
         record = cls(path, "w")
         dipole = "none" if reference.dipole is None else " ".join(f"{x:.14e}" for x in reference.dipole)
         record._file.write(_header(header, dipole))
@@ -32,7 +40,14 @@ class FieldRecord:
 
     @classmethod
     def resume(cls, path: str | Path, step: int, header: dict[str, str]) -> tuple["FieldRecord", Reference, Drive]:
-        """Cut a record back to ``step`` and continue it; returns it with the state that it held then.
+        """Cut a record back to a step and continue it.
+
+        Parameters:
+            path: the file of the record.
+            step: the step from which the run goes on.
+            header: texts that describe the field of the run that goes on.
+
+        Returns the open record, the first step of the run, and what the field had done by ``step``.
 
         Raises ``UserError`` if the record is missing, has no row for that step, or was driven by another field.
         """
@@ -71,7 +86,7 @@ class FieldRecord:
         return cls(path, "a"), Reference(rows[0][12:21].reshape(3, 3), dipole), past
 
     def append(self, row: np.ndarray) -> None:
-        """Write one row of :data:`les_ipi.conventions.FIELD_COLUMNS`."""
+        """Write one row with the columns :data:`les_ipi.conventions.FIELD_COLUMNS`."""
         self._file.write(f"{int(row[0]):d} " + " ".join(f"{value:.14e}" for value in row[1:]) + "\n")
         self._file.flush()
 

@@ -20,10 +20,12 @@ FIELD_FILE = "field.toml"
 
 @dataclass(frozen=True)
 class FieldSetup:
-    """The field of a run, by one of three routes or none.
+    """The field of a run, which is applied by one of three routes or not at all.
 
-    ``protocol``: path of the protocol that les-ipi applies, or ""; ``constant``: whether the driver serves a field;
-    ``driven``: whether i-PI's own ``driven_dynamics`` is in the input.
+    Attributes:
+        protocol: path of the protocol that les-ipi applies around i-PI's steps, or "".
+        constant: whether the driver serves a constant field.
+        driven: whether i-PI's own ``driven_dynamics`` is in the input.
     """
 
     protocol: str = ""
@@ -41,9 +43,16 @@ class FieldSetup:
     ) -> tuple["FieldSetup", ServeOptions]:
         """Settle the field of a run and put its protocol into the run directory.
 
-        Parameters: ``run_file`` of the first part of a run that is resumed, whose field goes on, or None; ``served``, what
-        the driver is asked for. Returns the field, and what the driver has to serve with it. Raises ``UserError`` for two
-        fields at once.
+        Parameters:
+            simulation: the input of the run.
+            directory: directory of the run.
+            run_file: record of the first part of a run that is resumed, whose field goes on, or None for a new run.
+            protocol: the ``field.toml`` that the user names, or None.
+            served: what the driver is asked to serve.
+
+        Returns the field, and what the driver has to serve with it.
+
+        Raises ``UserError`` for two fields at once.
         """
         path = _protocol_file(directory, protocol, run_file is not None)
         driven = simulation.root.find(".//driven_dynamics") is not None
@@ -66,7 +75,16 @@ class FieldSetup:
         return cls(path, served.has_field, driven), served
 
     def check(self, simulation: SimulationInput, card: dict[str, Any], template: Template, drivers: int) -> None:
-        """Refuse with a ``UserError`` what the field cannot be combined with."""
+        """Refuse what the field cannot be combined with.
+
+        Parameters:
+            simulation: the input of the run.
+            card: the card of the model.
+            template: the system.
+            drivers: number of drivers that share the beads.
+
+        Raises ``UserError`` with the reason.
+        """
         if not (self.protocol or self.constant or self.driven):
             return
         check_charges(card, template)

@@ -16,7 +16,13 @@ VARIABLE_CELL = ("npt", "nst")
 
 
 def read_protocol(path: str | Path) -> Waveform:
-    """Read and check ``field.toml``; a table is looked for beside it. Raises ``UserError`` for every mistake."""
+    """Read and check a ``field.toml``; a table that it names is looked for beside it.
+
+    Parameters:
+        path: the file.
+
+    Returns the waveform with its keys. Raises ``UserError`` for every mistake in the file.
+    """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"The field protocol '{path}' does not exist: give a TOML file with a waveform.")
@@ -39,7 +45,9 @@ def _any_waveform() -> TypeAdapter[Any]:
 
 
 def describe(protocol: Waveform) -> dict[str, str]:
-    """Waveform, period, amplitude, direction and frame as the texts of the header of a record."""
+    """Describe a protocol by the texts that the header of a record contains: waveform, period, amplitude, direction
+    and frame.
+    """
     period = getattr(protocol, "period_fs", None)
     return {
         "waveform": protocol.waveform,

@@ -26,17 +26,19 @@ PUND_SIGNS = (-1.0, 1.0, 1.0, -1.0, -1.0)
 
 
 def constant(time_fs: ArrayLike, amplitude: float) -> np.ndarray:
-    """E = A."""
+    """Constant field, E = A."""
     return np.full(np.shape(time_fs), float(amplitude))
 
 
 def sine(time_fs: ArrayLike, amplitude: float, period_fs: float, phase_deg: float = 0.0) -> np.ndarray:
-    """E = A sin(2πt/T + φ)."""
+    """Sinusoidal field, E = A sin(2πt/T + φ), with the period T in fs and the phase φ in degrees."""
     return amplitude * np.sin(2.0 * np.pi * np.asarray(time_fs) / period_fs + np.deg2rad(phase_deg))
 
 
 def triangle(time_fs: ArrayLike, amplitude: float, period_fs: float, phase_deg: float = 0.0) -> np.ndarray:
-    """Triangular sweep with the zeros, signs and extrema of :func:`sine`: 0 → A → −A → 0, |dE/dt| = 4A/T."""
+    """Triangular sweep 0 → A → −A → 0 with the zeros, signs and extrema of :func:`sine`, whose slope is |dE/dt| =
+    4A/T.
+    """
     turns = np.asarray(time_fs) / period_fs + phase_deg / 360.0
     return amplitude * (4.0 * np.abs(np.mod(turns - 0.25, 1.0) - 0.5) - 1.0)
 
@@ -44,7 +46,9 @@ def triangle(time_fs: ArrayLike, amplitude: float, period_fs: float, phase_deg: 
 def step(
     time_fs: ArrayLike, amplitude: float, start_fs: float = 0.0, rise_fs: float = 0.0, end_fs: float | None = None
 ) -> np.ndarray:
-    """0 before ``start_fs``, then A, reached linearly within ``rise_fs``; back to 0 in the same way from ``end_fs``."""
+    """Field that is 0 before ``start_fs``, rises linearly to A within ``rise_fs``, and falls to 0 in the same way
+    from ``end_fs`` on. Without ``end_fs`` it stays at A.
+    """
     on = amplitude * _ramp(time_fs, start_fs, rise_fs)
     return on if end_fs is None else on - amplitude * _ramp(time_fs, end_fs, rise_fs)
 
@@ -52,7 +56,9 @@ def step(
 def pund(
     time_fs: ArrayLike, amplitude: float, width_fs: float, rise_fs: float, pause_fs: float, start_fs: float = 0.0
 ) -> np.ndarray:
-    """Five trapezoidal pulses −A, A, A, −A, −A (preset, positive, up, negative, down), each rise, width, fall, pause."""
+    """Five trapezoidal pulses −A, A, A, −A, −A (preset, positive, up, negative, down), each with rise, width, fall
+    and pause.
+    """
     time_fs = np.asarray(time_fs, dtype=float)
     field = np.zeros(time_fs.shape)
     for number, sign in enumerate(PUND_SIGNS):
@@ -76,7 +82,15 @@ def pulse(
 
 
 def table(time_fs: ArrayLike, times_fs: np.ndarray, fields: np.ndarray) -> np.ndarray:
-    """Linear interpolation of a table E(t): ``times_fs`` (T,), ``fields`` (T,) or (T, 3) V/Å."""
+    """Interpolate a table E(t) linearly.
+
+    Parameters:
+        time_fs: times in fs at which the field is wanted.
+        times_fs: array (T,) with the times of the table in fs.
+        fields: array (T,) or (T, 3) with the fields of the table in V/Å.
+
+    Returns the fields in V/Å.
+    """
     columns = np.atleast_2d(np.asarray(fields, dtype=float).T)
     found = np.stack([np.interp(time_fs, times_fs, column) for column in columns], axis=-1)
     return found if np.ndim(fields) == 2 else found[..., 0]
@@ -122,11 +136,13 @@ class Waveform(BaseModel):
         return np.asarray(self.direction) / np.linalg.norm(self.direction)
 
     def shape(self, time_fs: float) -> np.ndarray:
-        """Field along the direction, V/Å."""
+        """Compute the field along the direction of the protocol at a time in fs, in V/Å."""
         raise NotImplementedError
 
     def field(self, time_fs: float) -> np.ndarray:
-        """Cartesian field (3,) in V/Å at a time in fs; in the frame ``reduced``, that in the cell of the first step."""
+        """Compute the Cartesian field (3,) in V/Å at a time in fs; in the frame ``reduced`` it is that in the cell of
+        the first step.
+        """
         return self.shape(time_fs) * self.unit_vector
 
     def check_length(self, total_fs: float) -> None:
@@ -138,7 +154,7 @@ class Waveform(BaseModel):
         return ()
 
     def load(self, directory: Path) -> None:
-        """Read the files of the protocol from a directory; raises ``UserError``."""
+        """Read the files of the protocol from a directory. Raises ``UserError`` for a mistake in them."""
 
 
 #: Every waveform that ``field.toml`` can name.
@@ -146,18 +162,20 @@ WAVEFORMS: list[type[Waveform]] = []
 
 
 def register(kind: type[Waveform]) -> type[Waveform]:
-    """Class decorator: let ``field.toml`` name this waveform by the value of its key ``waveform``."""
+    """Class decorator that registers a waveform, so that ``field.toml`` can name it by the value of its key
+    ``waveform``.
+    """
     WAVEFORMS.append(kind)
     return kind
 
 
 def current_name(name: str) -> str:
-    """The name of a waveform today, also for the name that it had in earlier versions."""
+    """Return the name that a waveform has today; the name that it had in earlier versions is also known."""
     return _FORMER_NAMES.get(name, name)
 
 
 class Amplitude(Waveform):
-    """A waveform that is a number times a shape."""
+    """A waveform whose field is an amplitude times a shape."""
 
     amplitude: Annotated[float, Field(ge=-LARGEST_FIELD_V_A, le=LARGEST_FIELD_V_A, allow_inf_nan=False)]
 

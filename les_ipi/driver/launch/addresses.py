@@ -10,7 +10,14 @@ from les_ipi.ipi_files import read_integer
 
 
 def driver_address(simulation: SimulationInput, element: Element) -> dict[str, str | int]:
-    """The address of an <ffsocket> as keywords of ``DriverOptions``; raises ``UserError`` for mode="shm"."""
+    """Find the address of an <ffsocket>.
+
+    Parameters:
+        simulation: the input of the run.
+        element: the element <ffsocket>.
+
+    Returns the address as keywords of ``DriverOptions``. Raises ``UserError`` for mode="shm".
+    """
     address = (element.findtext("address") or "localhost").strip()
     mode = element.get("mode", "inet").strip()
     if mode == "unix":
@@ -22,7 +29,16 @@ def driver_address(simulation: SimulationInput, element: Element) -> dict[str, s
 
 
 def claim_address(*, unix: str = "", prefix: str = "", host: str = "", port: int = 0) -> None:
-    """Refuse an address that is taken with a ``UserError``; remove the socket file of a killed i-PI."""
+    """Check that an address is free, and remove the socket file that a killed i-PI has left.
+
+    Parameters:
+        unix: name of a unix socket, or "".
+        prefix: start of the names of i-PI's socket files.
+        host: name or address of the machine.
+        port: number of a network port, or 0.
+
+    Raises ``UserError`` if the address is taken.
+    """
     if unix:
         _claim_unix(prefix + unix)
         return

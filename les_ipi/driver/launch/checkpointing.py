@@ -18,12 +18,15 @@ RESTART_EVERY_S = 60.0
 
 
 def keep_restart(simulation: Simulation, sync: Callable[[], None], every_s: float = RESTART_EVERY_S) -> None:
-    """Replace RESTART every ``every_s`` seconds, and write no checkpoint before all other outputs are on the disk.
+    """Replace RESTART at regular times, and write no checkpoint before all other outputs are on the disk.
 
-    RESTART holds the last state that i-PI stored (every ``safe_stride`` steps) and is always whole: it is written under
-    another name first.
+    RESTART holds the last state that i-PI stored (every ``safe_stride`` steps) and is always whole, because it is
+    written under another name first.
 
-    Parameters: ``simulation``; ``sync`` brings the outputs that i-PI does not know to the disk; ``every_s`` seconds.
+    Parameters:
+        simulation: i-PI's simulation.
+        sync: function that brings to the disk the outputs of which i-PI does not know.
+        every_s: time in s between two RESTART files.
     """
     state = simulation.chk
     write_state, write_outputs = state.write, simulation.write_outputs

@@ -12,10 +12,14 @@ SHORTEST_PS = 0.25
 
 
 class RunProgress:
-    """Show a run's progress; a context manager.
+    """Context manager that shows how far a run is: as a bar on a terminal, as one line a minute in the log of a batch
+    job.
 
-    Parameters: ``first_step`` and ``total_steps`` (steps), ``timestep_fs``, ``n_atoms``. On a terminal it
-    is a bar, in a batch job's log one line a minute.
+    Parameters:
+        first_step: step at which the run begins.
+        total_steps: step at which it ends.
+        timestep_fs: time step in fs.
+        n_atoms: number of atoms.
     """
 
     def __init__(self, first_step: int, total_steps: int, timestep_fs: float, n_atoms: int):
@@ -41,7 +45,12 @@ class RunProgress:
         self._bar.stop()
 
     def update(self, step: int, conserved: float) -> None:
-        """Take one report of i-PI: steps done and the conserved quantity in hartree per bead."""
+        """Take one report of i-PI.
+
+        Parameters:
+            step: number of steps that are done.
+            conserved: the conserved quantity in hartree for each bead.
+        """
         now = time.monotonic()
         self.step = step
         if self._started is None:
@@ -54,7 +63,7 @@ class RunProgress:
             self.console.print(f"step {step}/{self.total_steps}  {text}", highlight=False)
 
     def drift_per_ps(self) -> float | None:
-        """Mean drift of the conserved quantity in meV/atom/ps; None of a run too short to tell."""
+        """Mean drift of the conserved quantity in meV/atom/ps, or None if the run is too short to tell."""
         length_ps = 0.0 if self._started is None else (self.step - self._started[1]) * self.timestep_fs / 1000.0
         return None if length_ps < SHORTEST_PS else self._drift() / length_ps
 
@@ -62,7 +71,7 @@ class RunProgress:
         return (self._conserved - self._conserved_at_start) * HARTREE_EV * 1000 / self.n_atoms
 
     def describe(self, now: float) -> str:
-        """Word the speed since the first report and the drift of the conserved quantity since then."""
+        """Describe the speed of the run and the drift of the conserved quantity since the first report, as a text."""
         started, first = self._started
         text = f"drift {self._drift():+.2g} meV/atom"
         if self.step > first:

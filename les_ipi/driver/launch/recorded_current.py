@@ -23,11 +23,17 @@ CURRENT = "dipole_current"
 
 
 def bead_current(server: ForceServer, cell: np.ndarray, positions: np.ndarray, velocities: np.ndarray) -> np.ndarray:
-    """Compute J of one instant.
+    """Compute the dipole current J at one instant; all beads are evaluated as one batch.
 
-    Parameters: ``cell`` (3, 3) bohr, columns; ``positions`` (P, 3N) bohr; ``velocities`` (P, 3N), atomic
-    units. Returns (3,) e·Å/fs, the mean over the P beads; all beads are one batch. Raises ``UserError`` if it
-    is not finite.
+    Parameters:
+        server: the server that evaluates the model.
+        cell: array (3, 3) in bohr with lattice vectors as columns.
+        positions: array (P, 3N) with the positions of P beads in bohr.
+        velocities: array (P, 3N) with their velocities in atomic units.
+
+    Returns the mean over the beads, an array (3,) in e·Å/fs.
+
+    Raises ``UserError`` if the current is not finite.
     """
     systems = [server.system(cell, bead) for bead in positions]
     results = server.evaluate(systems, (Property.BORN_EFFECTIVE_CHARGES,))
@@ -45,7 +51,9 @@ def bead_current(server: ForceServer, cell: np.ndarray, positions: np.ndarray, v
 def register_current(simulation, server: Callable[[], ForceServer]) -> None:
     """Add the property ``dipole_current`` to every system of an i-PI simulation that is not bound yet.
 
-    Parameters: ``simulation``, an ``ipi`` ``Simulation``; ``server``, called at the first output.
+    Parameters:
+        simulation: i-PI's ``Simulation``.
+        server: function that returns the server which evaluates the model; it is called at the first output.
     """
     for system in simulation.syslist:
         properties = system.properties

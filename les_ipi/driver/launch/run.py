@@ -39,9 +39,9 @@ _LARGEST_DRIFT = 0.25
 
 
 class RunOptions(ServeOptions):
-    """What ``les-ipi run`` is asked for; see its ``--help``.
+    """What ``les-ipi run`` is asked for; its ``--help`` explains the options.
 
-    Of the options that a driver has, those that were given replace what ``<parameters>`` of the input say. The number of
+    An option that a driver has, too, replaces what ``<parameters>`` of the input say if it is given. The number of
     beads is that of the input.
     """
 
@@ -64,7 +64,11 @@ class Programs:
 
 @dataclass(frozen=True)
 class RunResult:
-    """Steps done, steps asked for, the signal that stopped the run (None if it finished), and what the user should know."""
+    """How far a run came.
+
+    The fields are the steps done, the steps asked for, the signal that stopped the run (None if it finished), and a
+    warning for the user (or None).
+    """
 
     step: int
     total_steps: int
@@ -73,11 +77,18 @@ class RunResult:
 
 
 def run(options: RunOptions, programs: Programs | None = None, load=load_evaluator) -> RunResult:
-    """Run i-PI with what it needs, to the last step or to a clean stop.
+    """Run i-PI with everything that it needs, to the last step or to a clean stop.
 
-    Parameters: ``options``; ``programs``, the child processes; ``load``, called as ``load(model)`` to check
-    the model before anything is started. Returns a :class:`RunResult`. Raises ``UserError`` for every mistake
-    in the input, and when the run ends early for another reason than a signal (RESTART is there then).
+    Parameters:
+        options: what the user asks for.
+        programs: command lines of the child processes, or None for those of this package.
+        load: function that loads the evaluator, called as ``load(model)`` to check the model before anything is
+            started.
+
+    Returns a :class:`RunResult`.
+
+    Raises ``UserError`` for every mistake in the input, and if the run ends early for another reason than a signal (a
+    RESTART file exists then).
     """
     programs = programs or Programs()
     directory, simulation, restart = _prepare_directory(options)
@@ -252,9 +263,13 @@ def _write_run_file(
 
 
 def drift_warning(simulation: SimulationInput, drift: float | None) -> str | None:
-    """A sentence about a conserved quantity that drifts by more than a quarter of k_B T in a picosecond, or None.
+    """Word a warning about a conserved quantity that drifts by more than a quarter of k_B T in a picosecond.
 
-    Parameters: ``drift``, meV/atom/ps, None if unknown.
+    Parameters:
+        simulation: the input of the run, which says the temperature.
+        drift: drift in meV/atom/ps, or None if it is unknown.
+
+    Returns the sentence, or None if there is nothing to warn of.
     """
     temperature = simulation.temperature_K
     if drift is None or not temperature or not simulation.conserves:

@@ -34,10 +34,11 @@ _LARGEST_DRIFT_EV, _DRIFT_WINDOW_FS = 2.0, 1000.0
 
 
 class SimulateOptions(ServeOptions):
-    """What the i-PI process needs; the model is only used for ``dipole_current`` with socket drivers.
+    """What the i-PI process needs. It uses the model only for ``dipole_current`` with socket drivers.
 
-    ``input`` is the file that i-PI runs, ``report_fd`` the pipe for its progress, ``field`` the path of a protocol (without
-    one there is no field), and ``single_valued`` says whether the model's dipole is a function of the positions.
+    ``input`` is the file that i-PI runs, ``report_fd`` the pipe for its progress, ``field`` the path of a protocol
+    (without one there is no field), and ``single_valued`` says whether the model's dipole is a function of the
+    positions.
     """
 
     input: str
@@ -47,10 +48,14 @@ class SimulateOptions(ServeOptions):
 
 
 def simulate(options: SimulateOptions, load=load_evaluator, restart_every_s: float = RESTART_EVERY_S) -> None:
-    """Run i-PI in the current directory until it is done or stopped; does not return (as i-PI itself).
+    """Run i-PI in the current directory until it is done or stopped. Like i-PI itself, this function does not return.
 
-    Parameters: ``options``; ``load`` as in :func:`run_driver`; ``restart_every_s``, seconds between two
-    RESTART files. Raises ``UserError``.
+    Parameters:
+        options: what the process needs.
+        load: function that loads the evaluator, as for :func:`run_driver`.
+        restart_every_s: time in s between two RESTART files.
+
+    Raises ``UserError`` for a mistake in the input.
     """
     with open(options.input) as file:
         records = CURRENT in file.read()
@@ -135,19 +140,25 @@ def _report_progress(simulation: Simulation, fd: int, drive: FieldDrive | None) 
 
 
 def window_steps(dt: float) -> float:
-    """Steps of a time step ``dt`` (atomic units) in a window; infinitely many of a motion without one."""
+    """Return how many steps of a time step ``dt`` (atomic units) a window has; infinitely many for a motion without
+    time step.
+    """
     return _DRIFT_WINDOW_FS / (dt * ATOMIC_TIME_FS) if dt else math.inf
 
 
 class DriftWindow:
-    """Change of a quantity since the beginning of a window, which begins anew after ``steps`` steps."""
+    """Change of a quantity since the beginning of a window, which begins anew after a number of steps.
+
+    Parameters:
+        steps: number of steps of a window.
+    """
 
     def __init__(self, steps: float):
         self._steps = steps
         self._begin: tuple[int, float] | None = None
 
     def drift(self, step: int, value: float) -> float:
-        """``value`` at a step less that at the beginning of the window."""
+        """Return by how much ``value`` at a step differs from that at the beginning of the window."""
         first_step, first = self._begin = self._begin or (step, value)
         if step - first_step >= self._steps:
             self._begin = (step, value)
@@ -169,7 +180,9 @@ def _refuse_explosion(simulation: Simulation, drift: float) -> None:
 
 
 def main(argument: str, load=load_evaluator, restart_every_s: float = RESTART_EVERY_S) -> None:
-    """Run i-PI from its options as JSON text; mistakes end with one marked sentence and status 2."""
+    """Run i-PI with options that are given as JSON text; a mistake ends the process with one marked sentence and
+    status 2.
+    """
     try:
         simulate(SimulateOptions(**json.loads(argument)), load, restart_every_s)
     except UserError as error:

@@ -21,14 +21,14 @@ class SimulationInput(SimulationFile):
 
     @property
     def timestep_fs(self) -> float:
-        """The first <timestep> in fs; raises ``UserError`` if there is none."""
+        """The first <timestep> of the input in fs. Raises ``UserError`` if there is none."""
         timestep = super().timestep_fs
         if timestep is None:
             raise UserError(f"The i-PI input '{self.path}' has no <timestep>: add one to <motion>.")
         return timestep
 
     def set_total_steps(self, value: int) -> None:
-        """Let i-PI stop at another step."""
+        """Set the step at which i-PI stops."""
         element = self.root.find("total_steps")
         if element is None:
             element = ET.SubElement(self.root, "total_steps")
@@ -82,7 +82,11 @@ class SimulationInput(SimulationFile):
         return any(keyword.name == CURRENT for output in self.outputs for keyword in output.keywords)
 
     def record_current(self, stride: int) -> None:
-        """Add a properties file ``current``: step, time (fs), dipole current (3 numbers, e·Å/fs)."""
+        """Add a properties file ``current`` with the step, the time in fs and the dipole current (3 numbers, e·Å/fs).
+
+        Parameters:
+            stride: number of steps between two rows.
+        """
         output = self.root.find("output")
         if output is None:
             output = ET.SubElement(self.root, "output", {"prefix": "simulation"})
@@ -90,12 +94,16 @@ class SimulationInput(SimulationFile):
         element.text = f"[ step, time{{femtosecond}}, {CURRENT} ]"
 
     def print_all_digits(self) -> None:
-        """Let i-PI print 16 digits unless the input asks for a format: exact restarts and differences."""
+        """Let i-PI print 16 digits, unless the input asks for a format, so that restarts and differences are exact."""
         self.root.attrib.setdefault("floatformat", "%23.15e")
 
 
 def set_parameters(element: ET.Element, values: dict[str, str | int | None]) -> None:
-    """Merge ``values`` into the <parameters> of a force field; None leaves the present value.
+    """Merge values into the <parameters> of a force field.
+
+    Parameters:
+        element: the element of the force field.
+        values: names and new values; None leaves the present value.
 
     Raises ``UserError`` for a value with a comma or brace, which i-PI cannot carry.
     """

@@ -46,7 +46,7 @@ class _Child:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: the signal that stopped it (or None) and what went wrong (or None)."""
+    """How a run ended: the signal that stopped it (or None), and a sentence about what went wrong (or None)."""
 
     signal: int | None
     problem: str | None
@@ -56,11 +56,19 @@ def supervise(
     simulate: Sequence[str], drivers: Sequence[Sequence[str]], directory: Path, report_fds: tuple[int, int],
     progress: RunProgress,
 ) -> Outcome:  # fmt: skip
-    """Run i-PI and its drivers in ``directory`` until i-PI ends, a driver dies, or a signal comes.
+    """Run i-PI and its drivers until i-PI ends, a driver dies, or a signal comes; all children have ended when this
+    returns.
 
-    Parameters: ``simulate`` and ``drivers``, command lines; ``report_fds``, (read, write) ends of the pipe
-    on which ``simulate`` reports; ``progress``, shown meanwhile. Logs go to ``ipi.log`` and ``driver_K.log``.
-    All children have ended when this returns.
+    The logs are written to ``ipi.log`` and ``driver_K.log``.
+
+    Parameters:
+        simulate: command line of the i-PI process.
+        drivers: command lines of the drivers.
+        directory: directory in which all of them run.
+        report_fds: ends (read, write) of the pipe on which the i-PI process reports.
+        progress: the progress that is shown meanwhile.
+
+    Returns how the run ended.
     """
     read_end, write_end = report_fds
     caught: list[int] = []

@@ -14,7 +14,13 @@ _LINES_BEFORE_STEP = {".xyz": 1, ".extxyz": 1, ".pdb": 0}
 
 
 def trim_outputs(simulation: SimulationInput, directory: Path, step: int) -> None:
-    """Remove property rows and trajectory frames later than ``step`` from the outputs in ``directory``."""
+    """Remove property rows and trajectory frames that are later than a step.
+
+    Parameters:
+        simulation: the input of the run, which names the output files.
+        directory: directory of the run.
+        step: the last step that is kept.
+    """
     for output in simulation.outputs:
         for path in files_starting(directory, output.start):
             if output.kind == "properties" and path.name == output.start:

@@ -30,7 +30,15 @@ class _ServerClosed(Exception):
 
 
 def connect_unix(name: str, *, prefix: str = UNIX_PREFIX, retry: float = 60.0) -> socket.socket:
-    """Connect to i-PI's unix socket ``prefix + name``, trying for ``retry`` seconds; raises ``UserError``."""
+    """Connect to the unix socket on which i-PI listens.
+
+    Parameters:
+        name: the <address> in i-PI's input.
+        prefix: start of the names of i-PI's socket files; the path of the socket is ``prefix + name``.
+        retry: time in s for which the connection is tried again.
+
+    Returns the connected socket. Raises ``UserError`` if there is no connection by then.
+    """
     path = prefix + name
 
     def attempt() -> socket.socket:
@@ -46,7 +54,15 @@ def connect_unix(name: str, *, prefix: str = UNIX_PREFIX, retry: float = 60.0) -
 
 
 def connect_inet(host: str, port: int, *, retry: float = 60.0) -> socket.socket:
-    """Connect to i-PI at ``host:port``, trying for ``retry`` seconds; raises ``UserError``."""
+    """Connect to the network port on which i-PI listens.
+
+    Parameters:
+        host: name or address of the machine.
+        port: number of the port.
+        retry: time in s for which the connection is tried again.
+
+    Returns the connected socket. Raises ``UserError`` if there is no connection by then.
+    """
     try:
         socket.getaddrinfo(host, port)
     except socket.gaierror as error:
@@ -77,9 +93,15 @@ def _connect(attempt: Callable[[], socket.socket], where: str, retry: float) -> 
 def serve(connection: socket.socket, evaluate: Evaluate) -> int:
     """Answer i-PI until it says EXIT or closes the connection.
 
-    Parameters: ``connection``, a connected socket; ``evaluate(cells, positions)``, e.g. a ``ForceServer``.
-    Returns the number of structures evaluated. Any exception of ``evaluate`` passes through after the
-    connection has been closed cleanly, so that i-PI can give the work to another driver.
+    Parameters:
+        connection: a connected socket.
+        evaluate: function of a list of cells and a list of positions that returns a list of replies, such as a
+            ``ForceServer``.
+
+    Returns the number of structures that were evaluated.
+
+    Any exception of ``evaluate`` passes through after the connection has been closed cleanly, so that i-PI can give
+    the work to another driver.
     """
     try:
         return _Client(connection, evaluate).run()

@@ -20,7 +20,9 @@ from les_ipi.errors import UserError
 
 
 class DriverOptions(ServeOptions):
-    """What a driver serves and where; exactly one of ``unix`` (socket name) and ``port`` (with ``host``) is given."""
+    """What a driver serves and where it connects; exactly one of ``unix`` (socket name) and ``port`` (with ``host``)
+    is given.
+    """
 
     may_be_empty: ClassVar[frozenset[str]] = frozenset({"prefix"})
 
@@ -34,7 +36,12 @@ class DriverOptions(ServeOptions):
 def run_driver(options: DriverOptions, load=load_evaluator) -> int:
     """Serve i-PI until it says EXIT or closes the connection.
 
-    Parameters: ``options``; ``load``, called as ``load(model, options)``. Returns the number of structures evaluated.
+    Parameters:
+        options: what is served, and the address of i-PI.
+        load: function that loads the evaluator, called as ``load(model, options)``.
+
+    Returns the number of structures that were evaluated.
+
     Raises ``UserError`` for every mistake that a user can make, after hanging up cleanly.
     """
     if (options.unix is None) == (options.port is None):
@@ -51,7 +58,9 @@ def run_driver(options: DriverOptions, load=load_evaluator) -> int:
 
 
 def main(argument: str, load=load_evaluator) -> None:
-    """Run a driver from its options as JSON text; mistakes end with one marked sentence and status 2."""
+    """Run a driver whose options are given as JSON text; a mistake ends the process with one marked sentence and
+    status 2.
+    """
     try:
         run_driver(DriverOptions(**json.loads(argument)), load)
     except UserError as error:

@@ -38,9 +38,14 @@ _ALIASES = {alias: Property(name) for name, aliases in LABEL_ALIASES.items() if 
 
 
 def parse_properties(names: str | Iterable[str]) -> tuple[Property, ...]:
-    """Turn ``"dipole,BEC"`` (or ``;``-separated, or a list) into properties, always with the dipole first.
+    """Read which properties a driver should send, always with the dipole first.
 
-    Returns a tuple without duplicates. Raises ``UserError`` for a name that is not in ``EXTRA_PROPERTIES``.
+    Parameters:
+        names: the names, as a list or as a text with "," or ";" between them, for example "dipole,BEC".
+
+    Returns the properties as a tuple without duplicates.
+
+    Raises ``UserError`` for a name that is not in ``EXTRA_PROPERTIES``.
     """
     if isinstance(names, str) or not isinstance(names, Iterable):
         # i-PI turns a text that looks like a number into one.
@@ -69,10 +74,14 @@ def _vector(values: np.ndarray, digits: int) -> str:
 
 
 def encode_extras(results, properties: Iterable[Property]) -> str:
-    """Write one evaluation's extras as ASCII JSON.
+    """Write the extras of one evaluation as ASCII JSON. The dipole has 15 digits because spectra use its small
+    differences; the large tensors have 9.
 
-    Parameters: ``results``, an evaluator's ``Results``; ``properties`` from :func:`parse_properties`.
-    The dipole has 15 digits because spectra use its small differences, the large tensors have 9.
+    Parameters:
+        results: what an evaluator returned, as its ``Results``.
+        properties: what to write, from :func:`parse_properties`.
+
+    Returns the JSON text.
     """
     parts = []
     for name in properties:

@@ -22,7 +22,11 @@ from les_ipi.structures.system import AtomicSystem
 
 
 class Reply(NamedTuple):
-    """One structure's answer in i-PI's order: hartree, (N, 3) hartree/bohr, (3, 3) hartree, JSON text."""
+    """The answer for one structure in i-PI's units and order.
+
+    The fields are the energy in hartree, the forces (N, 3) in hartree/bohr, the virial (3, 3) in hartree and the
+    extras as JSON text.
+    """
 
     energy: float
     forces: np.ndarray
@@ -31,13 +35,18 @@ class Reply(NamedTuple):
 
 
 class ForceServer:
-    """Evaluate batches of (cell, positions) as i-PI sends them.
+    """Evaluates batches of cells and positions as i-PI sends them.
 
-    Parameters: ``evaluator``, any object with the contract of :class:`les_ipi.evaluation.evaluator.Evaluator`;
-    ``template``, the atoms in i-PI's order; ``properties``, what to send besides energy, forces and virial
-    (see :mod:`les_ipi.driver.serve.extras`); ``constant_field`` (V/Å) or ``voltage`` (V), see
-    :class:`FieldEnthalpy`, with the number of ``beads``. Raises ``UserError`` if the model does not
-    know one of the elements, has no charges for a field, or a property name is unknown.
+    Parameters:
+        evaluator: any object with the methods and results of :class:`les_ipi.evaluation.evaluator.Evaluator`.
+        template: the atoms in i-PI's order.
+        properties: what to send besides energy, forces and virial, see :mod:`les_ipi.driver.serve.extras`.
+        constant_field: constant Cartesian field (3,) in V/Å, or None, see :class:`FieldEnthalpy`.
+        voltage: constant voltage (3,) along the lattice vectors in V, or None, see :class:`FieldEnthalpy`.
+        beads: number of beads that i-PI sends in turn, which a field needs to know.
+
+    Raises ``UserError`` if the model does not know one of the elements, has no charges for a field, or a property
+    name is unknown.
     """
 
     def __init__(
@@ -74,16 +83,21 @@ class ForceServer:
 
     @classmethod
     def of(cls, evaluator, template: Template, options: ServeOptions) -> "ForceServer":
-        """The server that gives i-PI what ``options`` ask for."""
+        """Make the server that gives i-PI what ``options`` ask for; the other parameters are those of the class."""
         asked = options.model_dump(include={"properties", "constant_field", "voltage", "beads"})
         return cls(evaluator, template, **asked)
 
     def __call__(self, cells: Sequence[np.ndarray], positions: Sequence[np.ndarray]) -> list[Reply]:
-        """Answer one batch.
+        """Answer one batch of structures.
 
-        Parameters: ``cells``, each (3, 3) bohr with lattice vectors as columns; ``positions``, each 3N
-        numbers in bohr, unwrapped. Returns one :class:`Reply` a structure. Raises ``UserError`` for a wrong
-        atom count, a cell smaller than the cutoff, and non-finite positions or results.
+        Parameters:
+            cells: the cells, each an array (3, 3) in bohr with lattice vectors as columns.
+            positions: the positions, each 3N numbers in bohr, unwrapped.
+
+        Returns one :class:`Reply` for each structure.
+
+        Raises ``UserError`` for a wrong number of atoms, a cell that is smaller than the cutoff, and positions or
+        results that are not finite.
         """
         systems = [self.system(cell, xyz) for cell, xyz in zip(cells, positions, strict=True)]
         replies = []
@@ -111,7 +125,7 @@ class ForceServer:
     def evaluate(
         self, systems: Sequence[AtomicSystem], properties: Iterable[Property], fields: np.ndarray | None = None
     ) -> list:
-        """Call the evaluator, one thread at a time.
+        """Call the evaluator, one thread at a time; the parameters are those of the evaluator.
 
         i-PI writes its outputs in parallel threads, and each of them may need forces or a current.
         """
@@ -119,7 +133,14 @@ class ForceServer:
             return self.evaluator(systems, properties, **({} if fields is None else {"fields": fields}))
 
     def system(self, cell: np.ndarray, positions: np.ndarray) -> AtomicSystem:
-        """Build the checked ``AtomicSystem`` (Å) of one structure from i-PI's cell and positions (bohr)."""
+        """Build the checked ``AtomicSystem`` (Å) of one structure from what i-PI sends.
+
+        Parameters:
+            cell: array (3, 3) in bohr with lattice vectors as columns.
+            positions: 3N numbers in bohr.
+
+        Returns the structure. Raises ``UserError`` as :meth:`__call__` does.
+        """
         xyz = wire.positions_from_wire(positions)
         expected = len(self.template.numbers)
         if len(xyz) != expected:

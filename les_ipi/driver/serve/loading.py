@@ -9,19 +9,32 @@ ERROR_MARK = "les-ipi error: "
 
 
 def load_evaluator(model: str, options: EvaluationOptions | None = None):
-    """Return ``Evaluator.load(model, options)``; torch is imported here, so that ``--help`` stays fast."""
+    """Load an evaluator; torch is imported here, so that ``--help`` stays fast.
+
+    Parameters:
+        model: path of a model folder, or name of a shipped model.
+        options: how the model is evaluated, or None for the defaults.
+
+    Returns ``Evaluator.load(model, options)``.
+    """
     from les_ipi.evaluation.evaluator import Evaluator
 
     return Evaluator.load(model, options)
 
 
 def print_error(message: str) -> None:
-    """Print the sentence that :func:`last_error` finds again."""
+    """Print an error as a marked sentence that :func:`last_error` finds again."""
     print(ERROR_MARK + " ".join(str(message).split()), file=sys.stderr, flush=True)
 
 
 def last_error(log: str) -> str | None:
-    """Find the last marked sentence in a child's log text, else the last exception line, else None."""
+    """Find why a child process failed.
+
+    Parameters:
+        log: text of its log.
+
+    Returns the last marked sentence, without one the last line of an exception, and None if there is neither.
+    """
     lines = log.splitlines()
     for line in reversed(lines):
         if line.startswith(ERROR_MARK):

@@ -15,7 +15,14 @@ Vector = tuple[float, float, float]
 
 
 def parse_vector(value: str | Iterable[float] | None, name: str) -> Vector | None:
-    """Three numbers from ``"0;0;0.05"`` (or with spaces, or a sequence); None and "" mean none. Raises ``UserError``."""
+    """Read three numbers from a text such as "0;0;0.05" (spaces are possible, too) or from a sequence.
+
+    Parameters:
+        value: the text or sequence; None and "" mean that no vector is given.
+        name: what the vector is, for the error message.
+
+    Returns the three numbers, or None if no vector is given. Raises ``UserError`` for anything else.
+    """
     if value is None or (isinstance(value, str) and not value):
         return None
     written = isinstance(value, str) or not isinstance(value, Iterable)
@@ -68,7 +75,9 @@ class ServeOptions(EvaluationOptions):
         return self.constant_field is not None or self.voltage is not None
 
     def constant(self) -> dict[str, str | int]:
-        """The field that is served as texts, and the number of beads, as the record of a run keeps them."""
+        """Return the constant field that is served as texts, and the number of beads, as the record of a run keeps
+        them.
+        """
         texts = self.texts()
         return {
             "constant_field": texts.get("constant_field", ""),

@@ -26,10 +26,10 @@ SHIM = Path(__file__).with_name("les_ipi_pes.py")
 
 
 class LESDriver(Dummy_driver):
-    """i-PI's custom PES.
+    """The custom PES through which i-PI evaluates a model inside its own process.
 
-    ``<parameters>`` are the fields of :class:`ServeOptions`, of which ``model`` and ``template`` must be given. i-PI splits
-    them at commas, so that the parts of a list are separated by ``;``, as in ``properties: dipole;BEC`` and
+    ``<parameters>`` are the fields of :class:`ServeOptions`, of which ``model`` and ``template`` must be given. i-PI
+    splits them at commas, so that the parts of a list are separated by ``;``, as in ``properties: dipole;BEC`` and
     ``constant_field: 0;0;0.05``. A mistake in them ends i-PI with one sentence and status 1; an error during the run
     ends it with a RESTART file.
     """
@@ -48,7 +48,14 @@ class LESDriver(Dummy_driver):
             raise SystemExit(ERROR_MARK + str(error)) from error
 
     def compute(self, cell, pos):
-        """Answer one structure (arrays) or a batch (lists) with i-PI's (energy, forces, virial, extras)."""
+        """Answer one structure (two arrays) or a batch (two lists of arrays).
+
+        Parameters:
+            cell: array (3, 3) in bohr with lattice vectors as columns, or a list of them.
+            pos: array of the positions in bohr, or a list of them.
+
+        Returns i-PI's energy, forces, virial and extras of the structure, or a list of them.
+        """
         try:
             if isinstance(cell, list):
                 return self.server(cell, pos)

@@ -10,10 +10,14 @@ from les_ipi.driver.serve.loading import print_error
 
 
 def stop_simulation(message: str) -> NoReturn:
-    """Let i-PI write RESTART and close its outputs, then end with a sentence and a non-zero status.
+    """Let i-PI write RESTART and close its outputs, then end the process with a sentence and a status that is not
+    zero.
 
-    i-PI itself ends such runs with status 0. Its cleanup functions run in order of registration, so one that
-    is registered now comes last; in a script or notebook (no ``hard_exit``) only the calling thread ends.
+    i-PI itself ends such runs with status 0. Its cleanup functions run in the order of their registration, so one
+    that is registered now comes last. In a script or notebook (no ``hard_exit``) only the calling thread ends.
+
+    Parameters:
+        message: the sentence that says why.
     """
     print_error(message)
     if softexit.hard_exit:

@@ -20,7 +20,11 @@ _ISOTOPES = {"D": "H", "T": "H"}
 
 @dataclass(frozen=True)
 class Template:
-    """Atomic numbers (N,), periodicity, total charge (e) and spin multiplicity of the system that a driver serves."""
+    """What i-PI never sends about the system that a driver serves.
+
+    The fields are the atomic numbers (N,), the periodicity, the total charge in e, the spin multiplicity, and the
+    path of the file that says all this.
+    """
 
     numbers: np.ndarray
     periodic: bool
@@ -31,18 +35,25 @@ class Template:
 
     @property
     def boundary(self) -> Boundary:
-        """How the system repeats."""
+        """How the system repeats: isolated, slab or periodic."""
         if self.slab:
             return Boundary.SLAB
         return Boundary.PERIODIC if self.periodic else Boundary.ISOLATED
 
 
 def read_template(path: str | Path) -> Template:
-    """Read a template from i-PI's xyz, extended xyz, or any other file that ASE reads (first frame).
+    """Read a template from i-PI's xyz, extended xyz, or the first frame of any other file that ASE reads.
 
-    Periodicity comes from ``pbc="T T T"``/``Lattice=`` or i-PI's ``# CELL(...)`` in the comment line; a plain
-    xyz that tells neither is refused rather than guessed. Isotope labels (D, T, O17, ...) mean their element.
-    Raises ``UserError`` if the file is missing, unreadable, ambiguous or periodic along one direction only.
+    Periodicity comes from ``pbc="T T T"`` or ``Lattice=``, or from i-PI's ``# CELL(...)`` in the comment line; a
+    plain xyz that says neither is refused, because guessing could go wrong. Isotope labels (D, T, O17, ...) mean
+    their element.
+
+    Parameters:
+        path: the file.
+
+    Returns the template.
+
+    Raises ``UserError`` if the file is missing, unreadable, ambiguous, or periodic along one direction only.
     """
     path = Path(path)
     if not path.is_file():
@@ -96,12 +107,19 @@ def _atomic_number(label: str) -> int:
 
 
 def symbols(numbers) -> str:
-    """Name the elements of some atomic numbers, sorted: ``"H, O"``."""
+    """Return the symbols of the elements with these atomic numbers as a sorted text, such as "H, O"."""
     return ", ".join(chemical_symbols[z] for z in sorted({int(z) for z in numbers}))
 
 
 def check_charges(card: dict[str, Any], template: Template) -> None:
-    """Refuse a field on a model (its ``card``) without charges, on a slab, and on a system with a net charge."""
+    """Refuse a field on a model without charges, on a slab, and on a system with a net charge.
+
+    Parameters:
+        card: the card of the model.
+        template: the system.
+
+    Raises ``UserError`` with the reason.
+    """
     check(
         [Request.FIELD],
         HeadAbilities.of_card(card),

@@ -34,9 +34,10 @@ def forces_to_wire(forces: np.ndarray) -> np.ndarray:
 
 
 def virial_to_wire(virial: np.ndarray) -> np.ndarray:
-    """Convert a virial -dE/dstrain, (3, 3), from eV to hartree; always a new array because i-PI edits it.
+    """Convert a virial −dE/dε, (3, 3), from eV to hartree; the result is always a new array, because i-PI edits it.
 
-    i-PI takes the upper triangle of Σ f_a r_b, ours is Σ r_a f_b: only with a field, which breaks isotropy, does it matter.
+    i-PI takes the upper triangle of Σ f_a r_b, whereas the package has Σ r_a f_b. The difference matters only with a
+    field, which breaks isotropy.
     """
     return np.array(np.transpose(virial), dtype=float) / HARTREE_EV
 
