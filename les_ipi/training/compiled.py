@@ -30,7 +30,7 @@ class _Loss(nn.Module):
 
 
 def fields_of(tables: list[tuple[Batch, Targets]]) -> list[list[list[Tensor]]]:
-    """The tensors of batches and labels, which are the inputs of a compiled graph."""
+    """Collect the tensors of batches and labels, which are the inputs of a compiled graph."""
     return [
         [[getattr(batch, name) for name in _BATCH_FIELDS], [getattr(targets, name) for name in _TARGET_FIELDS]]
         for batch, targets in tables
@@ -38,10 +38,13 @@ def fields_of(tables: list[tuple[Batch, Targets]]) -> list[list[list[Tensor]]]:
 
 
 class CompiledLoss:
-    """Same values and gradients as :func:`training_loss`, two to three times faster after a minute or two of compilation.
+    """Compiled form of :func:`training_loss`: the same values and gradients, two to three times faster.
 
-    One graph for each loss stage and each combination of boundaries and batch shapes, so batches should be padded to common
-    sizes. Parameters: ``model``.
+    Compilation takes a minute or two. There is one graph for each loss stage and each combination of boundaries and
+    batch shapes, so batches should be padded to common sizes.
+
+    Parameters:
+        model: the model that is trained.
     """
 
     def __init__(self, model: LESModel):
@@ -52,7 +55,11 @@ class CompiledLoss:
     def __call__(
         self, tables: list[tuple[Batch, Targets]], stage: LossStage
     ) -> tuple[Tensor, dict[str, Tensor]] | None:
-        """Loss, whose ``backward`` gives the gradients of the graph, and its parts; None if no compiler works here."""
+        """Compute the loss and its parts; the parameters are those of :func:`training_loss` without the model.
+
+        Returns the loss, whose ``backward`` gives the gradients of the graph, and its parts; None if no compiler
+        works here.
+        """
         if self.failed:
             return None
         parameters = dict(self._loss.named_parameters())

@@ -20,9 +20,17 @@ from les_ipi.structures.system import AtomicSystem
 class Labels:
     """Reference values of one frame; None where the file has no such label.
 
-    ``energy`` eV; ``forces`` (N, 3) eV/Å; ``stress`` (3, 3) eV/Å³ (ASE sign); ``born_effective_charges`` (N, 3, 3) e
-    ``[atom, polarization, displacement]``; ``dipole`` (3,) e·Å; ``quadrupole`` (3, 3) traceless second moment about the centre
-    of mass, e·Å²; ``polarizability`` (3, 3) symmetric, Å³.
+    ======================  =========  ============================================================
+    field                   shape      meaning, unit
+    ======================  =========  ============================================================
+    energy                  float      eV
+    forces                  (N, 3)     eV/Å
+    stress                  (3, 3)     with the sign of ASE, eV/Å³
+    born_effective_charges  (N, 3, 3)  ``[atom, polarization, displacement]``, e
+    dipole                  (3,)       e·Å
+    quadrupole              (3, 3)     traceless second moment about the centre of mass, e·Å²
+    polarizability          (3, 3)     symmetric, Å³
+    ======================  =========  ============================================================
     """
 
     energy: float | None = None
@@ -77,10 +85,14 @@ def _symmetric_matrix(values: np.ndarray | None, name: str) -> np.ndarray | None
 
 
 def labels_of(atoms: Atoms) -> Labels:
-    """Labels of an ASE frame under any of the known names (``conventions.LABEL_ALIASES``).
+    """Read the labels of an ASE frame under any of the names that are known (``conventions.LABEL_ALIASES``).
 
-    The antisymmetric part of tensors, which is numerical noise, and the trace of a quadrupole are removed. Raises
-    ``UserError`` for a tensor without nine components.
+    The antisymmetric part of tensors, which is numerical noise, and the trace of a quadrupole are removed.
+
+    Parameters:
+        atoms: the frame.
+
+    Returns the labels. Raises ``UserError`` for a tensor that does not have nine components.
     """
     energy, forces, stress, born, dipole, quadrupole, polarizability = (_label(atoms, q) for q in LABEL_ALIASES)
     quadrupole = _symmetric_matrix(quadrupole, "quadrupole")
@@ -96,9 +108,13 @@ def labels_of(atoms: Atoms) -> Labels:
 
 
 def read_frames(path: Path) -> list[Atoms]:
-    """Frames of an extended XYZ file (plain or gzip): all, or with ASE's ``FILE@start:stop`` those of a slice.
+    """Read the frames of an extended XYZ file, which may be compressed with gzip.
 
-    Raises ``UserError`` if the file is missing or unreadable, or the slice is malformed or empty.
+    Parameters:
+        path: the file, for all of its frames, or ASE's ``FILE@start:stop`` for a slice of them.
+
+    Returns the frames. Raises ``UserError`` if the file is missing or unreadable, or if the slice is malformed or
+    empty.
     """
     name, _, chosen = path.name.partition("@")
     file = path.with_name(name)
@@ -114,9 +130,15 @@ def read_frames(path: Path) -> list[Atoms]:
 def load_frames(
     paths: list[Path], cutoff: float, energy_zero: str = "shared", ignore: Mapping[Path, Sequence[str]] | None = None
 ) -> list[Frame]:
-    """Frames of several files in order, with neighbours within ``cutoff`` Å; energy zeros shared or ``per_file``.
+    """Read the labelled frames of several files, in their order, and find the neighbours of their atoms.
 
-    ``ignore``: file → fields of :class:`Labels` that are left out for all its frames.
+    Parameters:
+        paths: the files, as for :func:`read_frames`.
+        cutoff: distance in Å within which atoms are neighbours.
+        energy_zero: "shared" if all files have one zero of energy, "per_file" if each has its own.
+        ignore: dictionary from file to the fields of :class:`Labels` that are left out for all its frames, or None.
+
+    Returns the frames.
     """
     frames = []
     for i, path in enumerate(paths):
@@ -129,7 +151,14 @@ def load_frames(
 
 
 def frame_slice(n_frames: int, text: str) -> range:
-    """Frame indices of "start:stop" or "start:stop:step". Raises ``UserError`` if it is malformed or selects nothing."""
+    """Find the frames that a slice selects.
+
+    Parameters:
+        n_frames: number of frames.
+        text: the slice as "start:stop" or "start:stop:step".
+
+    Returns the indices of the frames. Raises ``UserError`` if the slice is malformed or selects nothing.
+    """
     parts = text.split(":")
     try:
         selection = range(n_frames)[slice(*(int(p) if p else None for p in parts))] if len(parts) > 1 else None
@@ -143,12 +172,20 @@ def frame_slice(n_frames: int, text: str) -> range:
 
 
 def select(frames: Sequence[_Kind], text: str) -> list[_Kind]:
-    """Frames of one slice, see :func:`frame_slice`."""
+    """Return the frames of one slice; ``text`` is that of :func:`frame_slice`."""
     return [frames[i] for i in frame_slice(len(frames), text)]
 
 
 def split_blocks(n_frames: int, slices: list[str]) -> tuple[list[int], list[int]]:
-    """Training and validation indices from slices such as "60:75". Raises ``UserError`` for one that is malformed."""
+    """Split frames into those for training and those for validation.
+
+    Parameters:
+        n_frames: number of frames.
+        slices: slices that are held out for validation, such as "60:75".
+
+    Returns the indices of the training frames and those of the validation frames. Raises ``UserError`` for a slice
+    that is malformed.
+    """
     held_out = {i for text in slices for i in frame_slice(n_frames, text)}
     if len(held_out) == n_frames:
         raise UserError(f"The validation slices hold out all {n_frames} frames: leave some for training.")
@@ -156,20 +193,41 @@ def split_blocks(n_frames: int, slices: list[str]) -> tuple[list[int], list[int]
 
 
 def composition(frames: list[Frame], species: list[int] | tuple[int, ...]) -> np.ndarray:
-    """Number of atoms of every element in every frame, (n_frames, n_species)."""
+    """Count the atoms of every element in every frame.
+
+    Parameters:
+        frames: the frames.
+        species: atomic numbers of the elements.
+
+    Returns an array (n_frames, n_species).
+    """
     counts = [[np.count_nonzero(f.system.numbers == z) for z in species] for f in frames]
     return np.array(counts, dtype=float).reshape(len(frames), len(species))
 
 
 def reference_energies(frames: list[Frame], species: list[int]) -> np.ndarray:
-    """Per-element energies E0 (eV) from least squares of total energies on composition, minimum norm if underdetermined."""
+    """Fit one energy for each element to the total energies, by least squares on the composition of the frames.
+
+    Parameters:
+        frames: the frames.
+        species: atomic numbers of the elements.
+
+    Returns the energies E0 (n_species,) in eV; where the frames leave them underdetermined, those of least norm.
+    """
     with_energy = [f for f in frames if f.labels.energy is not None]
     energies = np.array([f.labels.energy for f in with_energy])
     return np.linalg.lstsq(composition(with_energy, species), energies, rcond=1e-10)[0]
 
 
 def shortest_distances(frames: list[Frame], cutoff: float) -> dict[tuple[int, int], float]:
-    """Shortest distance in Å of every pair of elements (smaller atomic number first) within ``cutoff`` Å in the frames."""
+    """Find the shortest distance of every pair of elements in the frames.
+
+    Parameters:
+        frames: the frames.
+        cutoff: largest distance in Å that is looked at.
+
+    Returns a dictionary from pairs of atomic numbers, the smaller one first, to distances in Å.
+    """
     shortest: dict[tuple[int, int], float] = {}
     for frame in frames:
         numbers, positions = frame.system.numbers, frame.system.positions
@@ -186,7 +244,7 @@ def shortest_distances(frames: list[Frame], cutoff: float) -> dict[tuple[int, in
 
 
 class FrameDataset(Dataset):
-    """A list of frames as a torch dataset (batches are collated by the training module)."""
+    """A list of frames as a data set of torch; the training module makes the batches."""
 
     def __init__(self, frames: list[Frame]):
         self.frames = frames

@@ -12,13 +12,19 @@ from les_ipi.training.loss import make_batch
 
 
 def refit_energy_zeros(model: LESModel, frames: list[Frame], zeros: np.ndarray) -> np.ndarray:
-    """Energy zeros that leave no mean error on the frames: E0 + ΔE0, ΔE0 = argmin Σ (E − E_model − n·(E0 + ΔE0))².
+    """Change the energy zeros so that the model has no mean error of the energy on the frames.
 
-    ΔE0 is the minimum-norm solution for every zero on its own; where all frames have one composition n it removes their
-    mean residual, and elements that the frames lack keep their E0.
+        E0 + ΔE0,  ΔE0 = argmin Σ (E − E_model − n·(E0 + ΔE0))²
 
-    Parameters: ``frames`` of the training, never held-out ones; ``zeros`` (n_zeros, n_species) eV, whose row
-    ``frame.zero`` belongs to a frame. Returns an array like ``zeros``.
+    ΔE0 is the minimum-norm solution for every zero on its own. Where all frames have one composition n it removes
+    their mean residual, and elements that the frames lack keep their E0.
+
+    Parameters:
+        model: the model that gives E_model.
+        frames: frames of the training, never held-out ones.
+        zeros: array (n_zeros, n_species) of the energies E0 in eV, whose row ``frame.zero`` belongs to a frame.
+
+    Returns an array like ``zeros``.
     """
     residuals: dict[int, list[Frame]] = {}
     for frame in frames:
@@ -33,7 +39,15 @@ def refit_energy_zeros(model: LESModel, frames: list[Frame], zeros: np.ndarray) 
 
 
 def on_first_zero(frames: list[Frame], zeros: np.ndarray, species: list[int]) -> list[Frame]:
-    """Frames whose energy labels are moved to the first energy zero: E − n·(E0_file − E0_first)."""
+    """Move the energy labels of all frames to the first energy zero: E − n·(E0_file − E0_first).
+
+    Parameters:
+        frames: the frames.
+        zeros: array (n_zeros, n_species) of the energy zeros in eV.
+        species: atomic numbers of the elements.
+
+    Returns the frames with other energy labels.
+    """
     moved = []
     for frame, counts in zip(frames, composition(frames, species), strict=True):
         labels = frame.labels

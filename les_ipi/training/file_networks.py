@@ -14,12 +14,18 @@ _HIDDEN = 32
 
 
 class FileNetworks(nn.Module):
-    """Energy networks of a training on several files: ε(B) of the first file, ε(B) + Δ_f(B) of file f.
+    """Energy networks of a training on several files: ε(B) for the first file and ε(B) + Δ_f(B) for file f, with the
+    features B.
 
-    Δ_f,z(B) = w·B + v·silu(W B + b) for every file and element, zero at the start. What the files share (descriptor, charges,
-    long range) learns from all of them; how their functionals differ near an atom is left to Δ. Only ε is kept in the end.
+    Δ_f,z(B) = w·B + v·silu(W B + b) for every file and element; it is zero at the start. What the files share
+    (descriptor, charges, long range) learns from all of them; how their functionals differ near an atom is left to Δ.
+    Only ε is kept in the end.
 
-    Parameters: ``first`` networks of the first file; ``n_files``; ``n_species``; ``n_features``.
+    Parameters:
+        first: energy networks of the first file.
+        n_files: number of files.
+        n_species: number of elements.
+        n_features: number of features of an atom.
     """
 
     def __init__(self, first: nn.Module, n_files: int, n_species: int, n_features: int):
@@ -33,7 +39,14 @@ class FileNetworks(nn.Module):
         self.files: Tensor | None = None
 
     def forward(self, features: Tensor, species: Tensor) -> Tensor:
-        """Energies (A, 1) of atoms with features (A, F), in the structures whose files :func:`of_files` has set."""
+        """Compute the energies of atoms, for the files that :func:`of_files` has set.
+
+        Parameters:
+            features: tensor (A, F) of the features of the atoms.
+            species: tensor (A,) of the elements, as rows of the species list.
+
+        Returns the energies (A, 1).
+        """
         energies = self.first(features, species)
         if self.files is None:
             return energies
@@ -49,7 +62,12 @@ class FileNetworks(nn.Module):
 
 @contextmanager
 def of_files(model: LESModel, files: Tensor) -> Iterator[None]:
-    """Context in which the model gives energies of the files (B,) that the structures of a batch come from."""
+    """Context manager in which the model gives the energies of particular files.
+
+    Parameters:
+        model: the model, which may be one without networks of its own for each file.
+        files: tensor (B,) with the index of the file from which each structure of a batch comes.
+    """
     networks = model.short_range.energy_networks
     if not isinstance(networks, FileNetworks):
         yield
@@ -63,7 +81,11 @@ def of_files(model: LESModel, files: Tensor) -> Iterator[None]:
 
 @contextmanager
 def networks_per_file(model: LESModel, n_files: int) -> Iterator[None]:
-    """Context in which a model is trained on ``n_files`` files; afterwards the model is that of the first file.
+    """Context manager in which a model is trained on several files; afterwards the model is that of the first file.
+
+    Parameters:
+        model: the model.
+        n_files: number of files.
 
     Raises ``UserError`` for a short-range model whose energies are not those of networks on its features.
     """

@@ -24,7 +24,7 @@ _FREE = "epsilon_infinity"
 
 @dataclass(frozen=True)
 class Parent:
-    """The model that a fine-tuning starts from: its weights, ready to be trained, its hyper-parameters and its card."""
+    """The model from which a fine-tuning starts: its weights, ready to be trained, its hyper-parameters and its card."""
 
     model: LESModel
     config: ModelConfig
@@ -32,7 +32,7 @@ class Parent:
 
     @property
     def origin(self) -> dict[str, str]:
-        """What the card of the fine-tuned model says about its parent: name, data, licence, level of theory."""
+        """What the card of the fine-tuned model says about its parent: name, data, licence and level of theory."""
         data = self.card.get("data", {})
         origin = {"name": self.card.get("name", "not stated")}
         origin |= {key: data.get(key, "not stated") for key in ("files", "source", "licence", "level_of_theory")}
@@ -52,12 +52,17 @@ class Parent:
 
 
 def load_parent(start: str | Path, config: TrainConfig) -> Parent:
-    """Model of a fine-tuning.
+    """Load the model from which a fine-tuning starts.
 
-    Parameters: ``start`` shipped name or folder; ``config`` of the training. Entries of ``[short_range]`` and ``[charges]``
-    that the file gives must be those of the model, except ``epsilon_infinity``. Entries that the file does not give are taken
-    from the model.
-    Raises ``UserError`` for an entry that differs or an unknown model.
+    Entries of ``[short_range]`` and ``[charges]`` that the training file gives must be those of the model, except
+    ``epsilon_infinity``. Entries that the file does not give are taken from the model.
+
+    Parameters:
+        start: name of a shipped model, or a model folder.
+        config: the training file.
+
+    Returns the model with its hyper-parameters and card. Raises ``UserError`` for an entry that differs or an unknown
+    model.
     """
     dtype = torch.float64 if config.training.double_precision else torch.float32
     model, card = load_model(find_model(start), dtype)

@@ -28,7 +28,15 @@ _OF_SOME_FRAMES = (Request.DIPOLE_DIFFERENCE_LABEL, Request.QUADRUPOLE_LABEL)
 
 
 def check_losses(model: LESModel, frames: list[Frame], settings: OptimiserConfig) -> None:
-    """Raise ``UserError`` if a stage weighs a loss that no frame has a label for or that the charge head cannot predict."""
+    """Refuse loss weights for which no frame has a label, or for which the charge head can make no prediction.
+
+    Parameters:
+        model: the model to train.
+        frames: the frames of the training.
+        settings: settings of the training, with the loss weights of its stages.
+
+    Raises ``UserError`` with the reason.
+    """
     for name, label in LABEL_OF.items():
         if not any(getattr(stage, name) for stage in settings.stages):
             continue
@@ -47,14 +55,29 @@ def check_losses(model: LESModel, frames: list[Frame], settings: OptimiserConfig
 
 
 def check_charge_losses(model: LESModel, settings: OptimiserConfig) -> None:
-    """Raise ``UserError`` if a stage weighs how charges fluctuate, and those of the head are constants."""
+    """Refuse weights on how charges fluctuate if the charges of the head are constants.
+
+    Parameters:
+        model: the model to train.
+        settings: settings of the training, with the loss weights of its stages.
+
+    Raises ``UserError`` with the reason.
+    """
     for name in ("charge_variation", "charge_conservation"):
         if model.head is not None and model.head.networks is None and any(getattr(s, name) for s in settings.stages):
             raise UserError(f"A stage of [training] weighs '{name}', but the charges of this head are constants: remove it.")
 
 
 def check_oxidation_numbers(model: LESModel, frames: list[Frame]) -> None:
-    """Raise ``UserError`` for a frame whose oxidation numbers, if the head keeps to them, are not its total charge together."""
+    """Refuse frames whose oxidation numbers do not add up to the total charge, if the charge head keeps to oxidation
+    numbers.
+
+    Parameters:
+        model: the model to train.
+        frames: the frames of the training.
+
+    Raises ``UserError`` for the first such frame.
+    """
     if model.head is None or not model.head.fixed_scale:
         return
     numbers = model.head.formal_charges.tolist()

@@ -29,9 +29,15 @@ LEAST_CHARGE = 0.05
 
 @dataclass(frozen=True)
 class LinearStart:
-    """What least squares found: ``charges`` (n_species,) latent e, or None without charges; ``weights`` (n_species, F) eV of
-    the standardised features; ``force_rmse`` eV/Å on ``n_tested`` frames that were not among the ``n_frames`` that were fitted
-    (on those, if there were no others).
+    """What the least squares of a linear start found.
+
+    Attributes:
+        charges: latent charge of each element (n_species,) in e, or None for a model without charges.
+        weights: coefficients (n_species, F) of the standardised features in eV.
+        force_rmse: error of the forces in eV/Å on the tested frames.
+        n_frames: number of frames that were fitted.
+        n_tested: number of frames on which the error was measured; they were not among those that were fitted, unless
+            there were no others.
     """
 
     charges: np.ndarray | None
@@ -55,15 +61,23 @@ def _check(model: LESModel, frames: list[Frame]) -> None:
 
 
 def fit_linear_start(model: LESModel, frames: list[Frame]) -> LinearStart:
-    """Least squares of forces on linear short-range energies and on the long range of constant charges.
+    """Fit linear short-range energies and constant charges of the elements to forces, by least squares.
 
-    E = Σ_i w_{z_i}·B_i + Σ_{a≤b} q_a q_b Φ_ab with the features B of the model and the energy Φ_ab of unit charges on elements
-    a and b. The weights w have a closed form for any charges; what is left is a quadratic form of the products q_a q_b, whose
-    least value over charges that make every structure neutral is searched from the formal ones.
+        E = Σ_i w_{z_i}·B_i + Σ_{a≤b} q_a q_b Φ_ab
 
-    Parameters: ``model`` fresh, with standardised features, ``latent`` head with one channel, or none; ``frames`` of the
-    training. Returns :class:`LinearStart`. Raises :class:`UserError` as :func:`_check`, and where no charges but
-    zero make all structures neutral.
+    B are the features of the model and Φ_ab is the energy of unit charges on the elements a and b. The weights w have
+    a closed form for any charges; what is left is a quadratic form of the products q_a q_b. Its least value is
+    searched, from the formal charges on, over the charges that make every structure neutral.
+
+    Parameters:
+        model: a fresh model with standardised features, and with a ``latent`` head of one channel or no head.
+        frames: the frames of the training.
+
+    Returns :class:`LinearStart`.
+
+    Raises ``UserError`` for a short-range model, head, structures or frames that a linear start cannot serve, and
+    where no charges but zero make all structures neutral.
+
     Source: Golub and Pereyra, doi:10.1137/0710036 (variable projection).
     """
     _check(model, frames)
@@ -94,7 +108,13 @@ def fit_linear_start(model: LESModel, frames: list[Frame]) -> LinearStart:
 
 
 def apply_linear_start(model: LESModel, start: LinearStart) -> None:
-    """Set the linear part of the energy networks and the formal charges; the other layers begin with no output."""
+    """Set the linear part of the energy networks and the formal charges of a model; the other layers begin with no
+    output.
+
+    Parameters:
+        model: the model to set.
+        start: what :func:`fit_linear_start` found.
+    """
     with torch.no_grad():
         model.short_range.set_linear_energies(torch.from_numpy(start.weights) / float(model.energy_scale))
         if start.charges is not None:

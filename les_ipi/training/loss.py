@@ -25,12 +25,23 @@ from les_ipi.training.training_config import LossStage
 
 @dataclass(frozen=True)
 class Targets:
-    """Labels of a batch; frames without a label are NaN and do not count.
+    """Labels of a batch. Labels that a frame does not have are NaN and do not count.
 
-    ``energy`` (B,) eV without reference energies; ``forces`` (B, N, 3); ``stress`` (B, 3, 3); ``born`` (B, N, 3, 3);
-    ``dipole`` (B, 3); ``quadrupole`` (B, 3, 3), isolated frames only; ``polarizability`` (B, 3, 3); ``counts`` (B,) atoms per
-    frame; ``files`` (B,) index of the file that a frame comes from; ``followed`` (B,) bool, whether the next frame of the batch
-    (the first one for the last) is also the next one among the frames of all boundaries.
+    ==============  ============  =================================================================================
+    field           shape         meaning, unit
+    ==============  ============  =================================================================================
+    energy          (B,)          energy without reference energies, eV
+    forces          (B, N, 3)     eV/Å
+    stress          (B, 3, 3)     eV/Å³
+    born            (B, N, 3, 3)  Born effective charges, e
+    dipole          (B, 3)        e·Å
+    quadrupole      (B, 3, 3)     of isolated frames only, e·Å²
+    polarizability  (B, 3, 3)     Å³
+    counts          (B,)          atoms of each frame
+    files           (B,)          index of the file that a frame comes from
+    followed        (B,)          whether the next frame of the batch (the first one for the last) is also the next one
+                                  among the frames of all boundaries
+    ==============  ============  =================================================================================
     """
 
     energy: Tensor
@@ -45,12 +56,20 @@ class Targets:
     followed: Tensor
 
     def to(self, device: torch.device | str) -> "Targets":
-        """Copy on another device."""
+        """Copy the labels to another device."""
         return Targets(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
 
 def make_batch(frames: list[Frame], model: LESModel, padding: Padding = Padding()) -> Batch:
-    """Batch of training frames of one boundary, with the neighbour matrices that were computed once."""
+    """Put training frames of one boundary into a batch, with the neighbour matrices that were computed once.
+
+    Parameters:
+        frames: the frames.
+        model: the model, which gives species and cutoffs.
+        padding: smallest sizes of the padded tables.
+
+    Returns the batch.
+    """
     systems, neighbors = [f.system for f in frames], [f.neighbors for f in frames]
     return collate(
         systems, model.species, model.cutoff, model.kernel.k_cutoff, neighbors=neighbors, padding=padding
@@ -58,7 +77,7 @@ def make_batch(frames: list[Frame], model: LESModel, padding: Padding = Padding(
 
 
 def batches_by_boundary(frames: list[Frame], model: LESModel, padding: Padding = Padding()) -> list[Batch]:
-    """One batch for each boundary among the frames."""
+    """Make one batch for each boundary among the frames; the parameters are those of :func:`make_batch`."""
     places = places_by_boundary([f.system for f in frames]).values()
     return [make_batch([frames[i] for i in chosen], model, padding) for chosen in places]
 
@@ -66,7 +85,17 @@ def batches_by_boundary(frames: list[Frame], model: LESModel, padding: Padding =
 def make_targets(
     frames: list[Frame], zeros: np.ndarray, species: list[int], n_rows: int, dtype: torch.dtype
 ) -> Targets:
-    """Labels as padded tensors; ``zeros`` (n_zeros, n_species) are the reference energies (eV) that are subtracted."""
+    """Write the labels of frames as padded tensors.
+
+    Parameters:
+        frames: the frames.
+        zeros: array (n_zeros, n_species) of the reference energies in eV that are subtracted.
+        species: atomic numbers of the elements.
+        n_rows: number of atoms to which the frames are padded.
+        dtype: arithmetic of the tensors.
+
+    Returns the labels.
+    """
     B = len(frames)
     counts_by_element = composition(frames, species)
     energy = np.full(B, np.nan)
@@ -100,7 +129,16 @@ def make_targets(
 def make_tables(
     frames: list[Frame], model: LESModel, zeros: np.ndarray, padding: Padding = Padding()
 ) -> list[tuple[Batch, Targets]]:
-    """A batch and its labels for each boundary among the frames, as :func:`training_loss` takes them."""
+    """Make a batch and its labels for each boundary among the frames, as :func:`training_loss` takes them.
+
+    Parameters:
+        frames: the frames.
+        model: the model, which gives species and cutoffs.
+        zeros: array (n_zeros, n_species) of the reference energies in eV that are subtracted.
+        padding: smallest sizes of the padded tables.
+
+    Returns a list of pairs of batch and labels.
+    """
     tables = []
     for places in places_by_boundary([f.system for f in frames]).values():
         chosen = [frames[place] for place in places]
@@ -119,7 +157,9 @@ class SquaredError(NamedTuple):
 
 
 def squared_error(prediction: Tensor, target: Tensor) -> SquaredError:
-    """Squared difference over the entries whose target is not NaN."""
+    """Compute the sum of squared differences over the entries whose target is not NaN, and the number of these
+    entries.
+    """
     known = torch.isfinite(target)
     difference = torch.where(known, prediction - torch.where(known, target, torch.zeros_like(target)), 0.0)
     return SquaredError((difference * difference).sum(), known.sum())
@@ -128,9 +168,16 @@ def squared_error(prediction: Tensor, target: Tensor) -> SquaredError:
 def training_loss(
     model: LESModel, tables: list[tuple[Batch, Targets]], stage: LossStage
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Weighted loss and its unweighted mean squared errors, named as in :class:`LossStage`.
+    """Compute the weighted loss of frames, and its unweighted mean squared errors.
 
     Every mean is taken over all entries of all batches whose label is known, and is 0 where there is none.
+
+    Parameters:
+        model: the model that is trained.
+        tables: a batch and its labels for each boundary, from :func:`make_tables`.
+        stage: weights of the errors.
+
+    Returns the loss, and a dictionary with the errors, named and with the units as in :class:`LossStage`.
     """
     found = [_squared_errors(model, batch, targets, stage) for batch, targets in tables]
     parts = {}

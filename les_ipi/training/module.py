@@ -21,10 +21,13 @@ REFIT_ZEROS_EVERY = 5
 
 
 class PotentialModule(lightning.LightningModule):
-    """Trains a :class:`LESModel`; logs RMSEs in meV/atom and meV/Å.
+    """Lightning module that trains a :class:`LESModel`. It logs root mean square errors in meV/atom and meV/Å.
 
-    Parameters: ``model``; ``settings`` of the optimiser and loss stages; ``zeros`` (n_zeros, n_species) reference energies
-    in eV (float64, kept out of single precision).
+    Parameters:
+        model: the model to train.
+        settings: settings of the optimiser, and the loss stages.
+        zeros: array (n_zeros, n_species) of reference energies in eV, in float64, which are kept out of single
+            precision.
     """
 
     def __init__(self, model: LESModel, settings: OptimiserConfig, zeros: np.ndarray):
@@ -37,7 +40,7 @@ class PotentialModule(lightning.LightningModule):
         self._shapes: CommonShapes | None = None
 
     def compile_loss(self, shapes: CommonShapes) -> None:
-        """Train with compiled graphs from now on, all batches padded to one of these shapes."""
+        """Train with compiled graphs from now on, with all batches padded to one of these shapes."""
         self._compiled, self._shapes = CompiledLoss(self.model), shapes
 
     def keep_zeros_fitted(self, frames: list[Frame]) -> None:

@@ -14,15 +14,19 @@ WORTHWHILE = 0.15
 
 
 def frame_padding(frame: Frame, model: LESModel) -> Padding:
-    """Atoms, neighbours and wave vectors of one frame."""
+    """Return the numbers of atoms, of neighbours of an atom and of wave vectors of one frame."""
     modes = len(half_sphere_modes(frame.system.cell, model.kernel.k_cutoff)) if frame.system.periodic else 0
     return Padding(len(frame.system.numbers), frame.neighbors.index.shape[1], max(1, modes))
 
 
 class CommonShapes:
-    """At most :data:`MOST_SHAPES` nested shapes that hold all frames with the fewest padded edges.
+    """Few nested shapes, at most :data:`MOST_SHAPES`, that hold all frames with the fewest padded edges.
 
-    Parameters: ``frames``, ``model``. ``overhead`` is the number of padded edges over the number of real ones.
+    The attribute ``overhead`` is the number of padded edges over the number of real ones.
+
+    Parameters:
+        frames: the frames of the training.
+        model: the model, which gives the cutoffs.
     """
 
     def __init__(self, frames: list[Frame], model: LESModel):
@@ -39,7 +43,7 @@ class CommonShapes:
         self.overhead = sum(edges[g] for g in group) / sum(f.neighbors.index.size for f in frames)
 
     def of(self, frames: list[Frame]) -> Padding:
-        """The smallest shape that holds a batch of the frames given at the start; no padding for other frames."""
+        """Return the smallest shape that holds a batch of the frames given at the start; other frames get no padding."""
         groups = [self._group.get(id(f), -1) for f in frames]
         return self.shapes[max(groups)] if min(groups) >= 0 else Padding()
 

@@ -25,7 +25,12 @@ _PARITY = {
 
 
 def plot_learning_curves(metrics: list[Path], target: Path) -> None:
-    """Training and validation RMSE against epoch from Lightning's ``metrics.csv`` files; written to ``target`` (PNG)."""
+    """Plot the errors of training and validation frames against the epoch.
+
+    Parameters:
+        metrics: files ``metrics.csv`` of Lightning, one for each part of a training.
+        target: PNG file to write.
+    """
     rows = []
     for path in metrics:
         with path.open() as handle:
@@ -44,7 +49,12 @@ def plot_learning_curves(metrics: list[Path], target: Path) -> None:
 
 
 def plot_parity(report: Report, target: Path) -> None:
-    """Prediction against label for every quantity of a report; written to ``target`` (PNG)."""
+    """Plot predictions against labels for every quantity of a report.
+
+    Parameters:
+        report: the report.
+        target: PNG file to write.
+    """
     names = [n for n in _PARITY if n in report.pairs]
     figure, axes = plt.subplots(1, len(names), figsize=(3.6 * len(names), 3.5), constrained_layout=True, squeeze=False)
     for axis, name in zip(axes[0], names, strict=True):

@@ -11,23 +11,31 @@ from les_ipi.units import COULOMB
 
 
 def physical_dipole(batch: Batch, leaves: Leaves, evaluation: Evaluation) -> Tensor:
-    """√ε_e times the latent dipole of the unwrapped positions, (B, 3) e·Å."""
+    """Compute physical dipoles (B, 3) in e·Å: √ε_e times the latent dipoles of the unwrapped positions."""
     dipole = unwrapped_dipole(batch, leaves, evaluation).to(evaluation.dipole.dtype)
     return evaluation.screening.sqrt()[:, None] * dipole
 
 
 def physical_quadrupole(evaluation: Evaluation) -> Tensor:
-    """√ε_e times the latent traceless second moment of isolated structures about the centre of mass, (B, 3, 3) e·Å²."""
+    """Compute physical quadrupoles (B, 3, 3) in e·Å²: √ε_e times the latent traceless second moments of isolated
+    structures.
+
+    They are taken about the centre of mass.
+    """
     return evaluation.screening.sqrt()[:, None, None] * evaluation.quadrupole
 
 
 def physical_polarizability(evaluation: Evaluation) -> Tensor:
-    """k_e ε_e Σ α, (B, 3, 3) Å³: what explicit polarizabilities give; complete where ε_e = 1."""
+    """Compute physical polarizabilities k_e ε_e Σ α (B, 3, 3) in Å³: what explicit polarizabilities give; complete
+    where ε_e = 1.
+    """
     return COULOMB * evaluation.screening[:, None, None] * evaluation.polarizable.total_polarizability()
 
 
 def physical_born_charges(model: LESModel, batch: Batch, leaves: Leaves, evaluation: Evaluation) -> Tensor:
-    """√ε_e times the latent Born charges (B, N, 3, 3) in e with the graph kept; sum rule imposed."""
+    """Compute physical Born charges (B, N, 3, 3) in e: √ε_e times the latent ones, with the graph kept and the sum
+    rule imposed.
+    """
     born = raw_born_charges(model, batch, leaves, evaluation, create_graph=True)
     scale = evaluation.screening.sqrt()
     if not model.head.single_valued_polarization:
@@ -37,14 +45,23 @@ def physical_born_charges(model: LESModel, batch: Batch, leaves: Leaves, evaluat
 
 
 def dipole_difference_errors(batch: Batch, leaves: Leaves, evaluation: Evaluation, labels: Tensor) -> Tensor:
-    """Errors of the change of the dipole from one frame of a batch to the next, modulo the quantum of polarization.
+    """Compute errors of the change of the dipole from one frame of a batch to the next, modulo the quantum of
+    polarization.
 
-    With reduced dipoles p = P h⁻¹, Δ_b = (p_b+1 − p_b)_model − (p_b+1 − p_b)_label, error = (Δ − round Δ) h_b: a lattice vector
-    times e, by which labels are undefined, is no error. Atoms take the images of frame b + 1 nearest to where they are in
-    frame b, beside a drift of all, which is the first atom's. Pairs of frames that are isolated, differ in their elements or
-    charge states, or have no label are NaN.
+    With reduced dipoles p = P h⁻¹, Δ_b = (p_b+1 − p_b)_model − (p_b+1 − p_b)_label and the error is (Δ − round Δ)
+    h_b: a lattice vector times e, by which labels are undefined, is no error. The atoms of frame b + 1 are taken at
+    the images nearest to where they are in frame b, apart from a drift of all atoms, for which that of the first atom
+    is taken. The error is NaN for pairs of frames that are isolated, differ in their elements or charge states, or
+    have no label. The polarization must be single-valued.
 
-    Parameters: ``labels`` (B, 3) e·Å. Returns (B, 3) e·Å; for single-valued polarizations only.
+    Parameters:
+        batch: the structures.
+        leaves: the edges, positions and cells with which the model was evaluated.
+        evaluation: what the model returned for them.
+        labels: tensor (B, 3) of the dipoles of the frames, e·Å.
+
+    Returns the errors (B, 3) in e·Å.
+
     Source: doi:10.1103/PhysRevB.47.1651 (quantum of polarization).
     """
     dtype = evaluation.dipole.dtype

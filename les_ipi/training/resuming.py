@@ -15,18 +15,30 @@ NOTE = "began.json"
 
 
 def remember(work: Path, config: TrainConfig, start: str | Path | None) -> None:
-    """Note in the folder of the checkpoints how a run begins."""
+    """Note in the folder of the checkpoints how a run begins.
+
+    Parameters:
+        work: folder of the checkpoints.
+        config: the training file of the run.
+        start: model to fine-tune, or None for fresh weights.
+    """
     work.mkdir(parents=True, exist_ok=True)
     began = {"from": None if start is None else str(start), "settings": _fixed(config)}
     (work / NOTE).write_text(json.dumps(began, indent=2) + "\n")
 
 
 def remembered_start(work: Path, config: TrainConfig, start: str | Path | None) -> str | Path | None:
-    """Model that a resumed run began with.
+    """Find the model with which a resumed run began.
 
-    Parameters: ``work`` folder of the checkpoints; ``config`` of this run; ``start`` model to fine-tune that the user names, or
-    None. Returns a shipped name or folder, or None for fresh weights. Raises ``UserError`` if that is not ``start``, if data or
-    hyper-parameters are not those of the beginning, or if the note is missing.
+    Parameters:
+        work: folder of the checkpoints.
+        config: the training file of this run.
+        start: model to fine-tune that the user names, or None.
+
+    Returns a shipped name or folder, or None for fresh weights.
+
+    Raises ``UserError`` if that is not ``start``, if data or hyper-parameters are not those of the beginning, or if
+    the note is missing.
     """
     try:
         began = json.loads((work / NOTE).read_text())

@@ -31,10 +31,14 @@ _MOMENTS = {
 
 @dataclass
 class Report:
-    """Predictions next to labels and the metrics computed from them.
+    """Predictions of a model next to labels, and the metrics that are computed from them.
 
-    ``pairs`` maps a quantity to (label, prediction), flattened, in eV/atom, eV/Å, eV/Å³, e, e·Å, e·Å², Å³; ``metrics`` are the
-    JSON keys of ``les-ipi evaluate``; ``results`` one entry per frame; ``offsets`` per-element energies (eV) that were fitted.
+    Attributes:
+        metrics: numbers under the keys that ``les-ipi evaluate`` writes as JSON.
+        pairs: dictionary from a quantity to its labels and predictions, both flattened, in eV/atom, eV/Å, eV/Å³, e,
+            e·Å, e·Å² or Å³.
+        results: what the evaluator returned for every frame.
+        offsets: energies of the elements in eV that were fitted, or None.
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
@@ -44,22 +48,26 @@ class Report:
 
 
 def rmse(label: np.ndarray, prediction: np.ndarray) -> float:
-    """Root mean square difference over all components."""
+    """Compute the root mean square difference of labels and predictions over all components."""
     return float(np.sqrt(np.mean((prediction - label) ** 2)))
 
 
 def r_squared(label: np.ndarray, prediction: np.ndarray) -> float:
-    """R² = 1 − SSE/SST over all components; NaN if all labels are equal."""
+    """Compute R² = 1 − SSE/SST of labels and predictions over all components; NaN if all labels are equal."""
     spread = np.sum((label - label.mean()) ** 2)
     return float(1.0 - np.sum((prediction - label) ** 2) / spread) if spread > 0 else np.nan
 
 
 def evaluate_frames(evaluator: Evaluator, frames: list[Frame], fit_offsets: bool = False) -> Report:
-    """Evaluate labelled frames one by one and compare with every label that is present.
+    """Evaluate labelled frames one by one and compare the results with every label that is present.
 
-    Parameters: ``fit_offsets`` removes per-element energy offsets (least squares of the errors on composition), for data
-    whose energy zero differs from the training set's.
-    Returns a :class:`Report`; energies are compared per atom.
+    Parameters:
+        evaluator: the evaluator with the model.
+        frames: the labelled frames.
+        fit_offsets: True removes energy offsets of the elements (least squares of the errors on the composition), for
+            data whose energy zero differs from that of the training set.
+
+    Returns a :class:`Report`, in which energies are compared per atom.
     """
     report = Report()
     collected: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
@@ -179,12 +187,12 @@ def _collect(frame: Frame, result: Results, collected: dict[str, list[tuple[np.n
 
 
 def isotropic_part(tensor: np.ndarray) -> float:
-    """A third of the trace of a tensor (3, 3)."""
+    """Compute a third of the trace of a tensor (3, 3)."""
     return float(np.trace(tensor)) / 3.0
 
 
 def anisotropic_part(tensor: np.ndarray) -> np.ndarray:
-    """A tensor (3, 3) without its trace."""
+    """Return a tensor (3, 3) without its trace."""
     return tensor - isotropic_part(tensor) * np.eye(3)
 
 
@@ -230,7 +238,14 @@ def _metrics(pairs: dict[str, tuple[np.ndarray, np.ndarray]], n_frames: int) -> 
 
 
 def write_predictions(target: Path, frames: list[Frame], report: Report) -> None:
-    """Predictions as extended XYZ: ``energy``, ``forces``, ``stress`` and electric properties under our own key names."""
+    """Write predictions as extended XYZ: ``energy``, ``forces``, ``stress`` and electric properties under our own key
+    names.
+
+    Parameters:
+        target: file to write.
+        frames: the frames that were evaluated.
+        report: the predictions for them.
+    """
     images = []
     for frame, result in zip(frames, report.results, strict=True):
         system = frame.system

@@ -61,11 +61,18 @@ def train(
 ) -> Path:
     """Train a model and write its folder.
 
-    Parameters: ``config`` a validated training file; ``data_root`` folder of the data files; ``output`` model folder,
-    with the run's checkpoints in ``output/training``; ``resume`` continues from the last checkpoint; ``threads`` of torch;
-    ``start`` shipped name or folder of a model to fine-tune instead of fresh weights.
-    Returns the model folder. Raises ``UserError`` for missing data, an existing run without ``resume``, no forces, or a
-    model to start from that does not fit the file or the data.
+    Parameters:
+        config: the training file.
+        data_root: folder to which the names of the data files are relative.
+        output: model folder to write; the checkpoints of the run are in ``output/training``.
+        resume: True continues from the last checkpoint.
+        threads: number of threads that torch uses, or None to let torch decide.
+        start: shipped name or folder of a model to fine-tune, or None for fresh weights.
+
+    Returns the model folder.
+
+    Raises ``UserError`` for missing data, an existing run without ``resume``, frames without forces, or a model to
+    start from that does not fit the file or the data.
     """
     if threads:
         torch.set_num_threads(threads)
@@ -125,9 +132,15 @@ def _n_zeros(config: TrainConfig) -> int:
 def prepare(
     config: TrainConfig, frames: list[Frame], linear_start: bool = False
 ) -> tuple[PotentialModule, ModelConfig]:
-    """Fresh module with reference energies, energy scale and standardised features from the training frames.
+    """Make a fresh model with reference energies, energy scale and standardised features from the training frames.
 
-    ``linear_start``: begin at the least-squares solution, whose charges are in the head and not in the configuration.
+    Parameters:
+        config: the training file.
+        frames: the training frames.
+        linear_start: True lets the training begin at the least-squares solution, whose charges are in the head and
+            not in the configuration.
+
+    Returns the module that trains the model, and the hyper-parameters of the model.
     """
     numbers = sorted({int(z) for f in frames for z in f.system.numbers})
     from ase.data import chemical_symbols
@@ -289,9 +302,13 @@ def _export(
 def canonical_sign(model: LESModel, frames: list[Frame]) -> None:
     """Fix the global sign of the latent charges so that electropositive elements are positive.
 
-    The energy is even in the charges, so the sign a training ends with is arbitrary; a field force is odd in it. The
-    electronegativity-weighted charge Σ_i (χ_i − χ̄) q_i over the first frames is made negative. A net charge in one of the
-    frames makes the sign physical, and oxidation numbers state it, so nothing is changed.
+    The energy is even in the charges, so the sign with which a training ends is arbitrary; a field force is odd in
+    it. The electronegativity-weighted charge Σ_i (χ_i − χ̄) q_i over the first frames is made negative. A net charge
+    in one of the frames makes the sign physical, and oxidation numbers state it, so nothing is changed then.
+
+    Parameters:
+        model: the model whose sign is fixed.
+        frames: the training frames.
     """
     if model.head is None or model.head.fixed_scale or any(f.system.total_charge for f in frames):
         return

@@ -17,14 +17,18 @@ class _Strict(BaseModel):
 
 
 class DataConfig(_Strict):
-    """``[data]``: extended XYZ files and which frames are held out.
+    """Settings of the table ``[data]``: extended XYZ files, and which of their frames are held out.
 
-    ``files`` are relative to ``--data-root`` (default: the folder of the TOML file); ``validation`` lists slices of the
-    concatenated frames ("60:75"), in blocks because neighbouring frames of a trajectory are correlated. ``energy_zero``
-    says whether all files share one zero of energy or each has its own, as files of different programs do.
-    ``energy_networks = "per_file"`` gives every file energy networks of its own as well, for files of different functionals:
-    the model that is written, and its held-out errors, are those of the first file. ``ignore`` (file → names of labels) leaves
-    out labels that a file has but should not teach, such as energies of calculations that converged Born charges only.
+    Attributes:
+        files: names of the files, relative to ``--data-root`` or, without it, to the folder of the TOML file.
+        validation: slices of the concatenated frames that are held out ("60:75"), in blocks because neighbouring
+            frames of a trajectory are correlated.
+        energy_zero: whether all files share one zero of energy or each has its own, as files of different programs
+            do.
+        energy_networks: "per_file" gives every file energy networks of its own as well, for files of different
+            functionals; the model that is written, and its held-out errors, are those of the first file.
+        ignore: dictionary from file to names of labels that the file has but should not teach, such as energies of
+            calculations that converged Born charges only.
     """
 
     files: list[str] = Field(min_length=1)
@@ -59,16 +63,18 @@ class DataConfig(_Strict):
 
 
 class LossStage(_Strict):
-    """Weights of the mean squared errors from ``from_epoch`` on.
+    """Weights of the mean squared errors in the loss, from epoch ``from_epoch`` on.
 
-    Units: energy (eV/atom)², forces (eV/Å)², stress (eV/Å³)², born (e)², dipole and dipole_difference (e·Å/atom)²,
-    quadrupole (e·Å²/atom)², polarizability (Å³/atom)². ``dipole_difference`` compares changes between frames of a batch
-    modulo the quantum of polarization, see :func:`les_ipi.training.responses.dipole_difference_errors`.
+    The errors have the units (eV/atom)² for energy, (eV/Å)² for forces, (eV/Å³)² for stress, e² for born, (e·Å/atom)²
+    for dipole and dipole_difference, (e·Å²/atom)² for quadrupole and (Å³/atom)² for polarizability.
+    ``dipole_difference`` compares changes between frames of a batch modulo the quantum of polarization, see
+    :func:`les_ipi.training.responses.dipole_difference_errors`.
 
-    ``charge_variation`` (e²) multiplies the mean squared deviation of the latent charges from λ × formal charge: many charge
-    patterns give nearly the same far field, and this prefers the one with the least modulation. ``charge_conservation`` (e/Å)²
-    multiplies the mean of |∂Q_tot/∂r_i|² over atoms, with the sum Q_tot of the latent charges before it is made the wanted
-    total: where it vanishes, the Born charges of a latent head are the derivatives of a dipole.
+    ``charge_variation`` multiplies the mean squared deviation (e²) of the latent charges from λ × formal charge: many
+    charge patterns give nearly the same far field, and this prefers the one with the least modulation.
+    ``charge_conservation`` multiplies the mean of |∂Q_tot/∂r_i|² over atoms, in (e/Å)², with the sum Q_tot of the
+    latent charges before it is made the wanted total: where it vanishes, the Born charges of a latent head are the
+    derivatives of a dipole.
     """
 
     from_epoch: int = Field(0, ge=0)
@@ -85,12 +91,14 @@ class LossStage(_Strict):
 
 
 class OptimiserConfig(_Strict):
-    """``[training]``: AdamW and an exponential moving average (EMA) of the weights, which is what is saved.
+    """Settings of the table ``[training]``: the AdamW optimiser, and an exponential moving average (EMA) of the
+    weights.
 
-    The learning rate rises linearly over ``warmup_epochs``, stays constant and falls along a cosine over the last
-    ``decay_fraction`` of the steps. With little data a long phase at a high, constant rate under a slow EMA generalises
-    better than a long decay, which fits the noise. With ``linear_start`` the training begins at the least-squares solution with
-    linear energies and one constant charge for each element, :func:`les_ipi.training.linear_start.fit_linear_start`.
+    The averaged weights are those that are saved. The learning rate rises linearly over ``warmup_epochs``, stays
+    constant and falls along a cosine over the last ``decay_fraction`` of the steps. With little data a long phase at
+    a high, constant rate under a slow EMA generalises better than a long decay, which fits the noise. With
+    ``linear_start`` the training begins at the least-squares solution with linear energies and one constant charge
+    for each element, :func:`les_ipi.training.linear_start.fit_linear_start`.
     """
 
     max_epochs: int = Field(200, ge=1)
@@ -112,7 +120,7 @@ class OptimiserConfig(_Strict):
 
 
 class TrainConfig(_Strict):
-    """A complete training run."""
+    """A whole training file, ``train.toml``: name, data, model and training."""
 
     name: str
     description: str = ""
@@ -131,7 +139,13 @@ class TrainConfig(_Strict):
 
 
 def read_config(path: Path) -> TrainConfig:
-    """Read and validate a TOML file. Raises ``UserError`` naming the entry that is wrong."""
+    """Read and validate a training file.
+
+    Parameters:
+        path: the TOML file.
+
+    Returns its content. Raises ``UserError``, which names the entry that is wrong.
+    """
     if not path.is_file():
         raise UserError(f"There is no training file {path}: give the path of a train.toml.")
     try:

@@ -46,8 +46,10 @@ def triangle(time_fs: ArrayLike, amplitude: float, period_fs: float, phase_deg: 
 def step(
     time_fs: ArrayLike, amplitude: float, start_fs: float = 0.0, rise_fs: float = 0.0, end_fs: float | None = None
 ) -> np.ndarray:
-    """Field that is 0 before ``start_fs``, rises linearly to A within ``rise_fs``, and falls to 0 in the same way
-    from ``end_fs`` on. Without ``end_fs`` it stays at A.
+    """Field that is 0 before ``start_fs``, rises linearly to A within ``rise_fs``, and falls back in the same way
+    from ``end_fs``.
+
+    Without ``end_fs`` it stays at A.
     """
     on = amplitude * _ramp(time_fs, start_fs, rise_fs)
     return on if end_fs is None else on - amplitude * _ramp(time_fs, end_fs, rise_fs)

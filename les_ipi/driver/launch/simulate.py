@@ -140,8 +140,8 @@ def _report_progress(simulation: Simulation, fd: int, drive: FieldDrive | None) 
 
 
 def window_steps(dt: float) -> float:
-    """Return how many steps of a time step ``dt`` (atomic units) a window has; infinitely many for a motion without
-    time step.
+    """Return how many steps with a time step ``dt`` (atomic units) a window has; without a time step there are
+    infinitely many.
     """
     return _DRIFT_WINDOW_FS / (dt * ATOMIC_TIME_FS) if dt else math.inf
 

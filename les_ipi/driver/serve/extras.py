@@ -74,8 +74,9 @@ def _vector(values: np.ndarray, digits: int) -> str:
 
 
 def encode_extras(results, properties: Iterable[Property]) -> str:
-    """Write the extras of one evaluation as ASCII JSON. The dipole has 15 digits because spectra use its small
-    differences; the large tensors have 9.
+    """Write the extras of one evaluation as ASCII JSON.
+
+    The dipole has 15 digits because spectra use its small differences; the large tensors have 9.
 
     Parameters:
         results: what an evaluator returned, as its ``Results``.
