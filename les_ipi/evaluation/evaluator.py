@@ -23,12 +23,12 @@ from les_ipi.structures.system import AtomicSystem, places_by_boundary
 
 @dataclass
 class Results:
-    """Physical results of one structure (float64); None where a property was not asked for.
+    """Physical results of one structure, in float64; a field is None if its property was not asked for.
 
     ======================  =========  ==================================================================
     field                   shape      meaning, unit
     ======================  =========  ==================================================================
-    energy                  float      eV, with reference energies
+    energy                  float      energy with reference energies, eV
     forces                  (N, 3)     eV/Å
     virial                  (3, 3)     −∂E/∂ε = −V·stress, eV
     charges                 (N,)       physical partial charges √ε_e q, e
@@ -36,8 +36,9 @@ class Results:
     quadrupole              (3, 3)     physical traceless second moment of an isolated structure about its centre of
                                        mass, Σ q (x_a x_b − r² δ_ab/3) for charges, e·Å²
     born_effective_charges  (N, 3, 3)  ``[atom, polarization, displacement]``, e
-    polarizability          (3, 3)     of the whole structure or cell, with ``polarizability``, Å³
-    dielectric_tensor       (3, 3)     ε_∞ with ``polarizability``; NaN for isolated structures
+    polarizability          (3, 3)     polarizability of the whole structure or cell, Å³
+    dielectric_tensor       (3, 3)     ε_∞, dimensionless, which comes along with ``polarizability``; NaN for isolated
+                                       structures
     piezoelectric           (3, 3, 3)  clamped-ion proper piezoelectric tensor times the volume,
                                        ``[polarization c, strain a, b]``: ∂M_c/∂ε_ab − M_a δ_bc, e·Å
     ======================  =========  ==================================================================

@@ -30,8 +30,22 @@ _OUTSIDE = {"kind", "core_cutoff"}
 class ShortRangeConfig(ShortRangeSettings):
     """Settings of the native short-range model, the table ``[short_range]`` with ``kind = "ace"``.
 
-    The parameters are explained at :class:`les_ipi.models.ace.ClusterDescriptor`; ``hidden`` lists the widths of the
-    hidden layers of the energy network of every element.
+    Attributes:
+        kind: name of the model, "ace".
+        cutoff: distance in Å within which atoms are neighbours.
+        n_radial: number of radial functions for each neighbour element.
+        l_max: largest angular momentum of the neighbour density, 1 to 3.
+        channels: number of learned mixtures of radial functions and neighbour elements.
+        order: largest number of neighbour densities in a product, 2 to 4.
+        product_l_max: largest angular momentum of the factors of a coupled product, 2 or 3.
+        radial_decay: exponent of the factor (1 + n)^-radial_decay with which the weights of radial function n learn.
+        order_decay: standardised products of ν densities are scaled by order_decay^max(0, ν - 2).
+        feature_knee: number of standard deviations beyond which a feature grows only logarithmically.
+        first_channels: what the channels begin as, "random" mixtures or "shells", which are bumps at one distance for
+            one element.
+        hidden: widths of the hidden layers of the energy network of each element.
+
+    The features are defined at :class:`les_ipi.models.ace.ClusterDescriptor`.
     """
 
     kind: Literal["ace"] = Field(
