@@ -1,6 +1,6 @@
 """The Lightning module: one model, its loss schedule and its optimiser."""
 
-import math
+from functools import partial
 
 import lightning
 import numpy as np
@@ -13,6 +13,7 @@ from les_ipi.training.compiled import CompiledLoss
 from les_ipi.training.data import Frame
 from les_ipi.training.energy_zeros import refit_energy_zeros
 from les_ipi.training.loss import Targets, make_tables, training_loss
+from les_ipi.training.optimiser import learning_rate_factor, make_optimiser
 from les_ipi.training.padding import CommonShapes
 from les_ipi.training.training_config import LossStage, OptimiserConfig
 
@@ -103,29 +104,12 @@ class PotentialModule(lightning.LightningModule):
             self.log(f"{prefix}_mse_{name}", value.detach(), prog_bar=name == "forces", **options)
 
     def configure_optimizers(self):
-        s = self.settings
+        settings = self.settings
         charge_modules = filter(None, (self.model.head, self.model.charge_descriptor))
-        charge_parameters = [p for module in charge_modules for p in module.parameters()]
-        ids = {id(p) for p in charge_parameters}
-        rest = [p for p in self.model.parameters() if id(p) not in ids]
-        groups = [{"params": rest, "lr": s.learning_rate, "weight_decay": s.weight_decay}]
-        if charge_parameters:
-            groups.append(
-                {
-                    "params": charge_parameters,
-                    "lr": s.charge_learning_rate or s.learning_rate,
-                    "weight_decay": s.charge_weight_decay,
-                }
-            )
-        optimizer = torch.optim.AdamW(groups, amsgrad=True)
+        charges = [p for module in charge_modules for p in module.parameters()]
+        optimizer = make_optimiser(self.model, charges, settings)
         total = max(1, int(self.trainer.estimated_stepping_batches))
-        warmup = max(1, round(total * s.warmup_epochs / s.max_epochs))
-
-        def factor(step: int) -> float:
-            if step < warmup:
-                return (step + 1) / warmup
-            progress = (step / total - 1.0) / s.decay_fraction + 1.0
-            return 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, progress)))) + 1e-3
-
+        warmup = max(1, round(total * settings.warmup_epochs / settings.max_epochs))
+        factor = partial(learning_rate_factor, total=total, warmup=warmup, settings=settings)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -91,18 +91,21 @@ class LossStage(_Strict):
 
 
 class OptimiserConfig(_Strict):
-    """Settings of the table ``[training]``: the AdamW optimiser, and an exponential moving average (EMA) of the
-    weights.
+    """Settings of the table ``[training]``: the optimiser, and an exponential moving average (EMA) of the weights.
 
-    The averaged weights are those that are saved. The learning rate rises linearly over ``warmup_epochs``, stays
-    constant and falls along a cosine over the last ``decay_fraction`` of the steps. With little data a long phase at
-    a high, constant rate under a slow EMA generalises better than a long decay, which fits the noise. With
-    ``linear_start`` the training begins at the least-squares solution with linear energies and one constant charge
-    for each element, :func:`les_ipi.training.linear_start.fit_linear_start`.
+    The averaged weights are those that are saved. ``optimiser`` is AdamW, or Muon for the matrices of the model and Adam
+    for its other weights, see :mod:`les_ipi.training.optimiser`. The learning rate rises linearly over
+    ``warmup_epochs``, stays constant, and falls over the last ``decay_fraction`` of the steps: along a cosine, or along a
+    line with ``schedule = "linear"``. With little data AdamW generalises better after a long phase at a high, constant
+    rate under a slow EMA than after a long decay, which fits the noise. With ``linear_start`` the training begins at the
+    least-squares solution with linear energies and one constant charge for each element,
+    :func:`les_ipi.training.linear_start.fit_linear_start`.
     """
 
     max_epochs: int = Field(200, ge=1)
     batch_size: int = Field(2, ge=1)
+    optimiser: Literal["adamw", "muon"] = "adamw"
+    schedule: Literal["cosine", "linear"] = "cosine"
     learning_rate: float = Field(8e-3, gt=0)
     charge_learning_rate: float | None = Field(None, gt=0)
     warmup_epochs: float = Field(2.0, ge=0)

@@ -91,10 +91,12 @@ def test_resume_continues_from_the_checkpoint(trained) -> None:
     assert checkpoint["global_step"] == 5 * 4
 
 
-def test_an_interrupted_run_resumes_from_its_last_check(tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
+def test_an_interrupted_run_resumes_from_its_last_check(tmp_path, monkeypatch, optimiser) -> None:
     """A crash in epoch 5 with checks every 2 epochs: epochs 0-3 are on disk, and the resumed run starts with epoch 4."""
     write_frames(tmp_path / "frames.xyz", toy_frames(6))
-    (tmp_path / "train.toml").write_text(training_text(epochs=6).replace("validate_every = 1", "validate_every = 2"))
+    changed = f'optimiser = "{optimiser}"\nvalidate_every = 2'
+    (tmp_path / "train.toml").write_text(training_text(epochs=6).replace("validate_every = 1", changed))
     config, step = read_config(tmp_path / "train.toml"), PotentialModule.training_step
 
     def crash(self, frames, index):
