@@ -215,7 +215,9 @@ def _metrics(pairs: dict[str, tuple[np.ndarray, np.ndarray]], n_frames: int) -> 
     if "energy" in pairs:
         metrics["energy_rmse_meV_per_atom"] = 1e3 * rmse(*pairs["energy"])
     if "forces" in pairs:
-        metrics["forces_rmse_meV_per_A"] = 1e3 * rmse(*pairs["forces"])
+        label, prediction = pairs["forces"]
+        metrics["forces_rmse_meV_per_A"] = 1e3 * rmse(label, prediction)
+        metrics["forces_mae_meV_per_A"] = 1e3 * float(np.mean(np.abs(prediction - label)))
     if "stress" in pairs:
         metrics["stress_rmse_meV_per_A3"] = 1e3 * rmse(*pairs["stress"])
         metrics["stress_rmse_GPa"] = EV_A3_GPA * rmse(*pairs["stress"])

@@ -24,6 +24,7 @@ METRICS = {
     "n_frames",
     "energy_rmse_meV_per_atom",
     "forces_rmse_meV_per_A",
+    "forces_mae_meV_per_A",
     "stress_rmse_meV_per_A3",
     "stress_rmse_GPa",
     "bec_rmse_e",
@@ -95,6 +96,7 @@ def expected_metrics(labels: list[Atoms], predictions: list[Atoms]) -> dict[str,
         return [take(a) for a in labels], [take(a) for a in predictions]
 
     energy = both(lambda a: a.get_potential_energy() / len(a))
+    forces = both(lambda a: a.get_forces())
     stress = both(lambda a: a.get_stress(voigt=False))
     born = both(lambda a: a.arrays["bec"].reshape(-1, 3, 3))
     off = tuple([x[:, ~np.eye(3, dtype=bool)] for x in side] for side in born)
@@ -104,7 +106,8 @@ def expected_metrics(labels: list[Atoms], predictions: list[Atoms]) -> dict[str,
     return {
         "n_frames": len(labels),
         "energy_rmse_meV_per_atom": 1e3 * rmse(*energy),
-        "forces_rmse_meV_per_A": 1e3 * rmse(*both(lambda a: a.get_forces())),
+        "forces_rmse_meV_per_A": 1e3 * rmse(*forces),
+        "forces_mae_meV_per_A": 1e3 * np.abs(np.subtract(*forces)).mean(),
         "stress_rmse_meV_per_A3": 1e3 * rmse(*stress),
         "stress_rmse_GPa": rmse(*stress) / units.GPa,
         "bec_rmse_e": rmse(*born),
